@@ -1,0 +1,32 @@
+"""Ziggurat: big image collections kept small, safe and instantly viewable.
+
+``open`` is the front door; everything it returns is documented in ``ziggurat.image`` and ``ziggurat.model``.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = ["Image", "ImageInfo", "Window", "ZigguratError", "__version__", "open"]
+
+if TYPE_CHECKING:
+    from ziggurat.errors import ZigguratError
+    from ziggurat.geometry import Window
+    from ziggurat.image import Image, open  # noqa: A004 - the package's front door
+    from ziggurat.model import ImageInfo
+
+_HOMES = {
+    "Image": "ziggurat.image",
+    "ImageInfo": "ziggurat.model",
+    "Window": "ziggurat.geometry",
+    "ZigguratError": "ziggurat.errors",
+    "open": "ziggurat.image",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports a public name on first use: ``import ziggurat`` alone costs no numpy."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ziggurat' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Encoded bytes to arrays and back, and colour. No I/O."""

@@ -1,0 +1,1 @@
+"""JPEG 2000 syntax: boxes and markers. No pixels, no I/O."""

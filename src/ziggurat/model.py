@@ -1,0 +1,127 @@
+"""The values that describe an image: what every format says of itself and every consumer reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from ziggurat.geometry import Size
+
+type JSON = None | bool | int | float | str | list[JSON] | Mapping[str, JSON]
+
+type Alpha = Literal["straight", "premultiplied"]
+
+type SampleKind = Literal["unsigned", "signed", "float"]
+
+
+class ColourSpace(StrEnum):
+    """What the colour bands of ``Image.read`` mean, as far as the header says.
+
+    A format's own encodings (palette, YCbCr, subsampling) are undone by its reader; an ICC profile, where
+    there is one, refines this word.
+    """
+
+    GREY = "grey"
+    GREY_INVERTED = "grey-inverted"
+    RGB = "RGB"
+    SRGB = "sRGB"
+    ESRGB = "e-sRGB"
+    CMYK = "CMYK"
+    LAB = "CIELab"
+    UNKNOWN = "unknown"
+
+    @property
+    def bands(self) -> int | None:
+        """Number of colour bands without alpha, or None where the word does not say."""
+        match self:
+            case ColourSpace.GREY | ColourSpace.GREY_INVERTED:
+                return 1
+            case ColourSpace.RGB | ColourSpace.SRGB | ColourSpace.ESRGB | ColourSpace.LAB:
+                return 3
+            case ColourSpace.CMYK:
+                return 4
+            case ColourSpace.UNKNOWN:
+                return None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Pixels per metre, vertical and horizontal."""
+
+    y: float
+    x: float
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Blocks that travel with the pixels, each as its own standard lays it out, without wrappers.
+
+    Attributes:
+        exif: a TIFF structure ("II*\\0" or "MM\\0*" first), without the "Exif\\0\\0" of JPEG.
+        xmp: an XMP packet in UTF-8.
+        iptc: IPTC-IIM records (first byte 0x1C).
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of an image.
+
+    Attributes:
+        shape: height and width in pixels.
+        tile: height and width of the unit that the file stores, or None where it stores the level whole.
+            A strip is a tile as wide as the level.
+    """
+
+    shape: Size
+    tile: Size | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInfo:
+    """What an image's header says, without a pixel decoded.
+
+    Attributes:
+        format: the format's name in the table: jp2, j2k, tiff, jpeg, png, webp, avif, jxl, ...
+        levels: finest first; at least one.
+        bands: sample planes that ``read`` returns, alpha included.
+        dtype: numpy's name of what ``read`` returns, such as "uint8".
+        bit_depth: significant bits of a sample, the largest over the bands; at most the dtype's.
+        kind: how the samples are to be understood.
+        colour_space: what the colour bands mean.
+        alpha: whether the last band is opacity, and how the colour bands relate to it.
+        icc: the embedded ICC profile.
+        orientation: EXIF's 1 to 8 (TIFF 6.0 tag 274); ``read`` returns pixels as stored.
+        resolution: pixels per metre, where the file says so.
+        metadata: EXIF, XMP and IPTC blocks.
+        details: what only this format has, in plain JSON values.
+    """
+
+    format: str
+    levels: tuple[Level, ...]
+    bands: int
+    dtype: str
+    bit_depth: int
+    kind: SampleKind = "unsigned"
+    colour_space: ColourSpace = ColourSpace.UNKNOWN
+    alpha: Alpha | None = None
+    icc: bytes | None = None
+    orientation: int = 1
+    resolution: Resolution | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    details: Mapping[str, JSON] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the finest level."""
+        return self.levels[0].shape
+
+    @property
+    def colour_bands(self) -> int:
+        """Bands that are not opacity."""
+        return self.bands - (self.alpha is not None)

@@ -1,0 +1,1 @@
+"""Contract suites and sources that count, for tests of Ziggurat and of what plugs into it."""

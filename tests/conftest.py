@@ -1,0 +1,18 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images outside the repository, by ZIGGURAT_TEST_DATA or beside the checkout."""
+    places = [os.environ.get("ZIGGURAT_TEST_DATA"), REPOSITORY.parent / "shared" / "data"]
+    for place in places:
+        if place and Path(place).is_dir():
+            return Path(place)
+    pytest.skip("the shared real images are not here; set ZIGGURAT_TEST_DATA to their folder")
