@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ziggurat import pyramid
 from ziggurat.errors import OutOfMemory, UsageError
 from ziggurat.format.protocol import OpenReader, Reader
 from ziggurat.format.table import FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
-from ziggurat.model import ImageInfo, Level
+from ziggurat.model import ImageInfo, Level, Samples
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.resolve import open_source
@@ -51,9 +48,7 @@ class Image:
         """The resolutions, finest first; each with ``shape`` (height, width)."""
         return self._reader.info.levels
 
-    def read(
-        self, level: int = 0, window: Window | tuple[int, int, int, int] | None = None
-    ) -> NDArray[np.generic]:
+    def read(self, level: int = 0, window: Window | tuple[int, int, int, int] | None = None) -> Samples:
         """Pixels of a window of a level, as stored: no orientation applied, no colour converted.
 
         Args:
@@ -76,14 +71,14 @@ class Image:
                 f"{cost >> 20} MiB, the limit is {self._memory >> 20} MiB; read a smaller window or a "
                 "coarser level, or raise the limit"
             )
-        return cast("NDArray[np.generic]", self._reader.read(level, wanted))
+        return self._reader.read(level, wanted)
 
     def read_cost(self, level: int = 0, window: Window | None = None) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""
         return self._reader.read_cost(level, self._checked(level, window))
 
-    def thumbnail(self, size: int) -> NDArray[np.generic]:
-        """The whole image, made to fit into ``size`` x ``size`` pixels, from the coarsest level that suffices.
+    def thumbnail(self, size: int) -> Samples:
+        """The whole image made to fit into ``size`` x ``size`` pixels, from the coarsest level that suffices.
 
         Returns:
             Array (y, x, band) of ``info.dtype``; never larger than the image itself.

@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ziggurat.geometry import Size
 
-type JSON = None | bool | int | float | str | list[JSON] | Mapping[str, JSON]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+type Samples = NDArray[Any]
+"""Pixels, axes (y, x, band). The type of the samples is known only when a file is open, hence ``Any``."""
+
+type JSON = bool | int | float | str | list[JSON] | Mapping[str, JSON] | None
 
 type Alpha = Literal["straight", "premultiplied"]
 
@@ -55,10 +61,10 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Blocks that travel with the pixels, each as its own standard lays it out, without wrappers.
+    r"""Blocks that travel with the pixels, each as its own standard lays it out, without wrappers.
 
     Attributes:
-        exif: a TIFF structure ("II*\\0" or "MM\\0*" first), without the "Exif\\0\\0" of JPEG.
+        exif: a TIFF structure ("II*\0" or "MM\0*" first), without the "Exif\0\0" of JPEG.
         xmp: an XMP packet in UTF-8.
         iptc: IPTC-IIM records (first byte 0x1C).
     """

@@ -2,10 +2,8 @@
 
 from typing import Protocol
 
-from numpy.typing import NDArray
-
 from ziggurat.geometry import Window
-from ziggurat.model import ImageInfo
+from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource
 
 
@@ -21,7 +19,7 @@ class Reader(Protocol):
         """What the header says."""
         ...
 
-    def read(self, level: int, window: Window) -> NDArray:  # type: ignore[type-arg]
+    def read(self, level: int, window: Window) -> Samples:
         """Pixels of a window of a level.
 
         Args:

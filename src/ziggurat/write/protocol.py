@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ziggurat.geometry import Size, Window
-from ziggurat.model import Alpha, ColourSpace, Metadata, Resolution, SampleKind
-
-type Samples = NDArray[np.generic]
+from ziggurat.model import Alpha, ColourSpace, Metadata, Resolution, SampleKind, Samples
 
 
 class Picture(Protocol):
