@@ -21,6 +21,7 @@ The tree::
     ├── WriteError               the result cannot be stored
     │   ├── TargetRefused        a name that must not be written
     │   ├── TargetExists
+    │   ├── StoreFull            no room left; nothing more can be written
     │   └── ChecksumMismatch     what is stored is not what was sent
     ├── VerificationFailed       the stored pixels are not the source's
     ├── JobError                 the job or its ledger cannot be used as asked
@@ -106,6 +107,10 @@ class TargetRefused(WriteError):
 
 class TargetExists(WriteError):
     """Something lies at the target's name already, and overwriting was not asked for."""
+
+
+class StoreFull(WriteError):
+    """The disk, quota or store has no room left."""
 
 
 class ChecksumMismatch(WriteError):

@@ -73,6 +73,12 @@ class Image:
             )
         return self._reader.read(level, wanted)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What decoders complained of so far and went on nevertheless."""
+        found: tuple[str, ...] = getattr(self._reader, "warnings", ())
+        return found
+
     def read_cost(self, level: int = 0, window: Window | None = None) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""
         return self._reader.read_cost(level, self._checked(level, window))

@@ -1,1 +1,71 @@
-"""The command line: one thin file per command."""
+"""The command line: one thin file per command, imported when it is called.
+
+Exit codes: 0 all done; 1 an error that stopped the command; 2 the command line itself is wrong; 3 some images failed;
+130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from ziggurat import __version__
+from ziggurat.errors import UsageError, ZigguratError
+
+EXIT_OK = 0
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "convert": "Convert a collection: every image verified, every step in a ledger.",
+    "status": "Show how far a job is, also while it runs.",
+    "verify": "Read a job's outputs again and compare them with its ledger.",
+    "report": "Write a job's report: one HTML page, or CSV or JSON.",
+    "info": "Show what an image's header says.",
+    "read": "Read a window of a level into a .npy, .tif or .png file.",
+    "doctor": "Check the libraries that Ziggurat stands on.",
+}
+"""Every command, and its line in the help. ``convert`` is ``ziggurat.cli.convert:convert``, and so on."""
+
+
+def build() -> App:
+    """The command line as a value."""
+    app = App(
+        name="ziggurat",
+        help="Keeps big image collections small, safe and instantly viewable.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    for name, text in COMMANDS.items():
+        app.command(f"ziggurat.cli.{name}:{name}", name=name, help=text)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and exits with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command; errors become messages on standard error and exit codes."""
+    try:
+        code = build()(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as error:
+        print(f"ziggurat: {error}\nTry `ziggurat --help` or `ziggurat COMMAND --help`.", file=sys.stderr)
+        return EXIT_USAGE
+    except UsageError as error:
+        print(f"ziggurat: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except ZigguratError as error:
+        print(f"ziggurat: {type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else EXIT_OK

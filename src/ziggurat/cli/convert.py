@@ -1,0 +1,241 @@
+"""``ziggurat convert SOURCE... DEST``: a whole collection, converted, verified, stored and recorded."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
+from ziggurat.cli.parsing import NO_NETWORK, Network, parse_bytes, parse_integers, show_bytes
+from ziggurat.convert.forecast import forecast
+from ziggurat.convert.job import Job, JobRequest, default_memory, default_workers, signals
+from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
+from ziggurat.convert.manifest import parse_columns
+from ziggurat.convert.options import OutputOptions, Oversize, RunOptions
+from ziggurat.convert.progress import LogFormat, default_display, duration
+from ziggurat.errors import UsageError, WriteError
+from ziggurat.storage.resolve import local_path
+from ziggurat.write.jpeg import JpegOptions
+from ziggurat.write.picture import PictureOptions
+from ziggurat.write.ptiff import PtiffOptions
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output:
+    """What the outputs are.
+
+    Attributes:
+        to: the target.
+        quality: of lossy targets, 1 to 100; 92 unless given.
+        subsampling: of JPEG's chroma.
+        compression: of a ptiff's tiles; lossy ones take the quality.
+        tile: pixels a side of a ptiff's tiles.
+        pyramid: how a ptiff's levels are stored.
+        srgb: convert colours to sRGB instead of keeping the ICC profile.
+        background: R,G,B under transparent pixels where the target has no transparency.
+        sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
+        bands: the source's bands to take, such as 0,1,2.
+        oversize: what to do with images that the target cannot hold: refuse, ptiff, downscale or skip.
+        name: template of the target names, such as "{group}/{item}/{name}.jpg".
+        columns: what a manifest's columns are: ROLE=COLUMN with commas between; roles are source, item, name, group, checksum.
+    """
+
+    to: Literal["jpeg", "ptiff"]
+    quality: int | None = None
+    subsampling: Literal["444", "422", "420"] = "444"
+    compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
+    tile: int = 512
+    pyramid: Literal["subifd", "ome", "pages"] | None = None
+    srgb: Flag = False
+    background: str = "255,255,255"
+    sample_range: str | None = None
+    bands: str | None = None
+    oversize: Oversize = "refuse"
+    name: str | None = None
+    columns: str = ""
+
+    def options(self) -> OutputOptions:
+        """The options of the job."""
+        ptiff = PtiffOptions(
+            compression=self.compression, quality=self.quality, subsampling=self.subsampling, tile=self.tile
+        )
+        return OutputOptions(
+            target=self.to,
+            jpeg=JpegOptions(quality=92 if self.quality is None else self.quality, subsampling=self.subsampling),
+            ptiff=ptiff,
+            picture=self._picture(),
+            name=self.name,
+            columns=parse_columns(self.columns),
+            oversize=self.oversize,
+        )
+
+    def _picture(self) -> PictureOptions:
+        red, green, blue = parse_integers(self.background, 3, "--background")
+        chosen = None
+        if self.bands is not None:
+            chosen = parse_integers(self.bands, self.bands.count(",") + 1, "--bands")
+        return PictureOptions(
+            srgb=self.srgb, background=(red, green, blue), sample_range=self._range(), bands=chosen
+        )
+
+    def _range(self) -> tuple[float, float] | None:
+        if self.sample_range is None:
+            return None
+        try:
+            low, high = (float(part) for part in self.sample_range.split(","))
+        except ValueError:
+            raise UsageError(f"--sample-range {self.sample_range!r} is not LO,HI") from None
+        return low, high
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Running:
+    """How the job runs; may differ every time.
+
+    Attributes:
+        job: the job's file; beside the destination unless given.
+        workers: processes; one per core unless given.
+        memory: for all processes together, such as 8G; 70 % of the machine's or cgroup's unless given.
+        attempts: how often an image is tried whose decoder crashes, hangs or eats memory.
+        timeout: seconds for one image; by its pixels unless given.
+        headers: headers that are read before the first image is converted.
+        dry_run: print the plan and change nothing.
+        overwrite: replace targets that exist.
+        retry_failed: try failed, quarantined and refused images again.
+        replan: take over a manifest that has changed.
+        on_item_complete: command for every item whose images are all done; {item} in it is replaced.
+        notify: URL that gets JSON at the end, on stall and on a failure rate over the limit.
+        stall_minutes: minutes without a finished image that count as a stall.
+        failure_limit: share of failed images that is notified.
+        log_format: text, or json for one JSON object a line, on standard error.
+    """
+
+    job: Path | None = None
+    workers: int | None = None
+    memory: str | None = None
+    attempts: int = 3
+    timeout: float | None = None
+    headers: int = 20_000
+    dry_run: Flag = False
+    overwrite: Flag = False
+    retry_failed: Flag = False
+    replan: Flag = False
+    on_item_complete: str | None = None
+    notify: str | None = None
+    stall_minutes: float = 10.0
+    failure_limit: float = 0.05
+    log_format: LogFormat = "text"
+
+    def options(self) -> RunOptions:
+        """The options of this run."""
+        if self.notify is not None and not self.notify.startswith(("http://", "https://")):
+            raise UsageError(f"--notify {self.notify!r} is not an http or https URL")
+        return RunOptions(
+            workers=default_workers() if self.workers is None else self.workers,
+            memory=default_memory() if self.memory is None else parse_bytes(self.memory),
+            attempts=self.attempts,
+            timeout=self.timeout,
+            overwrite=self.overwrite,
+            retry_failed=self.retry_failed,
+            replan=self.replan,
+            headers=self.headers,
+            on_item_complete=self.on_item_complete,
+            notify=self.notify,
+            stall_minutes=self.stall_minutes,
+            failure_limit=self.failure_limit,
+        )
+
+
+NORMALLY = Running()
+"""A run that was told nothing."""
+
+
+def convert(*places: str, output: Output, running: Running = NORMALLY, network: Network = NO_NETWORK) -> int:
+    """Convert a collection: every image verified, every step in a ledger. The same command again resumes.
+
+    Args:
+        places: SOURCE... DEST: folders, globs, s3:// and other prefixes, single files, or one CSV manifest; then the
+            folder or prefix for the outputs.
+        output: what the outputs are.
+        running: how the job runs.
+        network: how stores are reached.
+    """
+    if len(places) < 2:  # noqa: PLR2004 - a source and a destination
+        raise UsageError("give at least one source, and the destination last")
+    *sources, destination = places
+    request = JobRequest(
+        sources=tuple(sources),
+        destination=destination,
+        ledger=running.job or default_job(destination),
+        options=output.options(),
+        run=running.options(),
+        network=network.options(),
+    )
+    if running.dry_run:
+        return _dry_run(request, running.log_format)
+    with Job(request, default_display(running.log_format)) as job:
+        print(f"job {request.ledger}" + (" (resumed)" if job.resumed else ""), flush=True)
+        for note in job.notes:
+            print(note)
+        coordinator = job.coordinator()
+        with signals(coordinator) as received:
+            coordinator.read_headers(request.run.headers)
+            print(forecast(job.ledger, request.run.workers), flush=True)
+            coordinator.run()
+        coordinator.notifier.tell("end", job.progress.summary() | {"interrupted": bool(received)})
+        if coordinator.full is not None:
+            raise WriteError(f"the job stopped, nothing is lost: {coordinator.full}")
+        return _conclude(job, request, received)
+
+
+def default_job(destination: str) -> Path:
+    """Where a job's file lies unless told: beside a local destination, or in the current folder."""
+    place = local_path(destination)
+    if place is None:
+        name = destination.rstrip("/").rpartition("/")[2] or "job"
+        return Path(f"{name}.zgj")
+    place = Path(os.path.abspath(place))  # noqa: PTH100 - resolve() would follow a linked destination away
+    return place.with_name(place.name + ".zgj")
+
+
+def _dry_run(request: JobRequest, log_format: LogFormat) -> int:
+    from dataclasses import replace  # noqa: PLC0415 - only here
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - only here
+
+    with TemporaryDirectory(prefix="ziggurat-plan-") as folder:
+        pretended = replace(request, ledger=Path(folder) / "plan.zgj")
+        with Job(pretended, default_display(log_format)) as job:
+            coordinator = job.coordinator()
+            with signals(coordinator) as received:
+                coordinator.read_headers(request.run.headers)
+                coordinator.pool.close()
+            if received:
+                return EXIT_INTERRUPTED
+            print(forecast(job.ledger, request.run.workers))
+            refused = sum(job.summary().get(state, 0) for state in UNSUCCESSFUL)
+            return EXIT_SOME_FAILED if refused else EXIT_OK
+
+
+def _conclude(job: Job, request: JobRequest, received: list[int]) -> int:
+    counts = job.summary()
+    sizes = job.ledger.sizes()
+    done = counts.get(State.DONE, 0)
+    parts = [f"{done} done"] + [f"{counts[state]} {state}" for state in State if state in counts and state != State.DONE]
+    print(f"{', '.join(parts)}; {show_bytes(sizes.source)} became {show_bytes(sizes.output)}")
+    if sizes.seconds:
+        print(f"{sizes.megapixels:.0f} MP in {duration(sizes.seconds)}")
+    print(f"outputs: {request.destination}\njob:     {request.ledger}")
+    print(f"report:  ziggurat report {request.ledger}")
+    if received:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED if received[0] in {signal.SIGINT, signal.SIGTERM} else EXIT_ERROR
+    unsuccessful = sum(counts.get(state, 0) for state in UNSUCCESSFUL)
+    return EXIT_SOME_FAILED if unsuccessful else EXIT_OK

@@ -1,0 +1,110 @@
+"""``ziggurat info URL...``: what headers say."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import ziggurat
+from ziggurat.cli import EXIT_ERROR, EXIT_OK
+from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.codec.colour import profile_name
+from ziggurat.errors import ZigguratError
+from ziggurat.image import Image
+from ziggurat.model import JSON
+
+
+def info(
+    *urls: str,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    network: Network = NO_NETWORK,
+) -> int:
+    """Show what an image's header says.
+
+    Args:
+        urls: paths or URLs of images.
+        json_: print one JSON object a line instead of text.
+        network: how stores are reached.
+    """
+    network.options()
+    code = EXIT_OK
+    for url in urls:
+        try:
+            with ziggurat.open(url) as image:
+                facts = describe(image)
+        except ZigguratError as error:
+            code = EXIT_ERROR
+            if json_:
+                print(json.dumps({"url": url, "error_class": type(error).__name__, "error": str(error)}))
+            else:
+                print(f"{url}: {type(error).__name__}: {error}", file=sys.stderr)
+            continue
+        print(json.dumps(facts) if json_ else _text(facts))
+    return code
+
+
+def describe(image: Image) -> dict[str, JSON]:
+    """Everything that a header says, as plain values. Sizes are [height, width]."""
+    header = image.info
+    resolution = header.resolution
+    return {
+        "url": image.url,
+        "bytes": image.source.size,
+        "format": header.format,
+        "height": header.size.height,
+        "width": header.size.width,
+        "bands": header.bands,
+        "dtype": header.dtype,
+        "bit_depth": header.bit_depth,
+        "kind": header.kind,
+        "colour_space": str(header.colour_space),
+        "alpha": header.alpha,
+        "icc_profile": None if header.icc is None else profile_name(header.icc),
+        "icc_bytes": None if header.icc is None else len(header.icc),
+        "orientation": header.orientation,
+        "resolution": None if resolution is None else {"y": resolution.y, "x": resolution.x, "unit": "px/m"},
+        "tile": None if header.levels[0].tile is None else list(header.levels[0].tile),
+        "levels": [
+            {"level": number, "shape": list(level.shape), "tile": None if level.tile is None else list(level.tile)}
+            for number, level in enumerate(header.levels)
+        ],
+        "metadata": {
+            name: len(block)
+            for name in ("exif", "xmp", "iptc")
+            if (block := getattr(header.metadata, name)) is not None
+        },
+        **header.details,
+    }
+
+
+def _text(facts: Mapping[str, JSON]) -> str:
+    lines = [f"{facts['url']}"]
+    for key, value in facts.items():
+        if key in {"url", "levels"} or value in (None, {}, []):
+            continue
+        if isinstance(value, Mapping):
+            lines.append(f"  {key}:")
+            lines += [f"    {name}: {_plain(part)}" for name, part in value.items() if part is not None]
+        else:
+            lines.append(f"  {key}: {_plain(value)}")
+    levels = facts["levels"]
+    if isinstance(levels, list):
+        lines.append("  levels:")
+        lines += [_level(level) for level in levels if isinstance(level, Mapping)]
+    return "\n".join(lines)
+
+
+def _level(level: Mapping[str, JSON]) -> str:
+    tile = "" if level["tile"] is None else f", tile {_plain(level['tile'])}"
+    return f"    {level['level']}: {_plain(level['shape'])}{tile}"
+
+
+def _plain(value: JSON) -> str:
+    if isinstance(value, list):
+        pair = len(value) == 2 and all(isinstance(part, int) for part in value)  # noqa: PLR2004 - height and width
+        return f"{value[0]} x {value[1]}" if pair else ", ".join(_plain(part) for part in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else f"{value}"

@@ -1,0 +1,190 @@
+"""Proof that an output holds the source's pixels: it is decoded again and compared, all of it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ziggurat.codec.jpeg import encode, quantisation_tables
+from ziggurat.convert.options import OutputOptions
+from ziggurat.convert.pipeline import SCRATCH, Conversion
+from ziggurat.errors import VerificationFailed
+from ziggurat.geometry import Size, Window, row_bands
+from ziggurat.image import Image, open_image
+from ziggurat.model import Samples
+from ziggurat.pyramid import halve
+from ziggurat.quality.psnr import psnr, squared_error
+from ziggurat.quality.sampling import sample_windows
+from ziggurat.quality.ssimulacra2 import ssimulacra2
+from ziggurat.storage.local import LocalSource
+from ziggurat.write.protocol import Picture
+
+GENERIC_FLOOR = 20.0
+"""Decibels below which an output of an encoder without a computable bound is not the same picture."""
+
+SAMPLES = 2
+"""Tiles on which SSIMULACRA2 is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How an output compares with its source.
+
+    Attributes:
+        psnr: decibels over all samples; infinity where they are equal.
+        ssimulacra2: the lowest score of the sampled tiles; None where the metric is not defined.
+    """
+
+    psnr: float
+    ssimulacra2: float | None
+
+
+def verify(conversion: Conversion, path: Path, options: OutputOptions, *, memory: int) -> Fidelity:
+    """Decodes an output completely and compares it with the picture it was made from.
+
+    Every level of a pyramid is decoded too, and compared with the halved next finer one.
+
+    Args:
+        conversion: the picture and its target.
+        path: the output.
+        options: of the job, for what loss is to be expected.
+        memory: bytes that reading both may take at once.
+
+    Raises:
+        VerificationFailed: if size, bands or samples differ by more than the encoding explains.
+        FormatError: if the output does not decode.
+    """
+    picture = conversion.picture
+    with open_image(LocalSource(path), memory=max(memory, 1 << 30)) as output:
+        info = output.info
+        if (info.size, info.bands, info.dtype) != (picture.size, picture.bands, picture.dtype.name):
+            raise VerificationFailed(
+                f"the output is {tuple(info.size)} x {info.bands} {info.dtype}, the source is "
+                f"{tuple(picture.size)} x {picture.bands} {picture.dtype.name}"
+            )
+        floor = math.inf if conversion.exact else loss_floor(conversion, options)
+        compared = _Comparison(output, picture, memory)
+        measured = compared.level_zero()
+        _require(measured, floor, "the output")
+        for level in range(1, len(output.levels)):
+            _require(compared.coarser(level), floor, f"level {level} of the output")
+        return Fidelity(measured, compared.sampled(exact=math.isinf(measured)))
+
+
+def _require(measured: float, floor: float, what: str) -> None:
+    if measured < floor:
+        wanted = "be equal" if math.isinf(floor) else f"reach {floor:.1f} dB"
+        raise VerificationFailed(
+            f"{what} decodes to other pixels than the source: {measured:.1f} dB where it must {wanted}; "
+            "the encoder or the disk is at fault, try again"
+        )
+
+
+class _Comparison:
+    """One output beside its picture, read in bands that fit the memory."""
+
+    def __init__(self, output: Image, picture: Picture, memory: int) -> None:
+        self._output = output
+        self._picture = picture
+        self._memory = memory
+        self._whole: Samples | None = None
+        self._peak = float((1 << picture.bit_depth) - 1) if picture.dtype.kind in "iu" else 1.0
+
+    def level_zero(self) -> float:
+        """PSNR of the finest level against the picture."""
+        picture, output = self._picture, self._output
+
+        def cost(window: Window) -> int:
+            return output.read_cost(0, window) + picture.read_cost(window)
+
+        bands = self._bands(picture.size, cost)
+        total = 0.0
+        for window in bands:
+            pixels = output.read(0, window)
+            total += squared_error(picture.read(window), pixels)
+            if len(bands) == 1:
+                self._whole = pixels
+        return psnr(total / (picture.size.pixels * picture.bands), self._peak)
+
+    def coarser(self, level: int) -> float:
+        """PSNR of a level against the halved next finer one."""
+        output = self._output
+        shape, finer = output.levels[level].shape, output.levels[level - 1].shape
+        if shape != finer.halved(1):
+            raise VerificationFailed(f"level {level} of the output is {tuple(shape)}, below {tuple(finer)}")
+
+        def above(window: Window) -> Window:
+            return Window(window.y0 * 2, 0, min(window.y1 * 2, finer.height), finer.width)
+
+        def cost(window: Window) -> int:
+            return output.read_cost(level, window) + 2 * output.read_cost(level - 1, above(window))
+
+        total = 0.0
+        for window in self._bands(shape, cost):
+            expected = halve(output.read(level - 1, above(window)))
+            total += squared_error(expected, output.read(level, window))
+        return psnr(total / (shape.pixels * self._picture.bands), self._peak)
+
+    def sampled(self, *, exact: bool) -> float | None:
+        """The lowest SSIMULACRA2 of the sampled tiles, where the metric is defined for the picture."""
+        picture = self._picture
+        if picture.dtype != np.uint8 or picture.bands not in {1, 3} or min(picture.size) < MIN_SIDE:
+            return None
+        if exact:
+            return 100.0
+        scores = []
+        for window in sample_windows(picture.size, count=SAMPLES):
+            pixels = self._output.read(0, window) if self._whole is None else self._whole[window.slices()]
+            scores.append(ssimulacra2(picture.read(window), pixels))
+        return min(scores)
+
+    def _bands(self, size: Size, cost: Callable[[Window], int]) -> list[Window]:
+        """Full-width bands as high as memory allows, multiples of the grain where there is one."""
+        grain = self._picture.grain
+        step = grain.height if grain is not None else 1
+        rows = size.height
+        while rows > step and cost(Window(0, 0, min(rows, size.height), size.width)) > self._memory - SCRATCH:
+            rows = max(step, rows // 2 // step * step)
+        return list(row_bands(size, rows))
+
+
+MIN_SIDE = 8
+"""Pixels a side below which SSIMULACRA2 has no scale to look at."""
+
+
+def loss_floor(conversion: Conversion, options: OutputOptions) -> float:
+    """The PSNR that the chosen encoding cannot fall below unless something went wrong, in decibels."""
+    compressed = options.ptiff.compression if conversion.name == "ptiff" else "jpeg"
+    if compressed != "jpeg":
+        return GENERIC_FLOOR
+    if conversion.name == "ptiff":
+        quality, subsampling = options.ptiff.quality or 92, options.ptiff.subsampling
+    else:
+        quality, subsampling = options.jpeg.quality, options.jpeg.subsampling
+    return jpeg_floor(quality, subsampling, conversion.picture.bands)
+
+
+@cache
+def jpeg_floor(quality: int, subsampling: str, bands: int) -> float:
+    """The lowest PSNR that quantisation alone can cause, in decibels.
+
+    A coefficient is off by at most half its quantisation step q, and the DCT of ITU-T T.81 A.3.3 is orthonormal, so
+    the mean squared error of a component is at most mean(q^2) / 4. The inverse of T.871's YCbCr spreads it over
+    R, G and B with the mean squared gains 1, 1.086 (Cb) and 0.825 (Cr). Subsampled chroma has no such bound.
+    """
+    sample = np.zeros((16, 16, bands), np.uint8)
+    tables = quantisation_tables(encode(sample, quality=quality, subsampling="444", optimise=False))
+    luma = float(np.mean(np.square(tables[0], dtype=np.float64))) / 4
+    chroma = float(np.mean(np.square(tables[-1], dtype=np.float64))) / 4
+    if bands == 1:
+        error = luma
+    elif subsampling == "444":
+        error = luma + (1.086 + 0.825) * chroma
+    else:
+        # Saturated colours that change within a chroma sample are lost legitimately.
+        return min(GENERIC_FLOOR, 10 * math.log10(255**2 / (luma + 2 * chroma)))
+    rounding = 1.0
+    return 10 * math.log10(255**2 / (error + rounding))

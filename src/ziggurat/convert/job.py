@@ -1,0 +1,339 @@
+"""A job as a whole: made or resumed, planned, run and summed up."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from ziggurat import __version__
+from ziggurat.convert import process
+from ziggurat.convert.coordinator import Coordinator
+from ziggurat.convert.hooks import ItemHooks, Notifier
+from ziggurat.convert.ledger.ledger import Ledger
+from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
+from ziggurat.convert.manifest import ROLES, Manifest, Row, listed_rows, manifest_rows, open_manifest, path_fields
+from ziggurat.convert.options import OutputOptions, RunOptions, differences
+from ziggurat.convert.plan import plan_rows
+from ziggurat.convert.pool import WORKER_BASE, Pool
+from ziggurat.convert.progress import Progress
+from ziggurat.convert.records import Budget, Published
+from ziggurat.convert.worker import WorkerConfig
+from ziggurat.errors import JobChanged, SourceNotFound, UsageError
+from ziggurat.format.table import FORMATS
+from ziggurat.model import JSON
+from ziggurat.storage.destination import Destination, open_destination
+from ziggurat.storage.network import NetworkOptions, configure
+from ziggurat.storage.resolve import local_path
+from ziggurat.write.table import target
+
+COORDINATOR_BASE = 120 << 20
+"""Resident bytes of the coordinator (measured 60 to 110 MiB; a million rows stay in the ledger)."""
+
+SMALLEST_TASK = 96 << 20
+"""Bytes that a worker needs to do anything at all; with less memory, fewer workers are started."""
+
+BANDS_AT_MOST = 1 << 30
+"""Bytes of a task that works in bands: more would not make it faster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """What ``ziggurat convert`` was asked for.
+
+    Attributes:
+        sources: folders, globs, prefixes and single files, or one manifest.
+        destination: folder or prefix.
+        ledger: the job's file.
+        options: what decides the outputs.
+        run: what decides only the running.
+        network: how stores are reached.
+    """
+
+    sources: tuple[str, ...]
+    destination: str
+    ledger: Path
+    options: OutputOptions
+    run: RunOptions
+    network: NetworkOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Budgeting:
+    """Memory and workers as they are used.
+
+    Attributes:
+        workers: processes; fewer than asked for where memory is short.
+        budget: bytes for tasks.
+        share: bytes that a task may take without keeping the other workers from running.
+    """
+
+    workers: int
+    budget: Budget
+    share: int
+
+
+def budgeting(run: RunOptions) -> Budgeting:
+    """Divides the memory of the job between the processes and what they have in hand.
+
+    Raises:
+        UsageError: if not even one worker fits.
+    """
+    for workers in range(run.workers, 0, -1):
+        total = run.memory - COORDINATOR_BASE - workers * WORKER_BASE
+        if total >= workers * SMALLEST_TASK:
+            return Budgeting(workers, Budget(total=total, bands=min(total // workers, BANDS_AT_MOST)), total // workers)
+    least = COORDINATOR_BASE + WORKER_BASE + SMALLEST_TASK
+    raise UsageError(f"--memory {run.memory >> 20}M is too little: a worker needs {least >> 20}M in all")
+
+
+class Job:
+    """One job, open for work. Use as a context manager."""
+
+    def __init__(self, request: JobRequest, progress: Progress) -> None:
+        configure(request.network)
+        self.request = request
+        self.progress = progress
+        self.skipped: list[str] = []
+        self.notes: list[str] = []
+        self._scratch = request.ledger.with_name(request.ledger.name + ".scratch")
+        self.destination: Destination = open_destination(request.destination, scratch=os.fspath(self._scratch))
+        self._manifest = self._find_manifest()
+        self._settings = budgeting(request.run)
+        self.resumed = request.ledger.exists() and request.ledger.stat().st_size > 0
+        self.ledger = self._resume() if self.resumed else self._create()
+
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.progress.display.close()
+        self.ledger.close()
+        if self._scratch.is_dir() and not any(self._scratch.iterdir()):
+            self._scratch.rmdir()
+
+    # -- planning ---------------------------------------------------------------------------------------------
+
+    def _find_manifest(self) -> Manifest | None:
+        sources = self.request.sources
+        manifests = [source for source in sources if source.lower().endswith(".csv")]
+        if not manifests:
+            return None
+        path = local_path(manifests[0])
+        if len(sources) > 1 or path is None:
+            raise UsageError("a manifest is one local CSV file; give it alone, its rows name the sources")
+        return open_manifest(path, self.request.options.columns)
+
+    def _facts(self) -> dict[str, JSON]:
+        manifest = self._manifest
+        return {
+            "version": __version__,
+            "sources": list(self.request.sources),
+            "destination": self.request.destination,
+            "options": self.request.options.record(),
+            "manifest_sha256": None if manifest is None else manifest.sha256,
+        }
+
+    def _create(self) -> Ledger:
+        self.request.ledger.parent.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger.create(
+            self.request.ledger, self._facts(), () if self._manifest is None else self._manifest.header
+        )
+        try:
+            self._plan_all(ledger)
+        except BaseException:
+            ledger.close()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.request.ledger}{suffix}").unlink(missing_ok=True)
+            raise
+        return ledger
+
+    def _plan_all(self, ledger: Ledger) -> None:
+        with ledger.transaction():
+            ledger.add_rows(self._planned(self._rows()))
+            ledger.finish_planning()
+        if not ledger.counts():
+            raise SourceNotFound(
+                f"no image was found in {', '.join(self.request.sources)}"
+                + (f" ({len(self.skipped)} files have no image's suffix)" if self.skipped else "")
+            )
+
+    def _rows(self) -> Iterator[Row]:
+        if self._manifest is not None:
+            return manifest_rows(self._manifest)
+        suffixes = [suffix for entry in FORMATS.values() for suffix in entry.suffixes]
+        return listed_rows(self.request.sources, suffixes, self.skipped)
+
+    def _planned(self, rows: Iterator[Row]) -> Iterator[tuple[Row, str | None, str | None, str | None]]:
+        options = self.request.options
+        fields = [*path_fields("a/b.c"), *ROLES]
+        if self._manifest is not None:
+            fields = [*path_fields("a/b.c"), *self._manifest.header, *self._manifest.roles]
+        return plan_rows(rows, options.name, target(options.target).suffixes[0], fields)
+
+    # -- resuming ---------------------------------------------------------------------------------------------
+
+    def _resume(self) -> Ledger:
+        ledger = Ledger.open(self.request.ledger)
+        try:
+            if ledger.fact("planned_at") is None:
+                self._plan_all(ledger)
+            self._compare(ledger)
+            self._settle_interrupted(ledger)
+            self._reopen_changed(ledger)
+            with ledger.transaction():
+                again = (State.DEFERRED, *((*UNSUCCESSFUL,) if self.request.run.retry_failed else ()))
+                retried = ledger.retry(again)
+            if retried:
+                self.notes.append(f"{retried} images that were not done are planned again")
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def _compare(self, ledger: Ledger) -> None:
+        """Refuses another job's options, and takes over what is new in the sources."""
+        facts = self._facts()
+        before: dict[str, JSON] = {key: ledger.fact(key) for key in facts}
+        changed = differences(
+            {key: before[key] for key in ("sources", "destination", "options")},
+            {key: facts[key] for key in ("sources", "destination", "options")},
+        )
+        if changed:
+            raise JobChanged(
+                f"{self.request.ledger} was planned otherwise: {'; '.join(changed)}. Outputs of one job are never "
+                "mixed: use the same options, or start another job with --job and another destination"
+            )
+        if self._manifest is None:
+            self._take_new(ledger, withdraw=False)
+        elif before["manifest_sha256"] != facts["manifest_sha256"]:
+            if not self.request.run.replan:
+                raise JobChanged(
+                    f"the manifest {self._manifest.path} has changed since {self.request.ledger} was planned; "
+                    "use --replan to take over its new rows and withdraw those that are gone"
+                )
+            if ledger.fact("manifest_columns") != list(self._manifest.header):
+                raise JobChanged(
+                    f"the manifest {self._manifest.path} has other columns than the job; start another job"
+                )
+            self._take_new(ledger, withdraw=True)
+            with ledger.transaction():
+                ledger.set_fact("manifest_sha256", self._manifest.sha256)
+
+    def _take_new(self, ledger: Ledger, *, withdraw: bool) -> None:
+        known = ledger.known()
+        planned = list(self._planned(self._rows()))
+        sources = {source for source, _ in known}
+        # A listing's rows are known by their source: a newcomer must not rename what is done already.
+        new = [p for p in planned if ((p[0].source, p[1]) not in known if withdraw else p[0].source not in sources)]
+        gone = known - {(p[0].source, p[1]) for p in planned} if withdraw else set()
+        if not new and not gone:
+            return
+        with ledger.transaction():
+            ledger.withdraw(gone)
+            ledger.add_rows(ledger.free_of_collisions(new))
+            ledger.count_items()
+        self.notes.append(f"{len(new)} images are new" + (f", {len(gone)} withdrawn" if gone else ""))
+
+    def _settle_interrupted(self, ledger: Ledger) -> None:
+        """Finds out what a killed run did with the images it had in hand, and clears its temporary files."""
+        token = ledger.fact("id")
+        settled: list[Published] = []
+        undone: list[int] = []
+        for image, name, state, sha256 in ledger.interrupted():
+            self.destination.cleanup(name, f"{token}-{image}")
+            stored = self.destination.exists(name) if state == State.COMMITTING and sha256 else None
+            if stored is not None and self.destination.holds(name, sha256 or ""):
+                settled.append(
+                    Published(
+                        image=image, output_tag=stored.tag, publish_seconds=0.0, cpu_seconds=0.0, peak_memory=0
+                    )
+                )
+            else:
+                undone.append(image)
+        with ledger.transaction():
+            ledger.published(settled)
+            ledger.release(undone)
+        if settled or undone:
+            self.notes.append(f"{len(settled) + len(undone)} images were in hand when the job stopped")
+
+    def _reopen_changed(self, ledger: Ledger) -> None:
+        """Plans images again whose local sources have changed since they were done."""
+        changed: list[int] = []
+        for image, source, size, tag in ledger.finished_sources():
+            if "://" in source:
+                continue
+            try:
+                status = os.stat(source)  # noqa: PTH116 - a million of them
+            except OSError:
+                continue
+            if status.st_size != size or f"mtime:{status.st_mtime_ns}" != tag:
+                changed.append(image)
+        if changed:
+            with ledger.transaction():
+                ledger.reopen(changed)
+                ledger.count_items()
+            self.notes.append(f"{len(changed)} sources have changed since they were converted; they are done again")
+
+    # -- running ----------------------------------------------------------------------------------------------
+
+    def coordinator(self) -> Coordinator:
+        """The coordinator of this job's open rows."""
+        run, settings = self.request.run, self._settings
+        config = WorkerConfig(
+            options=self.request.options,
+            destination=self.request.destination,
+            scratch=os.fspath(self._scratch),
+            overwrite=run.overwrite,
+            network=self.request.network,
+            budget=settings.budget,
+            share=settings.share,
+        )
+        path = os.fspath(self.request.ledger)
+        return Coordinator(
+            ledger=self.ledger,
+            pool=Pool(settings.workers, config),
+            options=self.request.options,
+            run_options=run,
+            budget=settings.budget,
+            progress=self.progress,
+            hooks=ItemHooks(run.on_item_complete, path),
+            notifier=Notifier(run.notify, path, run.stall_minutes * 60, run.failure_limit),
+        )
+
+    def summary(self) -> Mapping[State, int]:
+        """Rows by state."""
+        return self.ledger.counts()
+
+
+@contextmanager
+def signals(coordinator: Coordinator) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM drain the job; a second one aborts it. Yields the signals that came."""
+    received: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            coordinator.drain()
+        else:
+            coordinator.abort()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def default_workers() -> int:
+    """One per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_memory() -> int:
+    """70 % of what the machine or its cgroup has."""
+    return process.available_memory() * 7 // 10
+

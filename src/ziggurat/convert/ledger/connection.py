@@ -1,0 +1,126 @@
+"""Opening the SQLite file of a job, for its one writer or for any reader."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import apsw
+
+from ziggurat.convert.ledger.schema import APPLICATION_ID, VERSION
+from ziggurat.errors import DependencyError, JobError, JobLocked
+
+MINIMUM_SQLITE = (3, 51, 3)
+"""Earlier releases can corrupt a WAL database that several connections write and checkpoint at once."""
+
+BUSY_MILLISECONDS = 10_000
+"""How long one connection waits for another's short transaction."""
+
+NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "lustre", "beegfs"}
+"""Where shared memory does not reach other machines, so that WAL must not be used."""
+
+
+def check_sqlite() -> None:
+    """Refuses an SQLite that could damage a ledger.
+
+    Raises:
+        DependencyError: if apsw carries a release below 3.51.3.
+    """
+    found = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if found < MINIMUM_SQLITE:
+        raise DependencyError(
+            f"apsw carries SQLite {apsw.sqlite_lib_version()}; ledgers need 3.51.3 or newer, because earlier "
+            "ones can corrupt a WAL database with several connections. Install a newer apsw."
+        )
+
+
+def open_writer(path: Path, *, create: bool) -> tuple[apsw.Connection, int]:
+    """Opens a ledger for its coordinator and takes the job's lock.
+
+    Returns:
+        The connection, and the file descriptor that holds the lock until the process ends. It must not be
+        closed earlier: closing any descriptor of the file would drop SQLite's own POSIX locks.
+
+    Raises:
+        JobLocked: if another process works on the job.
+        JobError: if the file is no ledger, or cannot be opened or created.
+    """
+    check_sqlite()
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    try:
+        lock = os.open(path, flags, 0o644)
+    except OSError as error:
+        raise JobError(f"the job {path} cannot be opened for writing: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise JobLocked(
+            f"another process is working on the job {path}; wait for it, or stop it and run this again"
+        ) from error
+    connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    mode = "TRUNCATE" if _on_network(path) else "WAL"
+    connection.pragma("journal_mode", mode)
+    # A row may say done only when that survives a power cut; transactions are batched, so it costs little.
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("foreign_keys", "OFF")
+    connection.pragma("cache_size", -65536)
+    return connection, lock
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """Opens a ledger to look at, also while its job runs.
+
+    Raises:
+        JobError: if there is no such file or it is no ledger.
+    """
+    if not path.is_file():
+        raise JobError(f"there is no job {path}; give the .zgj file that `ziggurat convert` printed")
+    connection = _connect(path, apsw.SQLITE_OPEN_READONLY)
+    check_format(connection, path)
+    return connection
+
+
+def check_format(connection: apsw.Connection, path: Path) -> None:
+    """Refuses a file that is no ledger, or one of another version.
+
+    Raises:
+        JobError: saying which.
+    """
+    try:
+        application = connection.pragma("application_id")
+        version = connection.pragma("user_version")
+    except apsw.Error as error:
+        raise JobError(f"{path} is not a job's ledger: {error}") from error
+    if application != APPLICATION_ID:
+        raise JobError(f"{path} is not a job's ledger: its application id is {application:#x}")
+    if version != VERSION:
+        raise JobError(
+            f"{path} has ledger version {version}, this Ziggurat knows {VERSION}; use the release that made it"
+        )
+
+
+def _connect(path: Path, flags: int) -> apsw.Connection:
+    try:
+        connection = apsw.Connection(os.fspath(path), flags=flags)
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+        connection.pragma("trusted_schema", "OFF")
+    except apsw.Error as error:
+        raise JobError(f"the job {path} cannot be opened: {error}") from error
+    return connection
+
+
+def _on_network(path: Path) -> bool:
+    """Whether the file lies on a network file system, by the longest mount point above it."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    real = os.path.realpath(path)
+    best, kind = "", ""
+    for line in mounts:
+        fields = line.split()
+        point = fields[1].replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, fields[2]
+    return kind in NETWORK_FILESYSTEMS

@@ -1,0 +1,67 @@
+"""Target names from templates, and what is wrong with a name. Pure."""
+
+import string
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ziggurat.errors import TargetRefused, UsageError
+
+DEFAULT_TEMPLATE = "{path}"
+"""Beside its folder and stem a target keeps nothing of its source's name; the suffix is the target format's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A checked name template such as ``{group}/{item}/{name}.jpg``.
+
+    Attributes:
+        text: as given; ``{{`` and ``}}`` stand for braces.
+        suffix: ".jpg" or the like, appended where the text has no suffix of its own.
+    """
+
+    text: str
+    suffix: str
+
+    def fields(self) -> list[str]:
+        """Names of the fields that the template uses."""
+        return [name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None]
+
+    def name(self, fields: Mapping[str, str]) -> str:
+        """The target's key for one row.
+
+        Raises:
+            TargetRefused: if a field is missing or empty.
+        """
+        for name in self.fields():
+            if not fields.get(name):
+                raise TargetRefused(f"the name template {self.text!r} uses {{{name}}}, which is empty here")
+        key = self.text.format_map(fields)
+        return key if self._has_suffix() else key + self.suffix
+
+    def _has_suffix(self) -> bool:
+        return self.text.endswith(self.suffix) or "." in self.text.rpartition("}")[2]
+
+
+def parse_template(text: str, suffix: str, known: Iterable[str]) -> Template:
+    """Checks a template against the fields that rows have.
+
+    Raises:
+        UsageError: if it cannot be parsed, uses an unknown field, or has conversions or formats.
+    """
+    available = set(known)
+    try:
+        parts = list(string.Formatter().parse(text))
+    except ValueError as error:
+        raise UsageError(f"--name {text!r} is not a template: {error}") from error
+    for _, name, spec, conversion in parts:
+        if name is None:
+            continue
+        if spec or conversion or name not in available:
+            raise UsageError(
+                f"--name {text!r}: {{{name}}} is not one of "
+                f"{', '.join('{' + field + '}' for field in sorted(available))}"
+            )
+    if not any(name for _, name, _, _ in parts):
+        raise UsageError(f"--name {text!r} gives every image the same name; use a field such as {{name}}")
+    return Template(text, suffix)
+

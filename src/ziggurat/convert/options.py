@@ -1,0 +1,94 @@
+"""Everything that a job is told, as values: what decides the output, and what only decides the running."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from ziggurat.errors import UsageError
+from ziggurat.model import JSON
+from ziggurat.write.jpeg import JpegOptions
+from ziggurat.write.picture import PictureOptions
+from ziggurat.write.ptiff import PtiffOptions
+
+type Oversize = Literal["refuse", "ptiff", "downscale", "skip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """What decides the bytes of the outputs and their names. A job keeps it; it cannot change under way.
+
+    Attributes:
+        target: a name of ``ziggurat.write.table.TARGETS``.
+        jpeg: of the JPEG writer.
+        ptiff: of the pyramidal TIFF writer.
+        picture: how pixels are prepared.
+        name: template of the target names, or None for the source's own path.
+        columns: role to manifest column.
+        oversize: what to do with images that the target cannot hold.
+    """
+
+    target: str
+    jpeg: JpegOptions = field(default_factory=JpegOptions)
+    ptiff: PtiffOptions = field(default_factory=PtiffOptions)
+    picture: PictureOptions = field(default_factory=PictureOptions)
+    name: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    oversize: Oversize = "refuse"
+
+    def record(self) -> dict[str, JSON]:
+        """The options as plain values, for the ledger; those of other targets left out."""
+        values = json.loads(json.dumps(asdict(self)))
+        used = {self.target} | ({"ptiff"} if self.oversize == "ptiff" else set())
+        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff"} - used}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What decides only how the job runs; may differ every time.
+
+    Attributes:
+        workers: processes.
+        memory: bytes for all processes together.
+        attempts: how often an image is tried before it is quarantined or failed.
+        timeout: seconds for one image, or None to go by its pixels.
+        overwrite: whether targets that exist are replaced.
+        retry_failed: whether failed, quarantined and refused rows are tried again.
+        replan: whether a changed manifest is taken over.
+        headers: headers read before the first image is converted; the rest are read on the way.
+        on_item_complete: command for every completed item.
+        notify: URL that gets JSON on end, stall and failure rate.
+        stall_minutes: minutes without a finished image that count as a stall.
+        failure_limit: share of failed images that is notified.
+    """
+
+    workers: int
+    memory: int
+    attempts: int = 3
+    timeout: float | None = None
+    overwrite: bool = False
+    retry_failed: bool = False
+    replan: bool = False
+    headers: int = 20_000
+    on_item_complete: str | None = None
+    notify: str | None = None
+    stall_minutes: float = 10.0
+    failure_limit: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: at least one is needed")
+        if self.attempts < 1:
+            raise UsageError(f"--attempts {self.attempts}: at least one is needed")
+
+
+def differences(before: Mapping[str, JSON], now: Mapping[str, JSON], path: str = "") -> list[str]:
+    """What changed between two records of options, as ``jpeg.quality was 92, is 85``."""
+    found: list[str] = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{path}{key}.")
+        elif old != new:
+            found.append(f"{path}{key} was {json.dumps(old)}, is {json.dumps(new)}")
+    return found

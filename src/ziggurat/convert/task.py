@@ -1,0 +1,141 @@
+"""One image from source to published output, inside a worker. Each step of the commit order is a line here."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ziggurat.convert import process
+from ziggurat.convert.fidelity import verify
+from ziggurat.convert.options import OutputOptions
+from ziggurat.convert.pipeline import Conversion, set_up
+from ziggurat.convert.records import Published, Task, Verified
+from ziggurat.errors import ChecksumMismatch, SourceChanged
+from ziggurat.image import open_image
+from ziggurat.storage.destination import Destination, Digests, digests_of
+from ziggurat.storage.memory import MemorySource
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
+from ziggurat.storage.resolve import open_source
+from ziggurat.write.picture import hold
+
+HASH_PIECE = 8 << 20
+"""Bytes that are read at once to hash a source that is not held in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a task needs of its surroundings.
+
+    Attributes:
+        options: of the job.
+        destination: where outputs go.
+        overwrite: whether targets that exist are replaced.
+        stage: told the name of every step before it begins.
+        commit: gives the verified result to the coordinator and returns once the ledger has it.
+    """
+
+    options: OutputOptions
+    destination: Destination
+    overwrite: bool
+    stage: Callable[[str], None]
+    commit: Callable[[Verified], None]
+
+
+def convert(task: Task, ports: Ports) -> Published:
+    """Converts one image: read, write, verify, record, publish.
+
+    Raises:
+        ZigguratError: if any step fails; the temporary file is then gone and nothing is published.
+    """
+    destination = ports.destination
+    began = time.process_time()
+    process.reset_peak_memory()
+    try:
+        temporary = destination.temporary(task.target, task.token)
+        result, digests = _make(task, ports, temporary)
+        ports.stage("record")
+        ports.commit(result)
+        ports.stage("publish")
+        clock = time.perf_counter()
+        ours = task.replaces is not None and destination.holds(task.target, task.replaces)
+        stored = destination.publish(temporary, task.target, digests, overwrite=ours or ports.overwrite)
+        seconds = time.perf_counter() - clock
+    except BaseException:
+        destination.cleanup(task.target, task.token)
+        raise
+    return Published(
+        image=task.image,
+        output_tag=stored.tag,
+        publish_seconds=seconds,
+        cpu_seconds=time.process_time() - began,
+        peak_memory=process.peak_memory(),
+    )
+
+
+def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]:
+    """Everything up to a verified temporary file."""
+    ports.stage("read")
+    clock = time.perf_counter()
+    source = _planned_source(task)
+    source, sha256 = _hashed(source, hold_it=task.strategy == "whole")
+    if task.expected_sha256 is not None and sha256 != task.expected_sha256:
+        raise ChecksumMismatch(
+            f"{task.source} has SHA-256 {sha256}, the manifest says {task.expected_sha256}: the file is damaged "
+            "or is not the one that was catalogued"
+        )
+    with open_image(source, memory=max(task.memory, 1 << 20)) as image:
+        conversion = set_up(image, ports.options, task.writer)
+        if task.strategy == "whole":
+            held = hold(conversion.picture)
+            conversion = Conversion(conversion.name, held, conversion.writer, conversion.exact)
+        read = time.perf_counter()
+        ports.stage("write")
+        conversion.writer.write(conversion.picture, temporary, memory=task.memory)
+        digests = digests_of(temporary)
+        written = time.perf_counter()
+        ports.stage("verify")
+        fidelity = verify(conversion, temporary, ports.options, memory=task.memory)
+        verified = time.perf_counter()
+        warnings = image.warnings
+    return (
+        Verified(
+            image=task.image,
+            source_sha256=sha256,
+            output_size=digests.size,
+            output_sha256=digests.sha256,
+            read_seconds=read - clock,
+            write_seconds=written - read,
+            verify_seconds=verified - written,
+            psnr=fidelity.psnr,
+            ssimulacra2=fidelity.ssimulacra2,
+            warnings=warnings,
+        ),
+        digests,
+    )
+
+
+def _planned_source(task: Task) -> ByteSource:
+    source = open_source(task.source)
+    version = source.version
+    if (version.size, version.tag) != (task.source_size, task.source_tag):
+        source.close()
+        raise SourceChanged(
+            f"{task.source} is not the file that was planned: {task.source_size} bytes, {task.source_tag} then, "
+            f"{version.size} bytes, {version.tag} now"
+        )
+    return source
+
+
+def _hashed(source: ByteSource, *, hold_it: bool) -> tuple[ByteSource, str]:
+    """The source and its SHA-256; read once and kept in memory when it may be held."""
+    if hold_it:
+        data = source.read_ranges([ByteRange(0, source.size)])[0]
+        source.close()
+        held = MemorySource(source.url, data, version=source.version)
+        return held, hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256()
+    for start in range(0, source.size, HASH_PIECE):
+        digest.update(source.read_ranges([ByteRange(start, min(start + HASH_PIECE, source.size))])[0])
+    return source, digest.hexdigest()

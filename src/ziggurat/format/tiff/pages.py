@@ -1,0 +1,115 @@
+"""Which directories of a TIFF are the levels of its first image."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
+
+from ziggurat.format.tiff.ifd import Survey
+
+type Page = TiffPage | TiffFrame
+
+SLIDES = (
+    "ome", "svs", "mikroscan", "motic", "trestle", "huron", "scn", "qpi", "ndpi", "bif", "avs", "philips",
+    "indica", "geotiff",
+)  # fmt: skip
+"""Dialects whose levels tifffile finds from their own metadata; all others are taken by their directories."""
+
+MAX_SERIES_PAGES = 1024
+"""Directories above which a file is a stack, not a pyramid: only its first page is looked at."""
+
+MAX_BANDS = 256
+"""Pages that are taken for bands of one image."""
+
+_COUNTS = re.compile(
+    r'\b(?:Size[ZTC]|NumPlanes|PlaneCount|IFD|First[ZTC]|SamplesPerPixel)\s*=\s*["\'](\d+)["\']'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The first image of a file.
+
+    Attributes:
+        kind: the dialect, as tifffile names it, or "first page".
+        levels: finest first; each level's pages are its bands.
+        pages: planes in the whole stack that this image is the first of.
+    """
+
+    kind: str
+    levels: tuple[tuple[Page, ...], ...]
+    pages: int
+
+
+def choose(tif: TiffFile, found: Survey) -> Chosen:
+    """Finds the levels of the first image; a level that does not fit the finest one ends them."""
+    first = tif.pages.first
+    if found.directories > MAX_SERIES_PAGES:
+        return Chosen("first page", ((first,),), found.pages)
+    everything = _series(tif, found)
+    if not everything:
+        return Chosen("first page", ((first,),), found.pages)
+    series = everything[0]
+    # tifffile wants levels of exactly a half, a third or a quarter; borders of one pixel cannot be that.
+    marked = [other for other in everything[1:] if cast("TiffPage", other.keyframe).is_reduced]
+    levels: list[tuple[Page, ...]] = []
+    for level in [*series.levels, *marked]:
+        pages = _bands(level)
+        if not pages or (levels and not _fits(pages, levels[-1])):
+            break
+        levels.append(pages)
+    if not levels:
+        return Chosen("first page", ((first,),), found.pages)
+    planes = math.prod(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
+    return Chosen(series.kind, tuple(levels), max(1, planes))
+
+
+def _series(tif: TiffFile, found: Survey) -> Sequence[TiffPageSeries]:
+    for kind in SLIDES:
+        if getattr(tif, f"is_{kind}") and (kind != "ome" or _is_sane(tif.ome_metadata, found)):
+            series = tif.series(kind=kind)
+            if len(series):
+                return series
+    return tif.series(kind="generic")
+
+
+def _is_sane(xml: str | None, found: Survey) -> bool:
+    """Whether OME-XML counts no more planes than the file has; its parser allocates by these numbers."""
+    if xml is None or "modulo" in xml.lower() or "<!ENTITY" in xml:
+        return False
+    return all(len(number) < 9 and int(number) <= max(found.pages, 64) for number in _COUNTS.findall(xml))  # noqa: PLR2004 - digits of a plausible count
+
+
+def _bands(level: TiffPageSeries) -> tuple[Page, ...]:
+    """The pages of a level's first plane: one, or one a band where an axis C lies over one-sample pages."""
+    pages: Sequence[Page | None] = level.pages
+    first = pages[0] if len(pages) else None
+    if first is None:
+        return ()
+    axes, shape = level.axes, level.shape
+    count = shape[axes.index("C")] if "C" in axes else 1
+    if not 1 < count <= MAX_BANDS or cast("TiffPage", first.keyframe).samplesperpixel != 1:
+        return (first,)
+    after = axes.index("C") + 1
+    step = math.prod(n for n, axis in zip(shape[after:], axes[after:], strict=True) if axis not in "YXS")
+    bands = [pages[index * step] for index in range(count) if index * step < len(pages)]
+    if len(bands) < count or any(band is None for band in bands):
+        return (first,)
+    return tuple(band for band in bands if band is not None)
+
+
+def _fits(pages: Sequence[Page], finer: Sequence[Page]) -> bool:
+    """Whether these pages can be the next coarser level: the same samples, and fewer pixels."""
+    a, b = (cast("TiffPage", level[0].keyframe) for level in (pages, finer))
+    return (
+        len(pages) == len(finer)
+        and a.samplesperpixel == b.samplesperpixel
+        and a.dtype == b.dtype
+        and a.photometric == b.photometric
+        and 0 < a.imagelength <= b.imagelength
+        and 0 < a.imagewidth <= b.imagewidth
+        and a.imagelength * a.imagewidth < b.imagelength * b.imagewidth
+    )

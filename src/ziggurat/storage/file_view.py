@@ -1,0 +1,128 @@
+"""A source seen as a seekable file, for libraries that read headers through one."""
+
+import io
+from collections import OrderedDict
+from urllib.parse import unquote, urlsplit
+
+from ziggurat.errors import LimitExceeded
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
+
+BLOCK = 1 << 16
+"""Bytes fetched at a time: headers lie close together, and a remote request costs as much as this much data."""
+
+BLOCKS = 64
+"""Blocks kept, the most recently used ones: 4 MiB."""
+
+LONGEST = 1 << 28
+"""Bytes that a single read may ask for. Pixels are not read this way, and no header value is that long."""
+
+
+class FileView(io.RawIOBase):
+    """Read-only binary file over a source. Not safe to use from several threads.
+
+    Any position may be sought; reading at or behind the end gives ``b""``. The view does not own the source:
+    closing the view leaves it open.
+
+    Args:
+        source: the bytes.
+        block: bytes fetched at a time.
+        blocks: blocks kept.
+        longest: bytes that one read may return.
+    """
+
+    def __init__(
+        self, source: ByteSource, *, block: int = BLOCK, blocks: int = BLOCKS, longest: int = LONGEST
+    ) -> None:
+        super().__init__()
+        self._source = source
+        self._block = block
+        self._blocks = blocks
+        self._longest = longest
+        self._position = 0
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """Last part of the source's path, where a library looks for a suffix."""
+        return unquote(urlsplit(self._source.url).path).rpartition("/")[2]
+
+    @property
+    def mode(self) -> str:
+        """Always "rb"."""
+        return "rb"
+
+    def readable(self) -> bool:
+        """Always true."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always true."""
+        return True
+
+    def tell(self) -> int:
+        """The position, in bytes from the start."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Moves to a position, which may lie behind the end.
+
+        Raises:
+            ValueError: if it lies before the start, as for every Python file.
+        """
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"{self._source.url}: position {base + offset} lies before the start")
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most ``size`` bytes from the position on, fewer only at the end; None or negative: all the rest.
+
+        Raises:
+            LimitExceeded: if that is more than one read may return.
+        """
+        if self.closed:
+            raise ValueError(f"{self._source.url}: read of a closed file")
+        left = max(0, self._source.size - self._position)
+        length = left if size is None or size < 0 else min(size, left)
+        if length > self._longest:
+            raise LimitExceeded(
+                f"{self._source.url}: a header value of {length} bytes at offset {self._position} is longer than "
+                f"{self._longest} bytes; the file is damaged or made to exhaust memory"
+            )
+        if not length:
+            return b""
+        start, end = self._position, self._position + length
+        if length > self._block * self._blocks // 2:
+            # Through the cache this would evict everything else.
+            data = self._source.read_ranges([ByteRange(start, end)])[0]
+        else:
+            first = start // self._block
+            data = b"".join(self._fetch(range(first, -(-end // self._block))))
+            data = data[start - first * self._block : end - first * self._block]
+        self._position = end
+        return data
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # narrower than Buffer
+        """Fills a buffer from the position on and returns the number of bytes."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _fetch(self, numbers: range) -> list[bytes]:
+        """The blocks of these numbers; those not kept come in one batch."""
+        missing = [number for number in numbers if number not in self._kept]
+        ranges = [
+            ByteRange(number * self._block, min((number + 1) * self._block, self._source.size))
+            for number in missing
+        ]
+        fetched = dict(zip(missing, self._source.read_ranges(ranges), strict=True)) if missing else {}
+        result = [fetched[number] if number in fetched else self._kept[number] for number in numbers]
+        for number, data in zip(numbers, result, strict=True):
+            self._kept[number] = data
+            self._kept.move_to_end(number)
+        while len(self._kept) > self._blocks:
+            self._kept.popitem(last=False)
+        return result
