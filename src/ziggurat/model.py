@@ -1,6 +1,6 @@
 """The values that describe an image: what every format says of itself and every consumer reads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 type Samples = NDArray[Any]
 """Pixels, axes (y, x, band). The type of the samples is known only when a file is open, hence ``Any``."""
 
-type JSON = bool | int | float | str | list[JSON] | Mapping[str, JSON] | None
+type JSON = bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None
 
 type Alpha = Literal["straight", "premultiplied"]
 

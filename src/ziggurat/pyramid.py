@@ -1,6 +1,7 @@
 """Choosing a level for a purpose, and making coarser pixels from finer ones."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,33 +35,66 @@ def halve(pixels: Samples) -> Samples:
     Returns:
         (ceil(y / 2), ceil(x / 2), band) of the same type; integers rounded to nearest, halves up.
     """
+    return _halve(pixels, 2, 2)
+
+
+def _halve(pixels: Samples, down: int, across: int) -> Samples:
+    """Means of ``down`` x ``across`` pixels: 2 x 2, 2 x 1 or 1 x 2."""
     height, width = pixels.shape[:2]
-    if height % 2 or width % 2:
-        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    if height % down or width % across:
+        pixels = np.pad(pixels, ((0, height % down), (0, width % across), (0, 0)), mode="edge")
+    room = _room(pixels.dtype)
+    sums: Samples = pixels
+    if down > 1:
+        sums = np.add(sums[0::2], sums[1::2], dtype=room)
+    if across > 1:
+        sums = np.add(sums[:, 0::2], sums[:, 1::2], dtype=room)
+    count = down * across
     if pixels.dtype.kind == "f":
-        wide = pixels.astype(
-            np.float64 if pixels.dtype.itemsize > np.dtype(np.float32).itemsize else np.float32, copy=False
-        )
-        rows = wide[0::2] + wide[1::2]
-        means: Samples = (rows[:, 0::2] + rows[:, 1::2]) / 4
-        return means.astype(pixels.dtype)
-    # Sums of four samples need two more bits than the samples have.
-    room = np.dtype(f"{'i' if pixels.dtype.kind == 'i' else 'u'}{min(8, pixels.dtype.itemsize * 2)}")
-    rows = np.add(pixels[0::2], pixels[1::2], dtype=room)
-    sums: Samples = rows[:, 0::2] + rows[:, 1::2]
-    sums += 2
-    return (sums >> 2).astype(pixels.dtype)
+        np.divide(sums, count, out=sums)
+    else:
+        np.add(sums, count // 2, out=sums)
+        np.right_shift(sums, count // 2, out=sums)
+    return sums.astype(pixels.dtype)
+
+
+def _room(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A type that holds sums of four samples, which need two more bits than the samples have."""
+    if dtype.kind == "f":
+        return np.dtype(np.float64 if dtype.itemsize > np.dtype(np.float32).itemsize else np.float32)
+    return np.dtype(f"{dtype.kind}{min(8, dtype.itemsize * 2)}")
+
+
+def box(pixels: Samples, side: int) -> Samples:
+    """Means of squares of ``side`` pixels, counted from the first; those at the far edges may be cut.
+
+    Args:
+        pixels: (y, x, band), any numeric type; booleans are not.
+        side: 1 or more.
+
+    Returns:
+        (ceil(y / side), ceil(x / side), band) of the same type; integers rounded to nearest, halves up.
+    """
+    height, width = pixels.shape[:2]
+    rows, columns = np.arange(0, height, side), np.arange(0, width, side)
+    wide = np.float64 if pixels.dtype.kind == "f" else np.int64
+    sums = np.add.reduceat(np.add.reduceat(pixels, rows, axis=0, dtype=wide), columns, axis=1)
+    counts = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))[:, :, None]
+    means: Samples = sums / counts if pixels.dtype.kind == "f" else (sums + counts // 2) // counts
+    return means.astype(pixels.dtype)
 
 
 def shrink(pixels: Samples, target: Size) -> Samples:
     """Reduces (y, x, band) pixels to exactly ``target``, each result the mean of the area that it covers."""
-    while pixels.shape[0] >= 2 * target.height and pixels.shape[1] >= 2 * target.width:
-        pixels = halve(pixels)
+    # Halving each axis as far as it goes keeps the matrices below small, however long and thin the picture.
+    while (down := pixels.shape[0] >= 2 * target.height) | (across := pixels.shape[1] >= 2 * target.width):
+        pixels = _halve(pixels, 1 + down, 1 + across)
     if pixels.shape[:2] == target:
         return pixels
-    rows = _area_weights(pixels.shape[0], target.height)
-    columns = _area_weights(pixels.shape[1], target.width)
-    result: Samples = np.tensordot(rows, pixels.astype(np.float32), axes=(1, 0))
+    wide = np.float32 if pixels.dtype.itemsize <= np.dtype(np.uint16).itemsize else np.float64
+    rows = _area_weights(pixels.shape[0], target.height).astype(wide)
+    columns = _area_weights(pixels.shape[1], target.width).astype(wide)
+    result: Samples = np.tensordot(rows, pixels.astype(wide), axes=(1, 0))
     result = np.moveaxis(np.tensordot(columns, result, axes=(1, 1)), 0, 1)
     if pixels.dtype.kind in "iu":
         limits = np.iinfo(pixels.dtype)
@@ -68,11 +102,11 @@ def shrink(pixels: Samples, target: Size) -> Samples:
     return result.astype(pixels.dtype)
 
 
-def _area_weights(size: int, target: int) -> NDArray[np.float32]:
+def _area_weights(size: int, target: int) -> NDArray[np.float64]:
     """Matrix (target, size) whose row i averages the source pixels that target pixel i covers."""
     edges = np.arange(target + 1) * (size / target)
     starts = np.arange(size)
     cover = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
     weights: NDArray[np.float64] = np.clip(cover, 0, None)
     weights /= weights.sum(axis=1, keepdims=True)
-    return weights.astype(np.float32)
+    return weights

@@ -18,7 +18,7 @@ from ziggurat.convert.manifest import parse_columns
 from ziggurat.convert.options import OutputOptions, Oversize, RunOptions
 from ziggurat.convert.progress import LogFormat, default_display, duration
 from ziggurat.errors import UsageError, WriteError
-from ziggurat.storage.resolve import local_path
+from ziggurat.storage.urls import local_path
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
@@ -37,14 +37,14 @@ class Output:
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
         tile: pixels a side of a ptiff's tiles.
-        pyramid: how a ptiff's levels are stored.
+        pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
         background: R,G,B under transparent pixels where the target has no transparency.
         sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
         bands: the source's bands to take, such as 0,1,2.
         oversize: what to do with images that the target cannot hold: refuse, ptiff, downscale or skip.
         name: template of the target names, such as "{group}/{item}/{name}.jpg".
-        columns: what a manifest's columns are: ROLE=COLUMN with commas between; roles are source, item, name, group, checksum.
+        columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
 
     to: Literal["jpeg", "ptiff"]
@@ -52,7 +52,7 @@ class Output:
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
     tile: int = 512
-    pyramid: Literal["subifd", "ome", "pages"] | None = None
+    pyramid: Literal["pages", "subifd", "ome"] = "pages"
     srgb: Flag = False
     background: str = "255,255,255"
     sample_range: str | None = None
@@ -64,7 +64,11 @@ class Output:
     def options(self) -> OutputOptions:
         """The options of the job."""
         ptiff = PtiffOptions(
-            compression=self.compression, quality=self.quality, subsampling=self.subsampling, tile=self.tile
+            compression=self.compression,
+            quality=self.quality,
+            subsampling=self.subsampling,
+            tile=self.tile,
+            pyramid=self.pyramid,
         )
         return OutputOptions(
             target=self.to,
@@ -81,9 +85,7 @@ class Output:
         chosen = None
         if self.bands is not None:
             chosen = parse_integers(self.bands, self.bands.count(",") + 1, "--bands")
-        return PictureOptions(
-            srgb=self.srgb, background=(red, green, blue), sample_range=self._range(), bands=chosen
-        )
+        return PictureOptions(srgb=self.srgb, background=(red, green, blue), sample_range=self._range(), bands=chosen)
 
     def _range(self) -> tuple[float, float] | None:
         if self.sample_range is None:
@@ -228,7 +230,9 @@ def _conclude(job: Job, request: JobRequest, received: list[int]) -> int:
     counts = job.summary()
     sizes = job.ledger.sizes()
     done = counts.get(State.DONE, 0)
-    parts = [f"{done} done"] + [f"{counts[state]} {state}" for state in State if state in counts and state != State.DONE]
+    parts = [f"{done} done"] + [
+        f"{counts[state]} {state}" for state in State if state in counts and state != State.DONE
+    ]
     print(f"{', '.join(parts)}; {show_bytes(sizes.source)} became {show_bytes(sizes.output)}")
     if sizes.seconds:
         print(f"{sizes.megapixels:.0f} MP in {duration(sizes.seconds)}")

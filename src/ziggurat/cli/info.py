@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import ziggurat
 from ziggurat.cli import EXIT_ERROR, EXIT_OK
 from ziggurat.cli.parsing import NO_NETWORK, Network
-from ziggurat.codec.colour import profile_name
+from ziggurat.codec.icc import profile_name
 from ziggurat.errors import ZigguratError
 from ziggurat.image import Image
 from ziggurat.model import JSON
@@ -67,7 +67,11 @@ def describe(image: Image) -> dict[str, JSON]:
         "resolution": None if resolution is None else {"y": resolution.y, "x": resolution.x, "unit": "px/m"},
         "tile": None if header.levels[0].tile is None else list(header.levels[0].tile),
         "levels": [
-            {"level": number, "shape": list(level.shape), "tile": None if level.tile is None else list(level.tile)}
+            {
+                "level": number,
+                "shape": list(level.shape),
+                "tile": None if level.tile is None else list(level.tile),
+            }
             for number, level in enumerate(header.levels)
         ],
         "metadata": {

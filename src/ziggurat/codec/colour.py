@@ -17,7 +17,7 @@ from ziggurat.codec.icc import (
     profile_bands,
     srgb_profile,
 )
-from ziggurat.codec.samples import Ramp
+from ziggurat.codec.samples import Peak, Ramp
 from ziggurat.errors import UsageError
 from ziggurat.model import JSON, Alpha, ColourSpace, SampleKind, Samples
 
@@ -25,56 +25,48 @@ SCRATCH_PER_SAMPLE = 24
 """Bytes that a block takes on its way beside input and result: indices of the rescaling, 16-bit colours, the
 sums of flattening."""
 
-@dataclass(frozen=True, slots=True)
-class LabCodes:
-    """Which samples stand for which L*, a*, b*.
 
-    Attributes:
-        ramps: of the three bands, from the samples to the 16-bit encoding of ICC.1:2022 6.3.4.2.
-        twos_complement: whether a* and b* are two's complement in samples that are declared unsigned.
-    """
-
-    ramps: tuple[Ramp, Ramp, Ramp]
-    twos_complement: bool = False
-
+type LabRamps = tuple[Ramp, Ramp, Ramp]
+"""From samples of L*, a*, b* to the 16-bit encoding of ICC.1:2022 6.3.4.2."""
 
 _LAB_RANGE = ((0.0, 100.0), (-128.0, 127.0), (-128.0, 127.0))
-"""L*, a*, b* that ICC's encoding holds."""
+"""L*, a*, b* that this encoding holds."""
 
 
-def lab_codes(details: Mapping[str, JSON], depth: int, kind: SampleKind) -> LabCodes:
+def lab_ramps(details: Mapping[str, JSON], depth: int, kind: SampleKind) -> LabRamps:
     """How a CIELab image encodes its colours, by ``details["lab"]``.
 
-    - a mapping with ``range`` and ``offset``, three numbers each, or nothing: JP2's, value = range / (2^n - 1) *
-      (code - offset), defaults 100, 170, 200 and 0, 2^(n-1), 2^(n-2) + 2^(n-3) (ISO/IEC 15444-2 M.11.7.4.1);
-    - "tiff": L* over all codes, a* and b* signed, in 16 bits times 256 (TIFF 6.0 section 23);
-    - "icc": a* and b* offset by 128, in 16 bits all times 256 and L* 100 at 0xFF00 (TIFF technical note on ICCLab).
+    - a mapping with ``range`` (over 0) and ``offset``, three numbers each, or nothing: JP2's, value =
+      range / (2^n - 1) * (code - offset), defaults 100, 170, 200 and 0, 2^(n-1), 2^(n-2) + 2^(n-3)
+      (ISO/IEC 15444-2 M.11.7.4.1);
+    - a text: TIFF's, with a* and b* made unsigned, code / 2^(n-8) - 128. L* fills all codes (TIFF 6.0 section
+      23); where ``details["photometric"]`` is ICCLAB it is 100 at 255 * 2^(n-8) (ICC.1:2004-10 annex A).
 
     Floating-point samples are the values themselves.
     """
     encoding = details.get("lab")
     top = float((1 << depth) - 1)
-    unit = 2.0 ** (depth - 8)
+    byte = 255 * 2.0 ** (depth - 8)
     if kind == "float":
-        limits = list(_LAB_RANGE)
-    elif encoding == "tiff":
-        limits = [(0.0, top), (-128 * unit, 127 * unit), (-128 * unit, 127 * unit)]
-    elif encoding == "icc":
-        limits = [(0.0, 255 * unit)] * 3
+        limits = _LAB_RANGE
+    elif isinstance(encoding, str):
+        limits = ((0.0, byte if details.get("photometric") == "ICCLAB" else top), (0.0, byte), (0.0, byte))
     else:
         given = encoding if isinstance(encoding, Mapping) else {}
         spans = _numbers(given.get("range"), (100.0, 170.0, 200.0))
+        if min(spans) <= 0:
+            spans = (100.0, 170.0, 200.0)
         offsets = _numbers(given.get("offset"), (0.0, 2.0 ** (depth - 1), 0.375 * 2**depth))
-        limits = [
-            (low * top / span + offset, high * top / span + offset)
-            for (low, high), span, offset in zip(_LAB_RANGE, spans, offsets, strict=True)
-        ]
-    lightness, a, b = (Ramp(low, high, 65535) for low, high in limits)
-    return LabCodes((lightness, a, b), twos_complement=encoding == "tiff" and kind == "unsigned")
+        lows, highs = (
+            [value * top / span + offset for value, span, offset in zip(values, spans, offsets, strict=True)]
+            for values in zip(*_LAB_RANGE, strict=True)
+        )
+        limits = ((lows[0], highs[0]), (lows[1], highs[1]), (lows[2], highs[2]))
+    return Ramp(*limits[0], 65535), Ramp(*limits[1], 65535), Ramp(*limits[2], 65535)
 
 
 def _numbers(given: JSON, default: tuple[float, float, float]) -> tuple[float, ...]:
-    """Three numbers from a header, or the default where it has not three; a range of 0 is none."""
+    """Three numbers from a header, or the default where it has not three."""
     if not isinstance(given, list | tuple):
         return default
     numbers = [float(value) for value in given if isinstance(value, int | float)]
@@ -99,7 +91,7 @@ class Encoding:
     icc: bytes | None = None
     kind: SampleKind = "unsigned"
     limits: tuple[float, float] | None = None
-    lab: LabCodes | None = None
+    lab: LabRamps | None = None
 
     def ramp(self, *, deep: bool = False) -> Ramp:
         """The ramp from the samples to 8 bits, or to 16 where ``deep`` and they have more than 8.
@@ -107,7 +99,7 @@ class Encoding:
         Raises:
             UsageError: if they are floating-point and no limits are given.
         """
-        peak = 65535 if deep and (self.depth > 8 or self.kind == "float") else 255  # noqa: PLR2004 - a byte
+        peak: Peak = 65535 if deep and (self.depth > 8 or self.kind == "float") else 255  # noqa: PLR2004 - a byte
         if self.limits is not None:
             ramp = Ramp(*self.limits, peak)
         elif self.kind == "float":
@@ -139,25 +131,35 @@ class Display:
     Attributes:
         colour_space: of the result: GREY, RGB or SRGB.
         icc: of the result.
-        ramp: what brings the samples to full range, or None for CIELab, which has a ramp a band.
+        ramp: what brings the samples to full range; a ramp a band for CIELab.
         convert: full-range (y, x, band) pixels to uint8 (y, x, 1 or 3), or None where the ramp is all.
-        lab: the ramps of CIELab.
     """
 
     colour_space: ColourSpace
     icc: bytes | None
-    ramp: Ramp | None
+    ramp: Ramp | LabRamps
     convert: Callable[[Samples], Samples] | None = None
-    lab: LabCodes | None = None
 
     @property
     def bands(self) -> int:
         """Bands of the result."""
         return 1 if self.colour_space is ColourSpace.GREY else 3
 
-    def apply(self, pixels: Samples) -> Samples:
-        """Colour bands (y, x, band) as stored to uint8 (y, x, 1 or 3); the very array where nothing changes."""
-        full = _lab_full(pixels, self.lab) if self.ramp is None else self.ramp.apply(pixels)
+    def apply(self, pixels: Samples, multiplied: Samples | None = None) -> Samples:
+        """Colour bands as stored to what is shown.
+
+        Args:
+            pixels: (y, x, band).
+            multiplied: uint8 (y, x, 1), the alpha by which the full-range colours are to be divided first.
+
+        Returns:
+            uint8 (y, x, 1 or 3); the very array where nothing changes.
+        """
+        if isinstance(self.ramp, Ramp):
+            full = self.ramp.apply(pixels)
+            full = full if multiplied is None else unmultiplied(full, multiplied)
+        else:
+            full = _lab_full(pixels, self.ramp)
         return full if self.convert is None else self.convert(full)
 
 
@@ -172,30 +174,25 @@ def display(encoding: Encoding, *, srgb: bool = False) -> Display:
         UsageError: if the samples are floating-point and have no range.
         CorruptImage: if a profile is needed and lcms cannot use it.
     """
-    icc = encoding.icc
-    match encoding.colour_space:
-        case ColourSpace.LAB:
-            lab = encoding.lab or lab_codes({}, encoding.depth, encoding.kind)
-            to_srgb = Transform(lab_profile(), srgb_profile())
-            return Display(ColourSpace.SRGB, srgb_profile(), None, to_srgb, lab)
-        case ColourSpace.CMYK if icc is None:
-            return Display(ColourSpace.SRGB, None, encoding.ramp(), cmyk_to_rgb)
-        case ColourSpace.CMYK:
-            return Display(ColourSpace.SRGB, srgb_profile(), encoding.ramp(deep=True), _checked(icc, 3))
-        case ColourSpace.ESRGB:
-            return Display(ColourSpace.SRGB, None, encoding.ramp())
-        case _ as space:
-            shown = ColourSpace.GREY if space is ColourSpace.GREY_INVERTED else space
-            if icc is None or not srgb or is_srgb(icc):
-                return Display(shown, icc, encoding.ramp())
-            if shown is ColourSpace.GREY:
-                return Display(shown, None, encoding.ramp(deep=True), _checked(icc, 1))
-            return Display(ColourSpace.SRGB, srgb_profile(), encoding.ramp(deep=True), _checked(icc, 3))
+    icc, space = encoding.icc, encoding.colour_space
+    if space is ColourSpace.LAB:
+        lab = encoding.lab or lab_ramps({}, encoding.depth, encoding.kind)
+        return Display(ColourSpace.SRGB, srgb_profile(), lab, Transform(lab_profile(), srgb_profile()))
+    if space is ColourSpace.ESRGB:
+        return Display(ColourSpace.SRGB, None, encoding.ramp())
+    if space is ColourSpace.CMYK and icc is None:
+        return Display(ColourSpace.SRGB, None, encoding.ramp(), cmyk_to_rgb)
+    shown = ColourSpace.GREY if space is ColourSpace.GREY_INVERTED else space
+    if icc is None or (space is not ColourSpace.CMYK and (not srgb or is_srgb(icc))):
+        return Display(shown, icc, encoding.ramp())
+    if shown is ColourSpace.GREY:
+        return Display(shown, None, encoding.ramp(deep=True), _checked(icc, grey_profile()))
+    return Display(ColourSpace.SRGB, srgb_profile(), encoding.ramp(deep=True), _checked(icc, srgb_profile()))
 
 
-def _checked(icc: bytes, bands: int) -> Transform:
-    """The transform to sRGB or its grey, tried on one pixel, so that a bad profile is known before any decoding."""
-    transform = Transform(icc, grey_profile() if bands == 1 else srgb_profile())
+def _checked(icc: bytes, target: bytes) -> Transform:
+    """The transform, tried on one pixel, so that a bad profile is known before any decoding."""
+    transform = Transform(icc, target)
     transform(np.zeros((1, 1, profile_bands(icc)), np.uint8))
     return transform
 
@@ -206,13 +203,10 @@ def cmyk_to_rgb(pixels: Samples) -> Samples:
     return _over_255(paper[:, :, :3] * paper[:, :, 3:])
 
 
-def _lab_full(pixels: Samples, lab: LabCodes | None) -> Samples:
+def _lab_full(pixels: Samples, ramps: LabRamps) -> Samples:
     full = np.empty(pixels.shape, np.uint16)
-    for band, ramp in enumerate(lab.ramps if lab else ()):
-        plane = np.ascontiguousarray(pixels[:, :, band])
-        if lab and lab.twos_complement and band:
-            plane = plane.view(f"i{plane.dtype.itemsize}")
-        full[:, :, band] = ramp.apply(plane)
+    for band, ramp in enumerate(ramps):
+        full[:, :, band] = ramp.apply(pixels[:, :, band])
     return full
 
 
@@ -235,7 +229,8 @@ def flatten(colour: Samples, alpha: Samples, background: tuple[int, int, int], r
     through = behind * (255 - opacity)
     if relation == "straight":
         return _over_255(colour * opacity + through)
-    return np.minimum(colour + _over_255(through).astype(np.uint16), 255).astype(np.uint8)
+    over: Samples = np.minimum(colour + _over_255(through).astype(np.uint16), 255)
+    return over.astype(np.uint8)
 
 
 def unmultiplied(colour: Samples, alpha: Samples) -> Samples:
@@ -248,4 +243,5 @@ def unmultiplied(colour: Samples, alpha: Samples) -> Samples:
 def _over_255(sums: Samples) -> Samples:
     """uint16 sums up to 255 * 255 divided by 255, rounded to nearest: exact without a division."""
     rounded = sums + np.uint16(128)
-    return ((rounded + (rounded >> 8)) >> 8).astype(np.uint8)
+    result: Samples = ((rounded + (rounded >> 8)) >> 8).astype(np.uint8)
+    return result

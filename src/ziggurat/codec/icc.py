@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from struct import error as struct_error
 from struct import unpack_from
 
 import numpy as np
@@ -72,18 +73,26 @@ def profile_name(icc: bytes) -> str:
     if not is_profile(icc):
         return ""
     tag = next((content for signature, content in _tags(icc) if signature == b"desc"), b"")
-    if tag[:4] == b"desc" and len(tag) >= 12:
-        length = min(unpack_from(">I", tag, 8)[0], _NAME)
-        return _readable(tag[12 : 12 + length].split(b"\0")[0].decode("latin-1"))
-    if tag[:4] == b"mluc" and len(tag) >= 16:
-        count, step = unpack_from(">II", tag, 8)
-        names: dict[bytes, str] = {}
-        for start in range(16, min(len(tag) - 11, 16 + 12 * min(count, _TAGS)), 12) if step == 12 else ():  # noqa: PLR2004 - 10.15: a record is 12 bytes
-            language, length, offset = unpack_from(">2s2xII", tag, start)
-            text = tag[offset : offset + min(length, _NAME)]
-            names.setdefault(language, _readable(text.decode("utf-16-be", "replace")))
-        return names.get(b"en") or next(iter(names.values()), "")
-    return ""
+    try:
+        return _localised(tag) if tag[:4] == b"mluc" else _plain(tag)
+    except struct_error:
+        return ""
+
+
+def _plain(tag: bytes) -> str:
+    """textDescriptionType: the length of the ASCII text at byte 8, the text from byte 12."""
+    kind, length = unpack_from(">4s4xI", tag)
+    return _readable(tag[12 : 12 + min(length, _NAME)].split(b"\0")[0].decode("latin-1")) if kind == b"desc" else ""
+
+
+def _localised(tag: bytes) -> str:
+    """multiLocalizedUnicodeType: count at byte 8, from byte 16 records of language, country, length and offset."""
+    names: dict[bytes, str] = {}
+    for index in range(min(unpack_from(">I", tag, 8)[0], _TAGS)):
+        language, length, offset = unpack_from(">2s2xII", tag, 16 + 12 * index)
+        text = tag[offset : offset + min(length, _NAME)].decode("utf-16-be", "replace")
+        names.setdefault(language, _readable(text))
+    return names.get(b"en") or next(iter(names.values()), "")
 
 
 def _readable(text: str) -> str:
@@ -140,10 +149,9 @@ class Transform:
             CorruptImage: if lcms cannot use the profile.
         """
         source, target = _SPACES[profile_space(self.icc)], _SPACES[profile_space(self.target)]
-        out = np.empty((*pixels.shape[:2], profile_bands(self.target)), np.uint8)
         try:
-            cms_transform(
-                # lcms's binding takes a last axis of one band for a row of pixels: grey goes without it.
+            out: Samples = cms_transform(
+                # The binding takes a last axis of one band for a row of pixels: grey goes without it.
                 np.ascontiguousarray(pixels[:, :, 0] if source == "gray" else pixels),
                 self.icc,
                 self.target,
@@ -151,11 +159,11 @@ class Transform:
                 outcolorspace=target,
                 intent=CMS.INTENT.RELATIVE_COLORIMETRIC,
                 flags=CMS.FLAGS.BLACKPOINTCOMPENSATION,
-                out=out[:, :, 0] if target == "gray" else out,
+                outdtype=np.uint8,
             )
         except (CmsError, ValueError) as error:
             raise CorruptImage(f"its ICC profile {profile_name(self.icc)!r} cannot be used: {error}") from error
-        return out
+        return out.reshape(*pixels.shape[:2], -1)
 
 
 def convertible(icc: bytes) -> bool:

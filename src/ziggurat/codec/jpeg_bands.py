@@ -123,9 +123,7 @@ class BandedEncoder:
     def _opening(self, header: bytes) -> bytes:
         """The first band's header for the whole picture: its height, and the restart interval before the scan."""
         found = list(segments(header, name="the encoded band"))
-        frame = next(
-            parse_frame(header, s, name="the encoded band") for s in found if is_frame(s.marker)
-        )
+        frame = next(parse_frame(header, s, name="the encoded band") for s in found if is_frame(s.marker))
         patched = _with_height(header, frame, self._size.height)
         interval = self._options.rows // frame.mcu[0] * frame.mcus_per_row
         if self._options.rows % frame.mcu[0] or interval > MAX_INTERVAL:
@@ -284,9 +282,7 @@ class Piece:
     data: bytes
 
 
-def decode_rows(
-    layout: BandLayout, piece: Piece, rows: tuple[int, int], model: ColourModel, *, name: str
-) -> Samples:
+def decode_rows(layout: BandLayout, piece: Piece, rows: tuple[int, int], model: ColourModel, *, name: str) -> Samples:
     """Rows of a picture from the intervals that ``layout.intervals`` names.
 
     Args:

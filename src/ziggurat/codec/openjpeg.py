@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.codec import _libopenjp2 as lib
-from ziggurat.errors import CorruptImage, DependencyError, UnsupportedFeature
+from ziggurat.errors import CorruptImage, DependencyError, OutOfMemory, UnsupportedFeature
 
 MINIMUM_VERSION = (2, 5, 4)
 ENVIRONMENT = "ZIGGURAT_OPENJPEG"
@@ -139,23 +139,24 @@ def decode(
         strict: whether a truncated codestream is an error.
 
     Returns:
-        Every component; of an area, the samples whose reference point (after reduction, whose support) is inside.
+        Every component; of an area, the samples that lie inside.
 
     Raises:
         CorruptImage: with OpenJPEG's own messages, if it does not decode completely.
         UnsupportedFeature: if an area lies beyond what OpenJPEG can address.
+        OutOfMemory: if OpenJPEG could not allocate its buffers.
         DependencyError: if there is no usable OpenJPEG.
     """
     if area is not None and max(area) > MAX_COORDINATE:
         raise UnsupportedFeature(f"OpenJPEG addresses areas up to {MAX_COORDINATE}, not {tuple(area)}")
     library, _ = _load(library_path())
-    with_codec = _Session(library, data)
+    session = _Session(library, data)
     try:
-        with_codec.open(reduce=reduce, threads=threads, strict=strict)
-        with_codec.run(area)
-        return Decoded(with_codec.planes(), tuple(with_codec.warnings))
+        session.open(reduce=reduce, threads=threads, strict=strict)
+        session.run(area)
+        return Decoded(session.planes(), tuple(session.warnings))
     finally:
-        with_codec.close()
+        session.close()
 
 
 class _Session:
@@ -177,7 +178,7 @@ class _Session:
         self._codec = library.opj_create_decompress(lib.CODEC_J2K)
         self._stream = library.opj_stream_create(_STREAM_BUFFER, 1)
         if not self._codec or not self._stream:
-            raise MemoryError("OpenJPEG has no memory for a decoder")
+            raise OutOfMemory("OpenJPEG has no memory for a decoder")
         self._handlers = [_collector(self.warnings), _collector(self.errors)]
         library.opj_set_warning_handler(self._codec, self._handlers[0], None)
         library.opj_set_error_handler(self._codec, self._handlers[1], None)
@@ -190,9 +191,7 @@ class _Session:
         self._check(library.opj_decoder_set_strict_mode(self._codec, int(strict)), "setting up")
         if threads > 1:
             self._check(library.opj_codec_set_threads(self._codec, threads), "starting threads")
-        self._check(
-            library.opj_read_header(self._stream, self._codec, ctypes.byref(self._image)), "reading the header"
-        )
+        self._check(library.opj_read_header(self._stream, self._codec, ctypes.byref(self._image)), "reading the header")
 
     def run(self, area: Area | None) -> None:
         """Decodes into the image."""
@@ -225,6 +224,8 @@ class _Session:
         )
 
     def _check(self, succeeded: int, doing: str) -> None:
+        if not succeeded and any("memory" in message.lower() for message in self.errors):
+            raise OutOfMemory(f"OpenJPEG failed at {doing}{self._said()}")
         if not succeeded:
             raise CorruptImage(f"OpenJPEG failed at {doing}{self._said()}")
 

@@ -13,6 +13,10 @@ SCRATCH_PER_SAMPLE = 16
 """Bytes that rescaling takes beside input and result: an index or a float64, and its product."""
 
 
+type Peak = Literal[255, 65535]
+"""The largest code of 8 or of 16 bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ramp:
     """The sample ``lo`` becomes 0 and ``hi`` becomes ``peak``; between, linear; beyond, clipped.
@@ -22,10 +26,10 @@ class Ramp:
 
     lo: float
     hi: float
-    peak: Literal[255, 65535] = 255
+    peak: Peak = 255
 
     @classmethod
-    def full(cls, depth: int, kind: SampleKind, peak: Literal[255, 65535] = 255) -> "Ramp":
+    def full(cls, depth: int, kind: SampleKind, peak: Peak = 255) -> "Ramp":
         """All codes of an integer of ``depth`` bits: v * peak / (2^depth - 1), signed ones from -2^(depth-1)."""
         lo = -(1 << depth - 1) if kind == "signed" else 0
         return cls(lo, lo + (1 << depth) - 1, peak)

@@ -21,6 +21,7 @@ from ziggurat.codestream.segments import (
 )
 from ziggurat.errors import CorruptImage
 
+
 class Marker(IntEnum):
     """Marker codes: Table A.2, 15444-2 Annex A, 15444-15."""
 
@@ -177,14 +178,14 @@ def scan_segments(data: bytes, start: int, *, until: Marker, base: int) -> tuple
             return found, at
         name = _name(marker)
         if marker < 0xFF01 or marker in _DELIMITERS:  # noqa: PLR2004 - markers begin with FF
-            raise CorruptImage(
-                f"codestream at byte {base + at}: {name} where a marker segment or {until.name} must be"
-            )
+            raise CorruptImage(f"codestream at byte {base + at}: {name} where a marker segment or {until.name} must be")
         length = int.from_bytes(data[at + 2 : at + 4])
         if 0xFF30 <= marker <= 0xFF3F:  # noqa: PLR2004 - these stand alone (Table A.1)
             length = 0
         elif length < 2:  # noqa: PLR2004 - the length counts itself
-            raise CorruptImage(f"marker {name} at byte {base + at}: length {length}, it counts itself and is at least 2")
+            raise CorruptImage(
+                f"marker {name} at byte {base + at}: length {length}, it counts itself and is at least 2"
+            )
         end = at + 2 + length
         if end > len(data):
             return found, Incomplete(end)

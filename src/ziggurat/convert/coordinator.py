@@ -136,7 +136,14 @@ class Coordinator:
                     self._failed(event)
                 case Lost(work=Task() as task):
                     text = f"{task.source}: {event.message}"
-                    self._failed(Failure(image=task.image, error_class=event.error_class, error_message=text, peak_memory=event.peak))
+                    self._failed(
+                        Failure(
+                            image=task.image,
+                            error_class=event.error_class,
+                            error_message=text,
+                            peak_memory=event.peak,
+                        )
+                    )
                 case Lost(work=list() as questions):
                     self._lost_headers(questions, event)
                 case _:

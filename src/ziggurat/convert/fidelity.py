@@ -17,7 +17,7 @@ from ziggurat.image import Image, open_image
 from ziggurat.model import Samples
 from ziggurat.pyramid import halve
 from ziggurat.quality.psnr import psnr, squared_error
-from ziggurat.quality.sampling import sample_windows
+from ziggurat.quality.sampling import busiest, sample_windows
 from ziggurat.quality.ssimulacra2 import ssimulacra2
 from ziggurat.storage.local import LocalSource
 from ziggurat.write.protocol import Picture
@@ -136,7 +136,8 @@ class _Comparison:
         if exact:
             return 100.0
         scores = []
-        for window in sample_windows(picture.size, count=SAMPLES):
+        windows = sample_windows(picture.size, SAMPLES) if self._whole is None else busiest(self._whole, SAMPLES)
+        for window in windows:
             pixels = self._output.read(0, window) if self._whole is None else self._whole[window.slices()]
             scores.append(ssimulacra2(picture.read(window), pixels))
         return min(scores)

@@ -21,9 +21,7 @@ def forecast(ledger: Ledger, workers: int) -> str:
     lines = [f"plan: {sum(counts.values())} images, " + ", ".join(f"{n} {state}" for state, n in counts.items())]
     if plan.known:
         scale = 1.0 if not plan.unknown else (plan.known + plan.unknown) / plan.known
-        seconds = sum(
-            pixels / 1e6 * SECONDS_PER_MEGAPIXEL.get(name, OTHERWISE) for name, pixels in plan.pixels.items()
-        )
+        seconds = sum(pixels / 1e6 * SECONDS_PER_MEGAPIXEL.get(name, OTHERWISE) for name, pixels in plan.pixels.items())
         lines.append(
             f"to do: {plan.known + plan.unknown} images, {sum(plan.pixels.values()) * scale / 1e6:.0f} MP, "
             f"{plan.source_bytes * scale / 1e9:.2f} GB; largest needs {plan.largest >> 20} MiB"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 from ziggurat import __version__
 from ziggurat.convert import process
@@ -14,7 +15,15 @@ from ziggurat.convert.coordinator import Coordinator
 from ziggurat.convert.hooks import ItemHooks, Notifier
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
-from ziggurat.convert.manifest import ROLES, Manifest, Row, listed_rows, manifest_rows, open_manifest, path_fields
+from ziggurat.convert.manifest import (
+    ROLES,
+    Manifest,
+    Row,
+    listed_rows,
+    manifest_rows,
+    open_manifest,
+    path_fields,
+)
 from ziggurat.convert.options import OutputOptions, RunOptions, differences
 from ziggurat.convert.plan import plan_rows
 from ziggurat.convert.pool import WORKER_BASE, Pool
@@ -26,7 +35,7 @@ from ziggurat.format.table import FORMATS
 from ziggurat.model import JSON
 from ziggurat.storage.destination import Destination, open_destination
 from ziggurat.storage.network import NetworkOptions, configure
-from ziggurat.storage.resolve import local_path
+from ziggurat.storage.urls import local_path
 from ziggurat.write.table import target
 
 COORDINATOR_BASE = 120 << 20
@@ -105,7 +114,7 @@ class Job:
         self.resumed = request.ledger.exists() and request.ledger.stat().st_size > 0
         self.ledger = self._resume() if self.resumed else self._create()
 
-    def __enter__(self) -> "Job":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -248,7 +257,11 @@ class Job:
             if stored is not None and self.destination.holds(name, sha256 or ""):
                 settled.append(
                     Published(
-                        image=image, output_tag=stored.tag, publish_seconds=0.0, cpu_seconds=0.0, peak_memory=0
+                        image=image,
+                        output_tag=stored.tag,
+                        publish_seconds=0.0,
+                        cpu_seconds=0.0,
+                        peak_memory=0,
                     )
                 )
             else:
@@ -336,4 +349,3 @@ def default_workers() -> int:
 def default_memory() -> int:
     """70 % of what the machine or its cgroup has."""
     return process.available_memory() * 7 // 10
-

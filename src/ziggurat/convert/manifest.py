@@ -85,14 +85,16 @@ def open_manifest(path: Path, columns: Mapping[str, str]) -> Manifest:
         UsageError: if the file is no CSV with a header, a named column is missing or no column is the source.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             header = tuple(next(csv.reader(file), ()))
         with path.open("rb") as raw:
             sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"the manifest {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"the manifest {path} is not CSV in UTF-8: {error}") from error
+    except csv.Error as error:
+        raise UsageError(f"the manifest {path} is not CSV: {error}") from error
+    if any(name.encode("utf-8", "replace").decode() != name for name in header):
+        raise UsageError(f"the header of the manifest {path} is not UTF-8; export it as UTF-8")
     names = {name.casefold() for name in header}
     if len(names) != len(header) or not all(header) or "images_id" in names or len(header) > MAX_COLUMNS:
         raise UsageError(
@@ -105,8 +107,7 @@ def open_manifest(path: Path, columns: Mapping[str, str]) -> Manifest:
     roles = {role: role for role in ROLES if role in header} | dict(columns)
     if "source" not in roles:
         raise UsageError(
-            f"no column of {path} is the source; say which with --columns source=NAME "
-            f"(columns: {', '.join(header)})"
+            f"no column of {path} is the source; say which with --columns source=NAME (columns: {', '.join(header)})"
         )
     return Manifest(path, header, roles, sha256)
 
@@ -139,8 +140,7 @@ def _row(manifest: Manifest, base: Path, values: Sequence[str], line: int) -> Ro
         return Row(
             source="",
             columns=shown[: len(manifest.header)],
-            problem=f"line {line} of {manifest.path} has {len(values)} fields, the header has "
-            f"{len(manifest.header)}",
+            problem=f"line {line} of {manifest.path} has {len(values)} fields, the header has {len(manifest.header)}",
         )
     record = dict(zip(manifest.header, values, strict=True))
     source = record[manifest.roles["source"]].strip()

@@ -64,4 +64,3 @@ def parse_template(text: str, suffix: str, known: Iterable[str]) -> Template:
     if not any(name for _, name, _, _ in parts):
         raise UsageError(f"--name {text!r} gives every image the same name; use a field such as {{name}}")
     return Template(text, suffix)
-

@@ -7,7 +7,7 @@ from ziggurat.convert.ledger.ledger import PlannedRow
 from ziggurat.convert.manifest import Row
 from ziggurat.convert.naming import DEFAULT_TEMPLATE, Template, parse_template
 from ziggurat.errors import TargetRefused, UsageError
-from ziggurat.storage.destination import check_name
+from ziggurat.storage.names import check_key
 
 SHA256_HEX = 64
 """Characters of a SHA-256 in hex."""
@@ -47,7 +47,7 @@ def _planned(row: Row, template: Template) -> PlannedRow:
         return row, None, UsageError.__name__, problem
     try:
         key = template.name(row.fields)
-        check_name(key)
+        check_key(key)
     except TargetRefused as error:
         return row, None, TargetRefused.__name__, str(error)
     return row, key, None, None

@@ -146,7 +146,9 @@ class Pool:
                 yield from self._bury(worker, TimedOut.__name__, f"hung in {worker.stage or 'its header'}; killed")
             elif resident > worker.cap:
                 worker.process.kill()
-                text = f"grew to {resident >> 20} MiB in {worker.stage or 'its header'}, far over its prediction; killed"
+                text = (
+                    f"grew to {resident >> 20} MiB in {worker.stage or 'its header'}, far over its prediction; killed"
+                )
                 yield from self._bury(worker, OutOfMemory.__name__, text)
 
     def _bury(self, worker: Worker, error_class: str, message: str) -> Iterator[Lost]:
@@ -213,5 +215,3 @@ def _environment() -> Iterator[None]:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
-
-

@@ -17,8 +17,10 @@ from ziggurat.errors import (
     ZigguratError,
 )
 from ziggurat.image import open_image
-from ziggurat.storage.destination import Destination, LocalDestination
-from ziggurat.storage.resolve import local_path, open_source
+from ziggurat.storage.destination import Destination
+from ziggurat.storage.local_destination import LocalDestination
+from ziggurat.storage.resolve import open_source
+from ziggurat.storage.urls import local_path
 
 REMOTE_AT_ONCE = 16
 """Requests for headers that one worker has under way: the round trip is what takes time."""
@@ -66,7 +68,9 @@ def probe_all(questions: Sequence[Question], terms: Terms) -> list[Probe]:
     def ask(question: Question) -> Probe:
         return probe(question, terms)
 
-    if isinstance(terms.destination, LocalDestination) and all(local_path(question.source) is not None for question in questions):
+    if isinstance(terms.destination, LocalDestination) and all(
+        local_path(question.source) is not None for question in questions
+    ):
         return [ask(question) for question in questions]
     with ThreadPoolExecutor(REMOTE_AT_ONCE) as threads:
         return list(threads.map(ask, questions))
@@ -79,8 +83,8 @@ def probe(question: Question, terms: Terms) -> Probe:
     except ZigguratError as error:
         return _refusal(question, error, terms.options)
     except MemoryError:
-        error = OutOfMemory(f"{question.source}: its header asks for more memory than a header may")
-        return _refusal(question, error, terms.options)
+        greedy = OutOfMemory(f"{question.source}: its header asks for more memory than a header may")
+        return _refusal(question, greedy, terms.options)
 
 
 def _probe(question: Question, terms: Terms) -> Probe:

@@ -72,15 +72,9 @@ class Progress:
         for probe in probes:
             if probe.verdict in UNSUCCESSFUL:
                 self.unsuccessful += 1
-                self.display.event(
-                    "image",
-                    {
-                        "id": probe.image,
-                        "state": probe.verdict,
-                        "error_class": probe.error_class,
-                        "error": probe.error_message,
-                    },
-                )
+                facts: dict[str, JSON] = {"id": probe.image, "state": probe.verdict}
+                error: dict[str, JSON] = {"error_class": probe.error_class, "error": probe.error_message}
+                self.display.event("image", facts | error)
             elif probe.height is not None and probe.width is not None:
                 self.pixels += probe.height * probe.width
 
@@ -90,7 +84,12 @@ class Progress:
         self.pixels_done += task.pixels
         self.bytes_done += task.source_size
         self.last_finished = time.monotonic()
-        facts: dict[str, JSON] = {"id": task.image, "state": State.DONE, "source": task.source, "target": task.target}
+        facts: dict[str, JSON] = {
+            "id": task.image,
+            "state": State.DONE,
+            "source": task.source,
+            "target": task.target,
+        }
         self.display.event("image", facts | {"cpu_seconds": round(result.cpu_seconds, 3)})
 
     def failed(self, failure: Failure, state: State) -> None:

@@ -90,9 +90,7 @@ def serve(connection: Connection, config: WorkerConfig) -> None:
         os._exit(0)
 
 
-def _attempt(
-    task: Task, config: WorkerConfig, destination: Destination, connection: Connection
-) -> Published | Failure:
+def _attempt(task: Task, config: WorkerConfig, destination: Destination, connection: Connection) -> Published | Failure:
     def commit(result: Verified) -> None:
         connection.send(result)
         answer = connection.recv()
@@ -125,6 +123,4 @@ def _attempt(
 
 
 def _failure(task: Task, kind: str, message: str) -> Failure:
-    return Failure(
-        image=task.image, error_class=kind, error_message=message, peak_memory=process.peak_memory()
-    )
+    return Failure(image=task.image, error_class=kind, error_message=message, peak_memory=process.peak_memory())

@@ -90,9 +90,7 @@ class _Entry(NamedTuple):
     offset: int
 
 
-def build_exif(
-    tags: Mapping[int, ExifValue], exif_ifd: Mapping[int, ExifValue] = MappingProxyType({})
-) -> bytes:
+def build_exif(tags: Mapping[int, ExifValue], exif_ifd: Mapping[int, ExifValue] = MappingProxyType({})) -> bytes:
     """A little-endian TIFF structure that holds these tags.
 
     Args:
@@ -111,9 +109,7 @@ def build_exif(
     return b"II*\0" + struct.pack("<I", start) + first + _directory(exif_ifd, start + length)
 
 
-def _directory(
-    tags: Mapping[int, ExifValue], offset: int, *, long_tags: frozenset[int] = frozenset()
-) -> bytes:
+def _directory(tags: Mapping[int, ExifValue], offset: int, *, long_tags: frozenset[int] = frozenset()) -> bytes:
     """A directory and the values behind it, when it lies at ``offset``; always of even length."""
     entries = struct.pack("<H", len(tags))
     behind = offset + 2 + 12 * len(tags) + 4

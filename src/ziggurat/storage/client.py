@@ -1,7 +1,7 @@
 """The clients of remote stores: one for each bucket, shared, and the one mapping of what goes wrong in them.
 
-The clients run threads of their own, which do not survive ``fork``: a process that has used one must start its
-children by spawn or forkserver. Nothing is started by importing.
+The clients run threads of their own, which do not survive ``fork``: a process that has used one must start
+its children by spawn or forkserver. Nothing is started by importing.
 """
 
 import os
@@ -188,9 +188,7 @@ def asking(
     except store_errors.AlreadyExistsError as error:
         raise TargetExists(f"{url} exists already; remove it, or ask for overwriting") from error
     except (store_errors.PreconditionError, store_errors.NotModifiedError) as error:
-        raise SourceChanged(
-            f"{url} was changed since it was opened; try again with the new version"
-        ) from error
+        raise SourceChanged(f"{url} was changed since it was opened; try again with the new version") from error
     except (store_errors.PermissionDeniedError, store_errors.UnauthenticatedError) as error:
         raise refused(
             f"{url}: access was refused ({_reason(error)}); check the credentials in the environment, "
@@ -216,14 +214,10 @@ def _generic(url: str, error: store_errors.BaseError, refused: type[ZigguratErro
     if any(word in text for word in _DAMAGED):
         return ChecksumMismatch(f"{url}: the bytes were damaged on their way ({reason}); send them again")
     if status == 416:  # noqa: PLR2004 - RFC 9110 15.5.17
-        return SourceChanged(
-            f"{url} is shorter than it was when it was opened; try again with the new version"
-        )
+        return SourceChanged(f"{url} is shorter than it was when it was opened; try again with the new version")
     if status is not None and status < 500 and status not in _AGAIN:  # noqa: PLR2004 - RFC 9110 15.6
         return refused(f"{url}: the server refuses the request ({reason}); check bucket, region and endpoint")
-    return StoreUnavailable(
-        f"{url}: the store does not answer ({reason}); check the endpoint, or try again later"
-    )
+    return StoreUnavailable(f"{url}: the store does not answer ({reason}); check the endpoint, or try again later")
 
 
 def _reason(error: Exception) -> str:

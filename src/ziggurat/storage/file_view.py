@@ -9,13 +9,16 @@ from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 
 BLOCK = 1 << 16
-"""Bytes fetched at a time: headers lie close together, and a remote request costs as much as this much data."""
+"""Bytes fetched at a time: header values lie close together, and a remote request costs as much as these."""
 
 BLOCKS = 64
 """Blocks kept, the most recently used ones: 4 MiB."""
 
-LONGEST = 1 << 28
-"""Bytes that a single read may ask for. Pixels are not read this way, and no header value is that long."""
+LONGEST = 1 << 26
+"""Bytes that a single read may ask for: 64 MiB. Pixels are not read this way, and header values are shorter."""
+
+TOTAL = 1 << 30
+"""Bytes that all reads together may ask for: 1 GiB. Headers that need more are made to exhaust time."""
 
 
 class FileView(io.RawIOBase):
@@ -29,16 +32,24 @@ class FileView(io.RawIOBase):
         block: bytes fetched at a time.
         blocks: blocks kept.
         longest: bytes that one read may return.
+        total: bytes that all reads may return.
     """
 
     def __init__(
-        self, source: ByteSource, *, block: int = BLOCK, blocks: int = BLOCKS, longest: int = LONGEST
+        self,
+        source: ByteSource,
+        *,
+        block: int = BLOCK,
+        blocks: int = BLOCKS,
+        longest: int = LONGEST,
+        total: int = TOTAL,
     ) -> None:
         super().__init__()
         self._source = source
         self._block = block
         self._blocks = blocks
         self._longest = longest
+        self._left = total
         self._position = 0
         self._kept: OrderedDict[int, bytes] = OrderedDict()
 
@@ -80,17 +91,18 @@ class FileView(io.RawIOBase):
         """At most ``size`` bytes from the position on, fewer only at the end; None or negative: all the rest.
 
         Raises:
-            LimitExceeded: if that is more than one read may return.
+            LimitExceeded: if that is more than one read, or all reads together, may return.
         """
         if self.closed:
             raise ValueError(f"{self._source.url}: read of a closed file")
         left = max(0, self._source.size - self._position)
         length = left if size is None or size < 0 else min(size, left)
-        if length > self._longest:
+        if length > min(self._longest, self._left):
             raise LimitExceeded(
-                f"{self._source.url}: a header value of {length} bytes at offset {self._position} is longer than "
-                f"{self._longest} bytes; the file is damaged or made to exhaust memory"
+                f"{self._source.url}: reading {length} header bytes at offset {self._position} exceeds the "
+                f"limit of {min(self._longest, self._left)}; the file is damaged or made to exhaust memory"
             )
+        self._left -= length
         if not length:
             return b""
         start, end = self._position, self._position + length
@@ -115,8 +127,7 @@ class FileView(io.RawIOBase):
         """The blocks of these numbers; those not kept come in one batch."""
         missing = [number for number in numbers if number not in self._kept]
         ranges = [
-            ByteRange(number * self._block, min((number + 1) * self._block, self._source.size))
-            for number in missing
+            ByteRange(number * self._block, min((number + 1) * self._block, self._source.size)) for number in missing
         ]
         fetched = dict(zip(missing, self._source.read_ranges(ranges), strict=True)) if missing else {}
         result = [fetched[number] if number in fetched else self._kept[number] for number in numbers]

@@ -93,9 +93,7 @@ class LocalSource:
             result = [self._read(item) for item in ranges]
             status = os.fstat(self._file)
         if (status.st_size, local_tag(status)) != (self._version.size, self._version.tag):
-            raise SourceChanged(
-                f"{self._url} was changed while it was read; try again when nothing writes to it"
-            )
+            raise SourceChanged(f"{self._url} was changed while it was read; try again when nothing writes to it")
         return result
 
     def _read(self, item: ByteRange) -> bytes:
@@ -113,9 +111,7 @@ class LocalSource:
         while position < item.end:
             piece = os.pread(self._file, item.end - position, position)
             if not piece:
-                raise SourceChanged(
-                    f"{self._url} ends at {position}, it had {self.size} bytes; it was changed"
-                )
+                raise SourceChanged(f"{self._url} ends at {position}, it had {self.size} bytes; it was changed")
             pieces.append(piece)
             position += len(piece)
         return b"".join(pieces)

@@ -50,9 +50,7 @@ class MemorySource:
             raise UsageError(f"{self._url} is closed; open it again to read from it")
         for item in ranges:
             if item.end > len(data):
-                raise SourceChanged(
-                    f"{self._url} has {len(data)} bytes; {item.start} to {item.end} were asked for"
-                )
+                raise SourceChanged(f"{self._url} has {len(data)} bytes; {item.start} to {item.end} were asked for")
         return [data[item.start : item.end] for item in ranges]
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from ziggurat.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOptions:
-    """What every request to a remote store observes. Plain and picklable, so that it reaches worker processes.
+    """What every request to a remote store observes. Plain and picklable, for worker processes.
 
     Credentials are never part of it: the stores' clients take them from the environment (``AWS_*``,
     ``GOOGLE_*``, ``AZURE_*``; ``AWS_SKIP_SIGNATURE=true`` for public buckets).
@@ -52,7 +52,7 @@ _configured: NetworkOptions = DEFAULT
 
 
 def configure(network: NetworkOptions) -> None:
-    """Sets what this process uses where no options are given. A worker process calls it once, as it starts."""
+    """Sets what this process uses where no options are given. A worker calls it once, as it starts."""
     global _configured  # noqa: PLW0603 - one setting of the process, as the environment is
     _configured = network
 

@@ -103,8 +103,8 @@ class ObjectSource:
         for item in ranges:
             if item.end > self.size:
                 raise SourceChanged(
-                    f"{self.url} has {self.size} bytes; {item.start} to {item.end} were asked for; the object "
-                    "is shorter than it claims"
+                    f"{self.url} has {self.size} bytes; {item.start} to {item.end} were asked for; the "
+                    "object is shorter than it claims"
                 )
         result = [self._prefix[item.start : item.end] for item in ranges]
         missing = [item if item.end > len(self._prefix) else ByteRange(0, 0) for item in ranges]
@@ -139,8 +139,8 @@ class ObjectSource:
             data = bytes(answer.bytes())
         if len(data) != span.length:
             raise SourceChanged(
-                f"{self.url}: {len(data)} bytes came for {span.start} to {span.end}; the object or the server is "
-                "not what it claims to be"
+                f"{self.url}: {len(data)} bytes came for {span.start} to {span.end}; the object or the "
+                "server is not what it claims to be"
             )
         return data
 

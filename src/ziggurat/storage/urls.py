@@ -86,9 +86,7 @@ def _file(url: str) -> Path:
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
         if host not in {"", "localhost"} or not slash:
-            raise UsageError(
-                f"{_shown(url)} lies on another machine; write file:///path for one of this machine"
-            )
+            raise UsageError(f"{_shown(url)} lies on another machine; write file:///path for one of this machine")
         rest = slash + path
     return Path(os.fsdecode(unquote_to_bytes(rest)))
 
@@ -104,9 +102,7 @@ def _web(url: str, scheme: str) -> Remote:
     if parts.username is not None:
         raise UsageError(f"{_shown(url)} holds a password, which is not supported; use a signed URL instead")
     root = f"[{host}]" if ":" in host else host
-    return Remote(
-        scheme, root if port is None else f"{root}:{port}", parts.path.removeprefix("/"), parts.query
-    )
+    return Remote(scheme, root if port is None else f"{root}:{port}", parts.path.removeprefix("/"), parts.query)
 
 
 def _shown(url: str) -> str:

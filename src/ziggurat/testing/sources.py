@@ -45,9 +45,7 @@ class BytesSource:
         assert not self.closed, f"{self._url} was read after it had been closed"
         for item in ranges:
             if item.end > len(self._data):
-                raise SourceChanged(
-                    f"{self._url} has {len(self._data)} bytes, {item.start} to {item.end} leaves them"
-                )
+                raise SourceChanged(f"{self._url} has {len(self._data)} bytes, {item.start} to {item.end} leaves them")
         return [self._data[item.start : item.end] for item in ranges]
 
     def close(self) -> None:

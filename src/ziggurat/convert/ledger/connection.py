@@ -58,8 +58,15 @@ def open_writer(path: Path, *, create: bool) -> tuple[apsw.Connection, int]:
             f"another process is working on the job {path}; wait for it, or stop it and run this again"
         ) from error
     connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
-    mode = "TRUNCATE" if _on_network(path) else "WAL"
-    connection.pragma("journal_mode", mode)
+    try:
+        if not create:
+            # Before anything is changed: it might be somebody's other database.
+            check_format(connection, path)
+        connection.pragma("journal_mode", "TRUNCATE" if _on_network(path) else "WAL")
+    except (JobError, apsw.Error) as error:
+        connection.close()
+        os.close(lock)
+        raise JobError(str(error)) from error
     # A row may say done only when that survives a power cut; transactions are batched, so it costs little.
     connection.pragma("synchronous", "FULL")
     connection.pragma("foreign_keys", "OFF")

@@ -8,16 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 import apsw
 
-from ziggurat.convert.ledger.connection import check_format, open_writer
+from ziggurat.convert.ledger.connection import open_writer
 from ziggurat.convert.ledger.schema import APPLICATION_ID, INDEXES, TABLES, UNSUCCESSFUL, VERSION, State
 from ziggurat.convert.manifest import Row
 from ziggurat.convert.records import Failure, Probe, Published, Task, Verified
-from ziggurat.errors import JobError, WriteError
+from ziggurat.errors import WriteError
 from ziggurat.model import JSON
+
+type SQLiteValue = int | float | str | bytes | None
 
 type PlannedRow = tuple[Row, str | None, str | None, str | None]
 """A row, its target's key, and the class and message of what is wrong with it."""
@@ -47,7 +49,11 @@ class Ledger:
                 connection.execute(statement)
             named = "".join(f", {quoted(name)} TEXT" for name in columns)
             connection.execute(f"CREATE TABLE manifest (images_id INTEGER PRIMARY KEY{named}) STRICT")
-            started = {"id": uuid.uuid4().hex[:12], "created_at": time.time(), "manifest_columns": list(columns)}
+            started = {
+                "id": uuid.uuid4().hex[:12],
+                "created_at": time.time(),
+                "manifest_columns": list(columns),
+            }
             for key, value in (started | facts).items():
                 ledger.set_fact(key, value)
             connection.pragma("application_id", APPLICATION_ID)
@@ -59,17 +65,10 @@ class Ledger:
         """Opens an existing ledger to go on with its job.
 
         Raises:
-            JobError: if it is no ledger, or a job that was never completely planned and holds nothing.
+            JobError: if it is no ledger.
             JobLocked: if another process works on it.
         """
-        connection, lock = open_writer(path, create=False)
-        try:
-            check_format(connection, path)
-        except JobError:
-            connection.close()
-            os.close(lock)
-            raise
-        return cls(path, connection, lock)
+        return cls(path, *open_writer(path, create=False))
 
     def close(self) -> None:
         """Folds the write-ahead log into the file and releases the lock."""
@@ -96,6 +95,10 @@ class Ledger:
         except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError) as error:
             raise WriteError(f"the ledger {self.path} cannot be written: {error}; nothing is lost") from error
 
+    def _all(self, sql: str, bindings: Sequence[SQLiteValue] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query; their types are those of the columns."""
+        return self._db.execute(sql, bindings).fetchall()
+
     # -- facts of the job -------------------------------------------------------------------------------------
 
     def set_fact(self, key: str, value: JSON) -> None:
@@ -111,12 +114,12 @@ class Ledger:
 
     def add_rows(self, rows: Iterable[PlannedRow]) -> None:
         """Appends rows in order; those with something wrong are refused. Call inside a transaction."""
-        first = self._db.execute("SELECT coalesce(max(id), 0) FROM images").get
+        [(last,)] = self._all("SELECT coalesce(max(id), 0) FROM images")
         columns = self.fact("manifest_columns")
         width = len(columns) if isinstance(columns, list) else 0
 
-        def images() -> Iterator[tuple[object, ...]]:
-            for number, (row, target, error_class, message) in enumerate(rows, first + 1):
+        def images() -> Iterator[tuple[SQLiteValue, ...]]:
+            for number, (row, target, error_class, message) in enumerate(rows, last + 1):
                 if width:
                     padded = (row.columns + ("",) * width)[:width]
                     extra.append((number, *padded))
@@ -128,14 +131,13 @@ class Ledger:
                     error_class, message,
                 )  # fmt: skip
 
-        extra: list[tuple[object, ...]] = []
+        extra: list[tuple[SQLiteValue, ...]] = []
 
         def flush() -> None:
             marks = ", ".join("?" * (width + 1))
-            self._manifest_cursor.executemany(f"INSERT INTO manifest VALUES ({marks})", extra)
+            self._db.executemany(f"INSERT INTO manifest VALUES ({marks})", extra)  # noqa: S608 - our own marks
             extra.clear()
 
-        self._manifest_cursor = self._db.cursor()
         self._db.executemany(
             "INSERT INTO images (id, source, item, target, state, source_size, source_tag, expected_sha256,"
             " error_class, error_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -171,11 +173,11 @@ class Ledger:
 
     def known(self) -> set[tuple[str, str | None]]:
         """Source and target of every row, to tell new ones from those that are there."""
-        return set(self._db.execute("SELECT source, target FROM images"))
+        return {(source, name) for source, name in self._all("SELECT source, target FROM images")}
 
     def free_of_collisions(self, rows: Iterable[PlannedRow]) -> Iterator[PlannedRow]:
         """Refuses rows whose target another row of the ledger, or an earlier one of these, has."""
-        taken = {name for (name,) in self._db.execute("SELECT target FROM images WHERE target IS NOT NULL")}
+        taken = {name for (name,) in self._all("SELECT target FROM images WHERE target IS NOT NULL")}
         for row, name, error_class, message in rows:
             if name is not None and name in taken:
                 yield row, name, "NameCollision", f"another row has the target {name}; see --name"
@@ -196,14 +198,12 @@ class Ledger:
 
     def interrupted(self) -> list[tuple[int, str, str, str | None]]:
         """Rows that a killed run left in hand: id, target, state, SHA-256 recorded for the output."""
-        return self._db.execute(
-            "SELECT id, target, state, output_sha256 FROM images"
-            " WHERE state IN ('running', 'committing')"
-        ).fetchall()
+        return self._all("SELECT id, target, state, output_sha256 FROM images WHERE state IN ('running', 'committing')")
 
     def finished_sources(self) -> Iterator[tuple[int, str, int, str]]:
         """Id, source, size and tag of every row that is done, to notice sources that changed since."""
-        yield from self._db.execute("SELECT id, source, source_size, source_tag FROM images WHERE state = 'done'")
+        rows = self._db.execute("SELECT id, source, source_size, source_tag FROM images WHERE state = 'done'")
+        yield from cast("Iterator[tuple[int, str, int, str]]", rows)
 
     def reopen(self, images: Iterable[int]) -> None:
         """Puts rows back to planned, to be probed and done again; their earlier outputs may be replaced."""
@@ -225,7 +225,7 @@ class Ledger:
         marks = ", ".join(f"'{state}'" for state in states)
         self._db.execute(
             "UPDATE images SET state = 'planned', predicted_memory = NULL, attempts = 0, retry_at = NULL,"
-            f" error_class = NULL, error_message = NULL WHERE state IN ({marks}) AND target IS NOT NULL"
+            f" error_class = NULL, error_message = NULL WHERE state IN ({marks}) AND target IS NOT NULL"  # noqa: S608 - our own words
             " AND error_class NOT IN ('NameCollision', 'TargetRefused')"
         )
         return self._db.changes()
@@ -250,7 +250,7 @@ class Ledger:
 
     def retarget(self, image: int, suffix: str) -> bool:
         """Gives an oversized row's target another suffix; False if another row has that name."""
-        (name,) = self._db.execute("SELECT target FROM images WHERE id = ?", (image,)).fetchone() or ("",)
+        [(name,)] = self._all("SELECT target FROM images WHERE id = ?", (image,))
         try:
             renamed = f"{name.rpartition('.')[0]}{suffix}"
             self._db.execute("UPDATE images SET target = ? WHERE id = ?", (renamed, image))
@@ -297,16 +297,13 @@ class Ledger:
     def _items_done(self, images: Iterable[int], now: float) -> list[str]:
         completed: list[str] = []
         for image in images:
-            completed += [
-                item
-                for (item,) in self._db.execute(
-                    "UPDATE items SET done = done + 1,"
-                    " completed_at = CASE WHEN done + 1 = images THEN ? END"
-                    " WHERE item = (SELECT item FROM images WHERE id = ?) RETURNING item, completed_at",
-                    (now, image),
-                ).fetchall()
-                for item in ([item[0]] if item[1] is not None else [])
-            ]
+            for item, done_at in self._all(
+                "UPDATE items SET done = done + 1, completed_at = CASE WHEN done + 1 = images THEN ? END"
+                " WHERE item = (SELECT item FROM images WHERE id = ?) RETURNING item, completed_at",
+                (now, image),
+            ):
+                if done_at is not None:
+                    completed.append(item)
         return completed
 
     def failed(self, failure: Failure, state: State, retry_at: float | None = None) -> None:
@@ -327,7 +324,7 @@ class Ledger:
         """Completed items whose command has not succeeded yet."""
         return [
             item
-            for (item,) in self._db.execute(
+            for (item,) in self._all(
                 "SELECT item FROM items WHERE completed_at IS NOT NULL AND coalesce(hook_exit, 1) <> 0"
             )
         ]
@@ -340,18 +337,15 @@ class Ledger:
 
     def counts(self) -> dict[State, int]:
         """Number of rows in every state that has any."""
-        return {
-            State(state): count
-            for state, count in self._db.execute("SELECT state, count(*) FROM images GROUP BY state")
-        }
+        return {State(state): count for state, count in self._all("SELECT state, count(*) FROM images GROUP BY state")}
 
     def unprobed(self, after: int, limit: int) -> list[tuple[int, str, str, str | None]]:
         """Planned rows whose header is not known, in order: id, source, target, SHA-256 of an earlier output."""
-        return self._db.execute(
+        return self._all(
             "SELECT id, source, target, output_sha256 FROM images"
             " WHERE state = 'planned' AND predicted_memory IS NULL AND id > ? ORDER BY id LIMIT ?",
             (after, limit),
-        ).fetchall()
+        )
 
     def ready(self, after: int, upto: int, limit: int) -> list[Task]:
         """Planned rows of a range of ids whose header is known, in order, as the tasks that they are."""
@@ -375,7 +369,7 @@ class Ledger:
                 attempt=attempts + 1,
             )
             for image, source, name, size, tag, expected, output, writer, strategy, memory, height, width, bands,
-            attempts in self._db.execute(
+            attempts in self._all(
                 "SELECT id, source, target, source_size, source_tag, expected_sha256, output_sha256, writer,"
                 " strategy, predicted_memory, height, width, bands, attempts FROM images WHERE state = 'planned'"
                 " AND predicted_memory IS NOT NULL AND id > ? AND id <= ? ORDER BY id LIMIT ?",
@@ -385,44 +379,48 @@ class Ledger:
 
     def totals(self) -> tuple[int, int, int, int]:
         """Pixels and source bytes of all rows with a known header, and of those that are done."""
-        return self._db.execute(
+        [(pixels, size, pixels_done, size_done)] = self._all(
             "SELECT coalesce(sum(height * width), 0), coalesce(sum(source_size), 0),"
             " coalesce(sum(height * width) FILTER (WHERE state = 'done'), 0),"
             " coalesce(sum(source_size) FILTER (WHERE state = 'done'), 0) FROM images"
-        ).fetchone()  # type: ignore[return-value]  # one row, four integers
+        )
+        return pixels, size, pixels_done, size_done
 
     def plan(self) -> "Plan":
         """What is left to do, as far as headers are known."""
         pixels: dict[str, int] = {}
         size = known = largest = in_bands = 0
-        for name, count, area, bulk, memory, bands in self._db.execute(
+        for name, count, area, bulk, memory, bands in self._all(
             "SELECT format, count(*), sum(height * width), sum(source_size), max(predicted_memory),"
             " sum(strategy = 'bands') FROM images WHERE state = 'planned' AND predicted_memory IS NOT NULL"
             " GROUP BY format"
         ):
             pixels[name] = area
-            size, known, largest, in_bands = size + bulk, known + count, max(largest, memory), in_bands + bands
-        (unknown,) = self._db.execute(
-            "SELECT count(*) FROM images WHERE state = 'planned' AND predicted_memory IS NULL"
-        ).fetchone() or (0,)
+            size, known, largest, in_bands = (
+                size + bulk,
+                known + count,
+                max(largest, memory),
+                in_bands + bands,
+            )
+        [(unknown,)] = self._all("SELECT count(*) FROM images WHERE state = 'planned' AND predicted_memory IS NULL")
         return Plan(pixels, size, known, unknown, largest, in_bands)
 
     def problems(self, limit: int) -> list[tuple[int, str, str]]:
         """The first images that will not or could not be done: id, state, reason."""
         marks = ", ".join(f"'{state}'" for state in (*UNSUCCESSFUL, State.SKIPPED))
-        return self._db.execute(
-            f"SELECT id, state, error_message FROM images WHERE state IN ({marks}) ORDER BY id LIMIT ?", (limit,)
-        ).fetchall()
+        return self._all(
+            f"SELECT id, state, error_message FROM images WHERE state IN ({marks}) ORDER BY id LIMIT ?",  # noqa: S608 - our own words
+            (limit,),
+        )
 
     def sizes(self) -> "Sizes":
         """Bytes, pixels and time of the images that are done."""
-        return Sizes(
-            *self._db.execute(
-                "SELECT coalesce(sum(source_size), 0), coalesce(sum(output_size), 0),"
-                " coalesce(sum(height * width), 0) / 1e6, coalesce(max(finished_at) - min(started_at), 0.0)"
-                " FROM images WHERE state = 'done'"
-            ).fetchone()  # type: ignore[misc]  # one row of numbers
+        [row] = self._all(
+            "SELECT coalesce(sum(source_size), 0), coalesce(sum(output_size), 0),"
+            " coalesce(sum(height * width), 0) / 1e6, coalesce(max(finished_at) - min(started_at), 0.0)"
+            " FROM images WHERE state = 'done'"
         )
+        return Sizes(*row)
 
 
 @dataclass(frozen=True, slots=True)

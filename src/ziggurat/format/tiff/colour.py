@@ -76,9 +76,7 @@ def finisher(page: TiffPage, where: str) -> tuple[Finish | None, np.dtype[np.gen
 def _palette(page: TiffPage, where: str) -> NDArray[np.generic]:
     """The colour map as (index, band) of 8 bits where 16 say no more; TIFF 6.0, ColorMap."""
     if page.samplesperpixel != 1 or page.dtype is None or page.dtype.kind not in "bu":
-        raise UnsupportedFeature(
-            f"{where}: a palette image of {page.samplesperpixel} samples is not supported"
-        )
+        raise UnsupportedFeature(f"{where}: a palette image of {page.samplesperpixel} samples is not supported")
     colours = page.tags.valueof(320)
     entries = 1 << int(page.bitspersample)
     if not isinstance(colours, np.ndarray) or colours.shape != (3, entries):
@@ -90,7 +88,7 @@ def _palette(page: TiffPage, where: str) -> NDArray[np.generic]:
 
 
 def _offset_lab(dtype: np.dtype[np.generic]) -> Finish:
-    """Signed a and b of CIELab (TIFF 6.0 section 23) → offset by half the range, as all unsigned samples are."""
+    """Signed a and b of CIELab (TIFF 6.0 section 23) → offset by half the range, as elsewhere."""
     flip = np.array([0, 1, 1], np.uint64) << np.uint64(dtype.itemsize * 8 - 1)
 
     def finish(pixels: Samples) -> Samples:
@@ -109,9 +107,7 @@ def _ycbcr(page: TiffPage, where: str) -> Finish:
     levels = _numbers(page, 532, (0, 255, 128, 255, 128, 255))
     black, white = np.array(levels[0::2]), np.array(levels[1::2])
     if not green or np.any(white == black):
-        raise CorruptImage(
-            f"{where}: the YCbCr coefficients or reference levels (tags 529, 532) make no sense"
-        )
+        raise CorruptImage(f"{where}: the YCbCr coefficients or reference levels (tags 529, 532) make no sense")
     scale = np.array([255.0, 127.0, 127.0]) / (white - black)
 
     def finish(pixels: Samples) -> Samples:

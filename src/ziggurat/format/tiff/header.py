@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import Literal
 
 from tifffile import TiffPage
 
-from ziggurat.format.exif import build_exif
+from ziggurat.format.exif import ExifValue, build_exif
 from ziggurat.format.tiff.colour import CIELAB, ICCLAB, alpha, colour_space
 from ziggurat.format.tiff.ifd import Survey
 from ziggurat.format.tiff.pages import Chosen
@@ -23,6 +23,23 @@ METRES = {2: 0.0254, 3: 0.01}
 
 TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 """ImageDescription, Make, Model, Software, DateTime, Artist, Copyright."""
+
+EXIF_TAGS: Mapping[int, tuple[str, Literal["text", "ratio", "number"]]] = MappingProxyType(
+    {
+        33434: ("ExposureTime", "ratio"),
+        33437: ("FNumber", "ratio"),
+        34855: ("ISOSpeedRatings", "number"),
+        36867: ("DateTimeOriginal", "text"),
+        36868: ("DateTimeDigitized", "text"),
+        37386: ("FocalLength", "ratio"),
+        40961: ("ColorSpace", "number"),
+        41989: ("FocalLengthIn35mmFilm", "number"),
+        42033: ("BodySerialNumber", "text"),
+        42035: ("LensMake", "text"),
+        42036: ("LensModel", "text"),
+    }
+)
+"""Tags of the Exif directory that are carried over (Exif 3.0), by tifffile's names."""
 
 KINDS: Mapping[str, SampleKind] = MappingProxyType({"u": "unsigned", "i": "signed", "f": "float"})
 
@@ -126,20 +143,45 @@ def _iptc(page: TiffPage) -> bytes | None:
 
 
 def _exif(page: TiffPage) -> bytes | None:
-    """The descriptive tags of the directory as an EXIF block of their own."""
-    tags: dict[int, int | str | tuple[int, int] | bytes] = {}
-    for code in TEXT_TAGS:
-        value = page.tags.valueof(code)
-        if isinstance(value, str) and value:
-            tags[code] = value[:MAX_DESCRIPTION]
-    if not tags:
+    """The descriptive tags of the directory and of its Exif directory as an EXIF block of their own."""
+    tags: dict[int, ExifValue] = {code: text for code in TEXT_TAGS if (text := _text(page.tags.valueof(code)))}
+    shooting = _shooting(page.tags.valueof(34665))
+    if not tags and not shooting:
         return None
     for code in (282, 283):
-        ratio = page.tags.valueof(code)
-        if isinstance(ratio, tuple) and len(ratio) == 2 and all(isinstance(n, int) for n in ratio):  # noqa: PLR2004 - a rational
-            tags[code] = cast("tuple[int, int]", ratio)
+        ratio = _ratio(page.tags.valueof(code))
+        if ratio is not None:
+            tags[code] = ratio
     for code in (274, 296):
         number = page.tags.valueof(code)
         if isinstance(number, int):
             tags[code] = int(number)
-    return build_exif(tags)
+    return build_exif(tags, shooting)
+
+
+def _shooting(directory: object) -> dict[int, ExifValue]:
+    """What tifffile read from the Exif directory, by name, as values by tag."""
+    found: dict[int, ExifValue] = {}
+    if isinstance(directory, dict):
+        for code, (name, kind) in EXIF_TAGS.items():
+            value = directory.get(name)
+            if kind == "text" and (text := _text(value)):
+                found[code] = text
+            elif kind == "ratio" and (ratio := _ratio(value)):
+                found[code] = ratio
+            elif kind == "number" and isinstance(value, int) and 0 <= value < 1 << 16:
+                found[code] = int(value)
+    return found
+
+
+def _text(value: object) -> str:
+    """Text as EXIF holds it: ASCII, not endless."""
+    return value[:MAX_DESCRIPTION].encode("ascii", "replace").decode("ascii") if isinstance(value, str) else ""
+
+
+def _ratio(value: object) -> tuple[int, int] | None:
+    match value:
+        case (int() as above, int() as below) if above >= 0 and below > 0:
+            return int(above), int(below)
+        case _:
+            return None

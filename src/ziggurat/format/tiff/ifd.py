@@ -16,6 +16,9 @@ MAX_TAGS = 4096
 MAX_DIRECTORIES = 1 << 16
 """Directories that are counted; the rest of a longer file is not looked at."""
 
+MAX_ENTRIES = 1 << 20
+"""Tags of all directories: a million, for directories that overlap in a small file."""
+
 MAX_VALUES = 1 << 23
 """Numbers in all tags that a parser loads at once (offsets, byte counts): at 40 bytes each, 320 MiB."""
 
@@ -93,12 +96,16 @@ class Survey:
         order: "<" or ">".
         pages: directories in the main chain.
         directories: all directories, those of SubIFDs included.
+        entries: tags in all of them.
+        values: numbers in the tags that a parser loads at once.
+        seen: offsets of the directories.
     """
 
     big: bool
     order: str
     pages: int = 0
     directories: int = 0
+    entries: int = 0
     values: int = 0
     seen: set[int] = field(default_factory=set)
 
@@ -162,6 +169,9 @@ class _Walk:
         count = self._number(layout.count, offset, where)
         if not 0 < count <= MAX_TAGS:
             raise CorruptImage(f"{where} claims {count} tags")
+        found.entries += count
+        if found.entries > MAX_ENTRIES:
+            raise CorruptImage(f"{where}: the file has more than {MAX_ENTRIES} tags")
         start = offset + layout.size(layout.count)
         entries = self._bytes(start, count * layout.size(layout.entry), where)
         children: list[int] = []
@@ -181,8 +191,8 @@ class _Walk:
         if at + length > self._size and not ndpi:
             if code in NEEDED_TAGS:
                 raise CorruptImage(
-                    f"{where}: tag {code} has {values} values at offset {at}, outside the file of {self._size} "
-                    "bytes; it is truncated or damaged"
+                    f"{where}: tag {code} has {values} values at offset {at}, outside the file of "
+                    f"{self._size} bytes; it is truncated or damaged"
                 )
             return
         if length > MAX_TEXT and code not in SEGMENT_TAGS:
@@ -207,7 +217,8 @@ class _Walk:
     def _bytes(self, offset: int, length: int, where: str) -> bytes:
         if offset + length > self._size:
             raise CorruptImage(
-                f"{where} needs bytes {offset} to {offset + length} of a file of {self._size}; it is truncated or damaged"
+                f"{where} needs bytes {offset} to {offset + length} of a file of {self._size}; "
+                "it is truncated or damaged"
             )
         self._view.seek(offset)
         return self._view.read(length)

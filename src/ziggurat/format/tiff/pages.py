@@ -21,12 +21,13 @@ SLIDES = (
 MAX_SERIES_PAGES = 1024
 """Directories above which a file is a stack, not a pyramid: only its first page is looked at."""
 
+MAX_SERIES_TAGS = 1 << 16
+"""Tags above which the same holds; a page has about twenty."""
+
 MAX_BANDS = 256
 """Pages that are taken for bands of one image."""
 
-_COUNTS = re.compile(
-    r'\b(?:Size[ZTC]|NumPlanes|PlaneCount|IFD|First[ZTC]|SamplesPerPixel)\s*=\s*["\'](\d+)["\']'
-)
+_COUNTS = re.compile(r'\b(?:Size[ZTC]|NumPlanes|PlaneCount|IFD|First[ZTC]|SamplesPerPixel)\s*=\s*["\'](\d+)["\']')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,20 @@ class Chosen:
 def choose(tif: TiffFile, found: Survey) -> Chosen:
     """Finds the levels of the first image; a level that does not fit the finest one ends them."""
     first = tif.pages.first
-    if found.directories > MAX_SERIES_PAGES:
+    if found.directories > MAX_SERIES_PAGES or found.entries > MAX_SERIES_TAGS:
         return Chosen("first page", ((first,),), found.pages)
     everything = _series(tif, found)
     if not everything:
         return Chosen("first page", ((first,),), found.pages)
     series = everything[0]
-    # tifffile wants levels of exactly a half, a third or a quarter; borders of one pixel cannot be that.
-    marked = [other for other in everything[1:] if cast("TiffPage", other.keyframe).is_reduced]
+    # tifffile wants levels of exactly a half, a third or a quarter; a border of one pixel cannot be that.
+    marked = [other for other in everything[1:] if series.kind == "generic" and other.keyframe.is_reduced]
     levels: list[tuple[Page, ...]] = []
     for level in [*series.levels, *marked]:
         pages = _bands(level)
         if not pages or (levels and not _fits(pages, levels[-1])):
+            break
+        if any(level is other for other in marked) and not _proportional(pages, levels[0]):
             break
         levels.append(pages)
     if not levels:
@@ -113,3 +116,14 @@ def _fits(pages: Sequence[Page], finer: Sequence[Page]) -> bool:
         and 0 < a.imagewidth <= b.imagewidth
         and a.imagelength * a.imagewidth < b.imagelength * b.imagewidth
     )
+
+
+def _proportional(pages: Sequence[Page], finest: Sequence[Page]) -> bool:
+    """Whether both sides are reduced alike, up to rounding: a label or a macro view is no level."""
+    a, b = (cast("TiffPage", level[0].keyframe) for level in (pages, finest))
+    lowest = max(b.imagelength / (a.imagelength + 1), b.imagewidth / (a.imagewidth + 1))
+    highest = min(
+        b.imagelength / (a.imagelength - 1) if a.imagelength > 1 else math.inf,
+        b.imagewidth / (a.imagewidth - 1) if a.imagewidth > 1 else math.inf,
+    )
+    return lowest <= highest

@@ -85,9 +85,7 @@ def plane_of(page: TiffPage | TiffFrame, where: str) -> Plane:
         raise UnsupportedFeature(f"{where}: tiles {key.tiledepth} planes deep are not supported")
     decode = _decoder(key, page, where)
     if key.dtype is None or key.dtype.kind not in "buif":
-        raise UnsupportedFeature(
-            f"{where}: samples of type {key.dtype} are not supported; only real numbers are"
-        )
+        raise UnsupportedFeature(f"{where}: samples of type {key.dtype} are not supported; only real numbers are")
     separate = key.planarconfig == 2 and samples > 1  # noqa: PLR2004 - TIFF 6.0, PlanarConfiguration
     rows, columns = -(-size.height // segment.height), -(-size.width // segment.width)
     bits = key.bitspersample
@@ -112,12 +110,7 @@ def plane_of(page: TiffPage | TiffFrame, where: str) -> Plane:
 
 def _raw_type(page: TiffPage, *, tiled: bool) -> np.dtype[np.generic] | None:
     """The stored sample type where rows of a strip can be read alone."""
-    plain = (
-        page.compression == 1
-        and page.predictor == 1
-        and page.fillorder == 1
-        and page.sampleformat in {1, 2, 3}
-    )
+    plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and page.sampleformat in {1, 2, 3}
     whole_bytes = page.bitspersample in {8, 16, 32, 64}
     if tiled or not plain or not whole_bytes or page.dtype is None or page.dtype.kind not in "uif":
         return None
@@ -125,7 +118,7 @@ def _raw_type(page: TiffPage, *, tiled: bool) -> np.dtype[np.generic] | None:
 
 
 def _decoder(key: TiffPage, page: TiffPage | TiffFrame, where: str) -> Decode:
-    """tifffile's decoder of a directory, asked once for nothing so that it says what it cannot do."""
+    """The decoder of a directory, asked once for nothing so that it says what it cannot do."""
     try:
         decode = key.decode
         decode(None, 0)
@@ -135,14 +128,13 @@ def _decoder(key: TiffPage, page: TiffPage | TiffFrame, where: str) -> Decode:
             f"{key.bitspersample}-bit samples cannot be read: {error}"
         ) from error
     tables, header = page.jpegtables, key.jpegheader
-    is_jpeg = int(key.compression) in JPEGS
 
     def decode_segment(data: bytes, index: int) -> Samples:
-        if is_jpeg:
-            pixels = decode(data, index, jpegtables=tables, jpegheader=header)[0]
-        else:
-            pixels = decode(data, index)[0]
-        return cast("Samples", pixels[0])
+        pixels = decode(data, index, jpegtables=tables, jpegheader=header)[0]
+        if pixels is None:
+            raise CorruptImage(f"{where}: segment {index} decodes to nothing")
+        plane: Samples = pixels[0]
+        return plane
 
     return decode_segment
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import BinaryIO, cast
 
 import numpy as np
 from tifffile import TiffFile, TiffPage
@@ -44,9 +44,7 @@ class TiffReader:
         self._info = info
         self._levels = levels
         self._finish = finish
-        self._longest = [
-            max((max(plane.counts, default=0) for plane in level), default=0) for level in levels
-        ]
+        self._longest = [max((max(plane.counts, default=0) for plane in level), default=0) for level in levels]
 
     @property
     def info(self) -> ImageInfo:
@@ -97,7 +95,7 @@ class TiffReader:
         result[rows, columns, piece.band : piece.band + wanted.shape[2]] = wanted
 
     def read_cost(self, level: int, window: Window) -> int:
-        """Peak bytes of ``read``: the result, one batch of encoded bytes, and one segment while it is decoded."""
+        """Peak bytes of ``read``: the result, a batch of encoded bytes, and a segment while it is decoded."""
         plane = self._levels[level][0]
         result = window.size.pixels * self._info.bands * np.dtype(self._info.dtype).itemsize
         touched = window.intersect(Window.full(plane.size)) or window
@@ -142,7 +140,9 @@ def open_reader(source: ByteSource) -> TiffReader:
     with foreign_errors(f"{source.url}: the TIFF header"), FileView(source) as view:
         found = survey(view, source.url)
         # A data set that spans files is read as this file alone: others are not opened on its word.
-        with TiffFile(view, offset=0, _multifile=False) as tif:
+        # Two dialects are read as plain TIFF, because tifffile would load all of their pages at once.
+        file = cast("BinaryIO", view)
+        with TiffFile(file, offset=0, _multifile=False, is_lsm=False, is_scanimage=False) as tif:
             chosen = choose(tif, found)
             page = cast("TiffPage", chosen.levels[0][0].keyframe)
             levels = tuple(planes_of(level, source.url) for level in chosen.levels)

@@ -121,10 +121,11 @@ def decode(plane: Plane, piece: Piece, data: bytes, unit: str) -> Samples:
         or pixels.shape[0] < height
         or pixels.shape[1] < width
         or pixels.shape[2] != plane.samples
-        or (pixels.dtype != plane.dtype and pixels.dtype != np.bool_)
+        or pixels.dtype not in {plane.dtype, np.dtype(np.bool_)}
     ):
         raise CorruptImage(
-            f"{unit} decodes to {pixels.shape} of {pixels.dtype}, not ({height}, {width}, {plane.samples}) of {plane.dtype}"
+            f"{unit} decodes to {pixels.shape} of {pixels.dtype}, "
+            f"not ({height}, {width}, {plane.samples}) of {plane.dtype}"
         )
     return pixels[:height, :width]
 
@@ -133,22 +134,14 @@ def _trust(plane: Plane, data: bytes, unit: str) -> None:
     """Refuses what a decoder would believe: a codestream far larger than its segment, a JPEG cut short."""
     declared: Size | None = None
     if plane.compression in JPEGS:
-        if (
-            data.find(b"\xff\xda") >= 0
-            and data.rfind(b"\xff\xd9") < data.find(b"\xff\xda")
-            and data[:2] == b"\xff\xd8"
-        ):
+        if data.find(b"\xff\xda") >= 0 and data.rfind(b"\xff\xd9") < data.find(b"\xff\xda") and data[:2] == b"\xff\xd8":
             raise CorruptImage(f"{unit}: its JPEG stream has no end; it is truncated")
         if found := _SOF.search(data):
             at = found.end() + 3
-            declared = Size(
-                int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
-            )
+            declared = Size(int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big"))
     elif plane.compression in JPEG_2000:
         at = data.find(b"\xff\x4f\xff\x51")
-        numbers = (
-            [int.from_bytes(data[n : n + 4], "big") for n in range(at + 8, at + 24, 4)] if at >= 0 else []
-        )
+        numbers = [int.from_bytes(data[n : n + 4], "big") for n in range(at + 8, at + 24, 4)] if at >= 0 else []
         declared = Size(numbers[1] - numbers[3], numbers[0] - numbers[2]) if numbers else None
     if declared is not None and declared.pixels > 4 * plane.segment.pixels + SLACK:
         raise CorruptImage(

@@ -28,15 +28,17 @@ class BandPlan:
 def plan_bands(picture: Picture, tile: int, *, memory: int) -> BandPlan:
     """The fewest and largest reads that fit; where none fits, the smallest.
 
-    A picture that can only be read whole is read once. Bands that are multiples of the picture's own grain come
-    first, since others decode grains more than once.
+    A picture that can only be read whole is read once. Bands that are multiples of the picture's own grain
+    come first, since others decode grains more than once.
     """
     height, width = picture.size
     if picture.grain is None:
         return BandPlan(height, width, picture.read_cost(Window.full(picture.size)))
     grain = picture.grain
     aligned = -(-max(grain.height, tile) // tile) * tile
-    heights = sorted({min(rows, aligned) for rows in (aligned, aligned // 2 // tile * tile, tile) if rows}, reverse=True)
+    heights = sorted(
+        {min(rows, aligned) for rows in (aligned, aligned // 2 // tile * tile, tile) if rows}, reverse=True
+    )
     widths = [width]
     while widths[-1] > max(grain.width, tile):
         half = -(-widths[-1] // 2)
@@ -51,9 +53,7 @@ def _plan(picture: Picture, rows: int, columns: int) -> BandPlan:
     starts = {0, (height // 2) // rows * rows, (height - 1) // rows * rows}
     lefts = {0, (width - 1) // columns * columns}
     cost = max(
-        picture.read_cost(Window(y, x, min(y + rows, height), min(x + columns, width)))
-        for y in starts
-        for x in lefts
+        picture.read_cost(Window(y, x, min(y + rows, height), min(x + columns, width))) for y in starts for x in lefts
     )
     if columns < width:
         cost += min(rows, height) * width * picture.bands * picture.dtype.itemsize

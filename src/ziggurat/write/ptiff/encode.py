@@ -1,7 +1,8 @@
 """A tile's pixels → its bytes, and the tags that say how they are coded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import imagecodecs
 import numpy as np
@@ -17,7 +18,7 @@ WHITE_IS_0, BLACK_IS_0, RGB, CMYK, YCBCR, CIELAB = 0, 1, 2, 5, 6, 8
 """Values of tag 262, PhotometricInterpretation."""
 
 TAGS = {"none": 1, "lzw": 5, "jpeg": 7, "deflate": 8, "jpeg2000": 33005, "zstd": 50000, "webp": 50001}
-"""Values of tag 259. JPEG 2000 has several; 33005, Aperio's, is the one that libvips, OpenSlide and tifffile read."""
+"""Values of tag 259. JPEG 2000 has several; 33005 is Aperio's for codestreams whose colours are RGB."""
 
 SUBSAMPLING = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}
 
@@ -31,8 +32,18 @@ _PHOTOMETRIC = {
     ColourSpace.UNKNOWN: BLACK_IS_0,
 }
 
-_DEFLATE_LEVEL = 6
-_ZSTD_LEVEL = 9
+NO_PREDICTOR, DIFFERENCES, FLOATING_POINT = 1, 2, 3
+"""Values of tag 317: TIFF 6.0 section 14, and Technical Note 3 for floats."""
+
+_PACKERS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
+    {
+        "none": lambda data: data,
+        "deflate": lambda data: bytes(imagecodecs.zlib_encode(data, 6)),
+        "zstd": lambda data: bytes(imagecodecs.zstd_encode(data, 9)),
+        "lzw": lambda data: bytes(imagecodecs.lzw_encode(data)),
+    }
+)
+"""Lossless packing of a tile's bytes, at levels beyond which time grows faster than files shrink."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +132,14 @@ def _only(
 
 def _jpeg(picture: Picture, options: PtiffOptions, photometric: int) -> Coding:
     """Full JPEG streams in every tile (TIFF Technical Note 2): RGB as YCbCr, grey as it is."""
-    _only(picture, options, bands={1, 3}, types="B", spaces={WHITE_IS_0, BLACK_IS_0, RGB}, photometric=photometric)
+    _only(
+        picture,
+        options,
+        bands={1, 3},
+        types="B",
+        spaces={WHITE_IS_0, BLACK_IS_0, RGB},
+        photometric=photometric,
+    )
     if picture.alpha is not None or (picture.bands == 1) == (photometric == RGB):
         raise UnsupportedFeature(
             "jpeg tiles hold grey or RGB alone; choose compression deflate, zstd or webp for a picture with "
@@ -134,9 +152,7 @@ def _jpeg(picture: Picture, options: PtiffOptions, photometric: int) -> Coding:
 
     def encode_rgb(tile: Samples) -> bytes:
         return bytes(
-            imagecodecs.jpeg8_encode(
-                tile, level, colorspace="RGB", outcolorspace="YCBCR", subsampling=sampling
-            )
+            imagecodecs.jpeg8_encode(tile, level, colorspace="RGB", outcolorspace="YCBCR", subsampling=sampling)
         )
 
     grey = picture.bands == 1
@@ -179,28 +195,20 @@ def _lossless(picture: Picture, options: PtiffOptions, photometric: int, extra: 
         raise UnsupportedFeature(f"TIFF samples cannot be of type {dtype}")
     if photometric == CIELAB and dtype.char not in "BH":
         raise UnsupportedFeature(f"TIFF holds CIELab in 8 or 16 bits, not as {dtype}")
-    predictor = 1
-    if options.compression != "none":
-        # Technical Note 3 for floats; libtiff before 4.4 undoes no differences of 64-bit integers.
-        predictor = 3 if dtype.kind == "f" else 2 if dtype.itemsize < 8 else 1  # noqa: PLR2004 - 64-bit samples
     name = options.compression
+    pack = _PACKERS[name]
+    predictor = NO_PREDICTOR
+    if name != "none" and dtype.kind == "f":
+        predictor = FLOATING_POINT
+    elif name != "none" and dtype.itemsize < 8:  # noqa: PLR2004 - libtiff before 4.4 undoes none of 64 bits
+        predictor = DIFFERENCES
 
     def encode(tile: Samples) -> bytes:
-        data = np.ascontiguousarray(tile)
-        if predictor == 2:  # noqa: PLR2004 - horizontal differences
-            data = imagecodecs.delta_encode(data, axis=-2)
-        elif predictor == 3:  # noqa: PLR2004 - floating point
-            data = imagecodecs.floatpred_encode(data, axis=-2)
-        if predictor != 3:  # noqa: PLR2004 - those bytes have their order already
-            data = data.astype(dtype.newbyteorder("<"), copy=False)
-        match name:
-            case "deflate":
-                return bytes(imagecodecs.zlib_encode(data.tobytes(), _DEFLATE_LEVEL))
-            case "zstd":
-                return bytes(imagecodecs.zstd_encode(data.tobytes(), _ZSTD_LEVEL))
-            case "lzw":
-                return bytes(imagecodecs.lzw_encode(data.tobytes()))
-        return data.tobytes()
+        if predictor == FLOATING_POINT:
+            # These bytes have their order already.
+            return pack(np.asarray(imagecodecs.floatpred_encode(tile, axis=-2)).tobytes())
+        data = np.asarray(imagecodecs.delta_encode(tile, axis=-2)) if predictor == DIFFERENCES else tile
+        return pack(data.astype(dtype.newbyteorder("<"), copy=False).tobytes())
 
     return Coding(
         compression=TAGS[name],

@@ -20,16 +20,17 @@ class PtiffOptions:
 
     Attributes:
         compression: of the tiles. "jpeg" and "webp" are lossy, 8-bit; "jpeg2000" is lossless unless a quality
-            is given; the others are lossless for samples of any type.
+            is given, and few readers have it: libvips 8.14 takes its RGB for YCbCr; the others are lossless for
+            samples of any type.
         quality: 1 to 100 for jpeg and webp (None: 92); the signal-to-noise ratio in dB for jpeg2000
             (None: lossless); of no meaning for the others.
         subsampling: of JPEG's colour differences.
         tile: height and width of a tile, a multiple of 16.
-        pyramid: where the coarser levels lie. "pages": directories that follow the first one, marked as reduced:
-            the one layout that libvips, OpenSlide (and QuPath through it), large_image, GDAL, IIPImage and
-            Cantaloupe all read, hence the default. "subifd": SubIFDs of the first directory, so that a reader
-            of pages sees one image; libvips and Bio-Formats read them. "ome": SubIFDs and OME-XML, for
-            QuPath, Bio-Formats and OMERO.
+        pyramid: where the coarser levels lie. "pages": directories that follow the first one, marked as
+            reduced: the one layout that libvips, OpenSlide (and QuPath through it), large_image, GDAL,
+            IIPImage and Cantaloupe all read, hence the default. "subifd": SubIFDs of the first directory, so
+            that a reader of pages sees one image; libvips and Bio-Formats read them. "ome": SubIFDs and
+            OME-XML, for QuPath, Bio-Formats and OMERO.
 
     Raises:
         UsageError: if a value is not one of these.

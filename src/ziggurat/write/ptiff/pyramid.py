@@ -1,4 +1,4 @@
-"""Tiles of all levels made in one pass from top to bottom; those of coarser levels wait in a temporary file."""
+"""Tiles of all levels made in one pass from top to bottom; coarser levels wait in a temporary file."""
 
 from array import array
 from collections.abc import Iterator

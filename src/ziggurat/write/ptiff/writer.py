@@ -1,7 +1,6 @@
 """Writes a picture as a tiled pyramidal TIFF."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -57,7 +56,7 @@ class PtiffWriter:
         self._options = options or PtiffOptions()
 
     def write_cost(self, picture: Picture, *, memory: int) -> int:
-        """Peak bytes of ``write``, reading included; above ``memory`` only where the picture takes that to read."""
+        """Peak bytes of ``write``, reading included; above ``memory`` only where reading takes that much."""
         own = self._own_cost(picture)
         return own + self._plan(picture, memory).cost
 
@@ -93,9 +92,7 @@ class PtiffWriter:
     def _own_cost(self, picture: Picture) -> int:
         return cascade_cost(picture.size, self._options.tile, picture.bands * picture.dtype.itemsize)
 
-    def _write_levels(
-        self, picture: Picture, path: Path, cascade: Cascade, chosen: Coding, plan: BandPlan
-    ) -> None:
+    def _write_levels(self, picture: Picture, path: Path, cascade: Cascade, chosen: Coding, plan: BandPlan) -> None:
         sizes = self._sizes(picture)
         nested = self._options.pyramid != "pages" and len(sizes) > 1
         common = self._common(picture, chosen)
@@ -112,11 +109,11 @@ class PtiffWriter:
                 **common,
             )
             for level in range(1, len(sizes)):
-                tiles: Iterator[bytes] = cascade.spooled(level)
+                tiles = cascade.spooled(level)
                 tiff.write(tiles, shape=_shape(sizes[level], picture.bands), subfiletype=REDUCED, **common)
 
     def _big(self, picture: Picture) -> bool:
-        """Whether the file might need BigTIFF: no codec here makes more than half again of the samples' bytes."""
+        """Whether the file might need BigTIFF: no codec here makes samples more than half again as long."""
         side = self._options.tile
         tiles = sum(-(-size.height // side) * -(-size.width // side) for size in self._sizes(picture))
         blocks = (picture.icc, picture.metadata.xmp, picture.metadata.iptc)

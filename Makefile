@@ -1,0 +1,54 @@
+# make demo    installs into .venv and converts the sample collection
+# make test    installs with the test extras and runs every test
+# make check   lint, types, layers, tests: what CI runs
+# make bench   compares with the pipelines that people use today (needs their Debian packages, see README)
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python of 3.12 or newer: on PATH under any name, else the newest one that pyenv has installed.
+PYTHON ?= $(shell \
+	for p in python3 python python3.14 python3.13 python3.12 \
+		$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin/python 2>/dev/null | sort -rV); do \
+		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
+	done)
+
+.PHONY: demo test check lint bench clean
+.DELETE_ON_ERROR:
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Ziggurat needs Python 3.12 or newer; none was found on PATH or under pyenv." >&2; \
+		echo "Install one, or say where it is: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/test-installed: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+demo: $(VENV)/installed
+	@rm -rf demo && mkdir demo
+	$(BIN)/ziggurat convert samples/manifest.csv demo/jpeg --to jpeg --columns source=path,item=object,name=title \
+		--name "{object}/{name}.jpg"
+	$(BIN)/ziggurat report demo/jpeg.zgj demo/report.html
+	@echo
+	@echo "The images:  $(CURDIR)/demo/jpeg"
+	@echo "The report:  $(CURDIR)/demo/report.html"
+
+test: $(VENV)/test-installed
+	$(BIN)/pytest --numprocesses auto --dist loadgroup $(PYTEST_OPTIONS)
+
+lint: $(VENV)/test-installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint test
+
+bench: $(VENV)/test-installed
+	$(BIN)/python bench/convert.py
+
+clean:
+	rm -rf $(VENV) demo build dist

@@ -1,0 +1,95 @@
+"""Reading a job's outputs again, months later if need be, and comparing them with the ledger."""
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import batched
+from pathlib import Path
+
+from ziggurat.convert.ledger.connection import open_reader
+from ziggurat.errors import SourceNotFound, UsageError, ZigguratError
+from ziggurat.storage.destination import Destination, open_destination
+
+AT_ONCE = 4
+"""Outputs that are read side by side; hashing leaves Python's lock."""
+
+BATCH = 256
+"""Rows whose outcome is told together, so that a million of them do not wait in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Every ``of``-th output, beginning with the ``part``-th: 1/5, 2/5 ... read the whole once in five goes."""
+
+    part: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Subset":
+        """Reads ``1/5``.
+
+        Raises:
+            UsageError: if it is not two numbers of which the first is from 1 to the second.
+        """
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise UsageError(f"--subset {text!r} is not K/N with K from 1 to N, such as 1/5")
+        return cls(int(found[1]), int(found[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one output.
+
+    Attributes:
+        image: row of the ledger.
+        target: key below the destination.
+        problem: None if its bytes are those that the ledger records.
+    """
+
+    image: int
+    target: str
+    problem: str | None
+
+
+def audit(path: Path, subset: Subset) -> Iterator[Finding]:
+    """Reads the outputs of a job again, in the ledger's order, and compares size and SHA-256.
+
+    Raises:
+        JobError: if the file is no ledger.
+        UsageError: if its destination cannot be opened.
+    """
+    ledger = open_reader(path)
+    try:
+        [(place,)] = ledger.execute("SELECT value FROM job WHERE key = 'destination'").fetchall()
+        destination = open_destination(json.loads(str(place)), scratch=path.with_name(path.name + ".scratch"))
+        rows = ledger.execute(
+            "SELECT id, target, output_size, output_sha256 FROM images WHERE state = 'done' AND id % ? = ? ORDER BY id",
+            (subset.of, subset.part % subset.of),
+        )
+
+        def check(row: tuple[object, ...]) -> Finding:
+            image, target, size, sha256 = row
+            return Finding(int(str(image)), str(target), _problem(destination, str(target), size, sha256))
+
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            for batch in batched(rows, BATCH, strict=False):
+                yield from threads.map(check, batch)
+    finally:
+        ledger.close()
+
+
+def _problem(destination: Destination, target: str, size: object, sha256: object) -> str | None:
+    try:
+        found, length = destination.digest(target)
+    except SourceNotFound:
+        return "it is gone"
+    except ZigguratError as error:
+        return str(error)
+    if length != size:
+        return f"it has {length} bytes, the ledger says {size}"
+    if found != sha256:
+        return f"its SHA-256 is {found}, the ledger says {sha256}"
+    return None

@@ -1,0 +1,109 @@
+"""What is known of a result on its way to its place, and what can go wrong on the way."""
+
+import errno
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ziggurat.errors import ChecksumMismatch, WriteError
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
+
+PIECE: Final = 1 << 23
+"""Bytes hashed at a time."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What identifies the bytes of a result.
+
+    Attributes:
+        sha256: hexadecimal, for the ledger and for reading back.
+        md5: hexadecimal, for comparing with a store's ETag; no protection against forgery.
+        size: bytes.
+    """
+
+    sha256: str
+    md5: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What lies at a target.
+
+    Attributes:
+        size: bytes.
+        tag: version tag, as ``SourceVersion`` has it.
+    """
+
+    size: int
+    tag: str
+
+
+def digests_of(path: Path) -> Digests:
+    """Reads a file once and hashes it.
+
+    Raises:
+        WriteError: if it cannot be read.
+    """
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    with writing(str(path)), path.open("rb", buffering=0) as file:
+        while piece := file.read(PIECE):
+            sha256.update(piece)
+            md5.update(piece)
+            size += len(piece)
+    return Digests(sha256.hexdigest(), md5.hexdigest(), size)
+
+
+def source_digest(source: ByteSource) -> tuple[str, int]:
+    """SHA-256, hexadecimal, and size of all that a source holds, in bounded memory.
+
+    Raises:
+        SourceError: if it cannot be read, or changes meanwhile.
+    """
+    sha256 = hashlib.sha256()
+    for start in range(0, source.size, PIECE):
+        sha256.update(source.read_ranges([ByteRange(start, min(start + PIECE, source.size))])[0])
+    return sha256.hexdigest(), source.size
+
+
+def require_size(path: Path, digests: Digests) -> None:
+    """Makes sure that a temporary file is still as long as when it was hashed.
+
+    Raises:
+        ChecksumMismatch: if it is not.
+        WriteError: if it is gone.
+    """
+    with writing(str(path)):
+        size = path.stat().st_size
+    if size != digests.size:
+        raise ChecksumMismatch(f"{path} has {size} bytes, it had {digests.size} when it was verified; write it again")
+
+
+@contextmanager
+def writing(place: str) -> Iterator[None]:
+    """Turns what the operating system says into WriteError, with what to do.
+
+    Args:
+        place: what is being written, for the message.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            advice = "the disk or the quota is full: free space, then run the same command again"
+        elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            advice = "make the folder writable for this user, or choose another destination"
+        elif error.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
+            advice = "a file lies where a folder is needed, or the other way round: move it away"
+        elif error.errno == errno.ENOENT:
+            advice = "the file or its folder was removed meanwhile: run the same command again"
+        else:
+            advice = "check the disk, then run the same command again"
+        raise WriteError(f"{place}: {error.strerror or error}; {advice}") from error

@@ -1,0 +1,78 @@
+"""Runs the command line in a process that kills itself, or one of its workers, at a named point.
+
+``KILL_AT`` is ``who:point:n``: the n-th time that the process named ``worker`` or ``coordinator`` comes to the point it
+gets SIGKILL. Workers import this script again as they are spawned, so the same patches hold there. ``KILL_LOG`` is a file
+that gets a line when it happens.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ziggurat.cli import main
+from ziggurat.convert import task as task_module
+from ziggurat.convert import worker as worker_module
+from ziggurat.convert.ledger.ledger import Ledger
+from ziggurat.storage.local_destination import LocalDestination
+
+WHO, POINT, NTH = os.environ.get("KILL_AT", "nobody:nowhere:0").split(":")
+IN_WORKER = multiprocessing.parent_process() is not None
+_seen = 0
+
+
+def reach(who: str, point: str) -> None:
+    """Kills this process if this is the moment."""
+    global _seen  # noqa: PLW0603 - one counter of one process
+    if (who, point) != (WHO, POINT) or (who == "worker") != IN_WORKER:
+        return
+    _seen += 1
+    if _seen == int(NTH):
+        log = Path(os.environ["KILL_LOG"])
+        if who == "worker" and log.exists():
+            return  # one worker, once: its successor must get on
+        with log.open("a") as file:
+            file.write(f"{who}:{point}:{NTH}\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_convert = task_module.convert
+_publish = LocalDestination.publish
+_transaction = Ledger.transaction
+
+
+def convert(task, ports):  # noqa: ANN001, ANN201 - as the original
+    """Passes every stage on after the killer has seen it."""
+
+    def stage(name: str) -> None:
+        reach("worker", name)
+        ports.stage(name)
+
+    return _convert(task, replace(ports, stage=stage))
+
+
+def publish(self, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN201 - as the original
+    """The original, with a point after it."""
+    stored = _publish(self, *args, **kwargs)
+    reach("worker", "published")
+    return stored
+
+
+@contextmanager
+def transaction(self: Ledger) -> Iterator[None]:
+    """The original, with points before and after the commit."""
+    with _transaction(self):
+        yield
+        reach("coordinator", "before-commit")
+    reach("coordinator", "after-commit")
+
+
+worker_module.convert = convert
+LocalDestination.publish = publish
+Ledger.transaction = transaction
+
+if __name__ == "__main__":
+    main()
