@@ -4,6 +4,7 @@ The fixture ``s3`` starts it once per session; it takes about 25 seconds and 0.7
 carry the marks in ``NEEDS_S3``: with ``pytest -n --dist loadgroup`` they all run in the one worker that has it.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -39,6 +40,7 @@ osd crush chooseleaf type = 0
 mon allow pool size one = true
 mon warn on pool no redundancy = false
 mon max pg per osd = 2000
+osd client watch timeout = 2
 run dir = {folder}/run
 log file = {folder}/log/$name.log
 admin socket = {folder}/run/$name.asok
@@ -149,9 +151,22 @@ class S3Server:
         self._spawn("ceph-osd", "-i", "0", "-f")
         # radosgw-admin hangs without a manager.
         self._spawn("ceph-mgr", "-i", "x", "--mgr-data", str(self._folder / "mgr"), "-f")
+        self._wait_for_cluster()
         user = ("--uid=test", "--display-name=test", f"--access-key={KEY}", f"--secret={SECRET}")
         self._ceph("radosgw-admin", "user", "create", *user)
         self.start_gateway()
+
+    def _wait_for_cluster(self) -> None:
+        """Waits for disk and manager: radosgw-admin can hang or crash while they come up."""
+        command = ("ceph", "-c", str(self._config), "status", "--format", "json")
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            answer = subprocess.run(command, capture_output=True, timeout=START_TIMEOUT, check=True).stdout
+            status = json.loads(answer)
+            if status["osdmap"]["num_up_osds"] == 1 and status["mgrmap"]["available"]:
+                return
+            time.sleep(0.2)
+        raise RuntimeError(f"the Ceph cluster does not come up; see {self._folder / 'log'}")
 
     def start_gateway(self) -> None:
         """Starts the S3 server itself; the objects are those that it had."""
@@ -191,7 +206,13 @@ class S3Server:
 
     def _run(self, *command: str) -> None:
         with (self._folder / "log" / "start.log").open("ab") as log:
-            subprocess.run(command, stdout=log, stderr=log, timeout=START_TIMEOUT, check=True)
+            for attempt in (1, 2, 3):
+                result = subprocess.run(command, stdout=log, stderr=log, timeout=START_TIMEOUT, check=False)
+                # radosgw-admin has been seen to crash while the first pools are being made.
+                if result.returncode >= 0 or attempt == 3:
+                    result.check_returncode()
+                    return
+                time.sleep(1)
 
     def _ceph(self, program: str, *arguments: str) -> None:
         self._run(program, "-c", str(self._config), *arguments)

@@ -5,7 +5,6 @@ gets SIGKILL. Workers import this script again as they are spawned, so the same 
 that gets a line when it happens.
 """
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.storage.local_destination import LocalDestination
 
 WHO, POINT, NTH = os.environ.get("KILL_AT", "nobody:nowhere:0").split(":")
-IN_WORKER = multiprocessing.parent_process() is not None
+IN_WORKER = __name__ == "__mp_main__"  # the name that a spawned child gives the main script
 _seen = 0
 
 

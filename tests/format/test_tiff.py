@@ -2,7 +2,9 @@ import io
 import random
 import struct
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -10,14 +12,18 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
 
 from ziggurat.errors import CorruptImage, FormatError, UnsupportedFeature, ZigguratError
-from ziggurat.format.exif import read_exif
-from ziggurat.format.tiff import open_reader
+from ziggurat.format.exif import build_exif, read_exif
+from ziggurat.format.tiff import TiffReader, open_reader
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ColourSpace, Resolution
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.memory import MemorySource
+from ziggurat.storage.ranges import ByteRange
+
+type Pixels = np.ndarray[Any, np.dtype[Any]]
 
 FOLDERS = ("tiff", "cantaloupe", "scikit-image")
 SUFFIXES = {".tif", ".tiff", ".svs"}
@@ -28,18 +34,18 @@ BEYOND = {"unopenable.tiff": UnsupportedFeature, "unreadable.svs": CorruptImage}
 class Counting(MemorySource):
     """Notes what is read."""
 
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         super().__init__("memory:counting", data)
-        self.ranges = []
+        self.ranges: list[ByteRange] = []
         self.calls = 0
 
-    def read_ranges(self, ranges):
+    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
         self.calls += 1
         self.ranges += ranges
         return super().read_ranges(ranges)
 
 
-def tiff(array, **options):
+def tiff(array: Pixels, **options: Any) -> bytes:
     """Bytes of a TIFF with this array."""
     file = io.BytesIO()
     options.setdefault("photometric", "rgb" if array.ndim == 3 and array.shape[-1] == 3 else "minisblack")
@@ -47,15 +53,15 @@ def tiff(array, **options):
     return file.getvalue()
 
 
-def opened(data):
+def opened(data: bytes) -> TiffReader:
     return open_reader(MemorySource("memory:test.tif", data))
 
 
-def full(reader, level=0):
+def full(reader: TiffReader, level: int = 0) -> Pixels:
     return reader.read(level, Window.full(reader.info.levels[level].shape))
 
 
-def noise(*shape, dtype=np.uint8, seed=0):
+def noise(*shape: int, dtype: Any = np.uint8, seed: int = 0) -> Pixels:
     rng = np.random.default_rng(seed)
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
@@ -63,7 +69,9 @@ def noise(*shape, dtype=np.uint8, seed=0):
     return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
 
 
-def with_tag(data, code, value=None, *, count=None, kind=None):
+def with_tag(
+    data: bytes, code: int, value: int | None = None, *, count: int | None = None, kind: int | None = None
+) -> bytes:
     """The file with a tag of its first directory (classic, little-endian) changed in place."""
     data = bytearray(data)
     at = struct.unpack_from("<I", data, 4)[0]
@@ -79,11 +87,11 @@ def with_tag(data, code, value=None, *, count=None, kind=None):
     raise AssertionError(f"no tag {code}")
 
 
-def corpus(folder):
+def corpus(folder: Path) -> list[Path]:
     return sorted(path for name in FOLDERS for path in (folder / name).rglob("*") if path.suffix in SUFFIXES)
 
 
-def test_the_corpus_reads_as_tifffile_decodes_it(shared_data):
+def test_the_corpus_reads_as_tifffile_decodes_it(shared_data: Path) -> None:
     rng = random.Random(1)
     verdicts = Counter()
     for path in corpus(shared_data):
@@ -113,7 +121,7 @@ def test_the_corpus_reads_as_tifffile_decodes_it(shared_data):
     assert verdicts["read"] > 30
 
 
-@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("flavour", ["classic", "big"])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("layout", [{"tile": (32, 48)}, {"rowsperstrip": 7}, {}])
 @pytest.mark.parametrize(
@@ -126,16 +134,18 @@ def test_the_corpus_reads_as_tifffile_decodes_it(shared_data):
         {"compression": "zstd", "predictor": True},
     ],
 )
-def test_every_layout_reads_back_exactly(big, order, layout, packing):
+def test_every_layout_reads_back_exactly(
+    flavour: str, order: str, layout: dict[str, Any], packing: dict[str, Any]
+) -> None:
     array = noise(61, 83, 3, dtype=np.uint16)
-    reader = opened(tiff(array, bigtiff=big, byteorder=order, **layout, **packing))
-    assert reader.info.details["tiff"]["big"] is big
+    reader = opened(tiff(array, bigtiff=flavour == "big", byteorder=order, **layout, **packing))
+    assert reader.info.details["tiff"]["big"] is (flavour == "big")
     assert np.array_equal(full(reader), array)
     assert np.array_equal(reader.read(0, Window(10, 20, 45, 70)), array[10:45, 20:70])
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8", "u8"])
-def test_every_sample_type_reads_back_exactly(dtype):
+def test_every_sample_type_reads_back_exactly(dtype: str) -> None:
     array = noise(20, 30, dtype=dtype)
     reader = opened(tiff(array, rowsperstrip=6, compression="zlib"))
     assert reader.info.kind == {"u": "unsigned", "i": "signed", "f": "float"}[dtype[0]]
@@ -145,7 +155,7 @@ def test_every_sample_type_reads_back_exactly(dtype):
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_window_is_the_slice_of_the_whole(data):
+def test_a_window_is_the_slice_of_the_whole(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(1, 90)), data.draw(st.integers(1, 90))
     array = noise(height, width, 3)
     strips = {"rowsperstrip": data.draw(st.integers(1, height))}
@@ -162,7 +172,7 @@ def test_a_window_is_the_slice_of_the_whole(data):
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 12])
-def test_packed_bits_are_unpacked_to_their_values(bits):
+def test_packed_bits_are_unpacked_to_their_values(bits: int) -> None:
     dtype = np.uint8 if bits < 9 else np.uint16
     array = noise(21, 37, dtype=np.uint16) % (1 << bits)
     stored = array.astype(bool) if bits == 1 else array.astype(dtype)
@@ -173,7 +183,7 @@ def test_packed_bits_are_unpacked_to_their_values(bits):
     assert np.array_equal(full(reader)[..., 0], array)
 
 
-def test_only_the_wanted_rows_of_one_huge_strip_are_fetched():
+def test_only_the_wanted_rows_of_one_huge_strip_are_fetched() -> None:
     array = noise(1000, 500, 3)
     source = Counting(tiff(array))
     reader = open_reader(source)
@@ -183,7 +193,7 @@ def test_only_the_wanted_rows_of_one_huge_strip_are_fetched():
     assert source.calls == 1
 
 
-def test_one_batch_fetches_only_the_tiles_that_a_window_touches():
+def test_one_batch_fetches_only_the_tiles_that_a_window_touches() -> None:
     array = noise(256, 256)
     data = tiff(array, tile=(64, 64), compression="zlib")
     source = Counting(data)
@@ -196,14 +206,14 @@ def test_one_batch_fetches_only_the_tiles_that_a_window_touches():
     assert source.calls == 1
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_reduced_pages_and_subifds_are_levels(nested):
+@pytest.mark.parametrize("place", ["pages", "subifds"])
+def test_reduced_pages_and_subifds_are_levels(place: str) -> None:
     sizes = [(513, 301), (257, 151), (129, 76), (65, 38)]
     arrays = [noise(*size, 3, seed=number) for number, size in enumerate(sizes)]
     file = io.BytesIO()
     with tifffile.TiffWriter(file, kind="generic") as writer:
         options = {"photometric": "rgb", "tile": (64, 64), "compression": "zlib", "metadata": None}
-        writer.write(arrays[0], subifds=3 if nested else None, **options)
+        writer.write(arrays[0], subifds=3 if place == "subifds" else None, **options)
         for array in arrays[1:]:
             writer.write(array, subfiletype=1, **options)
     reader = opened(file.getvalue())
@@ -213,7 +223,7 @@ def test_reduced_pages_and_subifds_are_levels(nested):
         assert np.array_equal(full(reader, number), array)
 
 
-def test_a_small_page_of_another_shape_is_no_level():
+def test_a_small_page_of_another_shape_is_no_level() -> None:
     file = io.BytesIO()
     with tifffile.TiffWriter(file, kind="generic") as writer:
         writer.write(noise(256, 256, 3), photometric="rgb", metadata=None)
@@ -221,14 +231,14 @@ def test_a_small_page_of_another_shape_is_no_level():
     assert len(opened(file.getvalue()).info.levels) == 1
 
 
-def test_a_stack_gives_its_first_page_and_counts_the_rest():
+def test_a_stack_gives_its_first_page_and_counts_the_rest() -> None:
     array = noise(5, 20, 30)
     reader = opened(tiff(array))
     assert reader.info.details["tiff"]["pages"] == 5
     assert np.array_equal(full(reader)[..., 0], array[0])
 
 
-def test_channel_pages_of_ome_tiff_are_bands():
+def test_channel_pages_of_ome_tiff_are_bands() -> None:
     array = noise(2, 3, 20, 30)
     file = io.BytesIO()
     tifffile.imwrite(file, array, ome=True, photometric="minisblack", metadata={"axes": "ZCYX"})
@@ -237,7 +247,7 @@ def test_channel_pages_of_ome_tiff_are_bands():
     assert np.array_equal(full(reader), np.moveaxis(array[0], 0, -1))
 
 
-def test_ome_xml_that_counts_more_planes_than_there_are_does_not_exhaust_memory():
+def test_ome_xml_that_counts_more_planes_than_there_are_does_not_exhaust_memory() -> None:
     xml = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
         'DimensionOrder="XYZCT" Type="uint8" SizeX="30" SizeY="20" SizeZ="999999999" SizeC="1" SizeT="1">'
@@ -248,7 +258,7 @@ def test_ome_xml_that_counts_more_planes_than_there_are_does_not_exhaust_memory(
     assert np.array_equal(full(reader)[..., 0], array)
 
 
-def test_a_palette_becomes_rgb():
+def test_a_palette_becomes_rgb() -> None:
     colours = np.arange(768, dtype=np.uint16).reshape(3, 256) * 85
     indexes = noise(20, 30)
     reader = opened(tiff(indexes, photometric="palette", colormap=colours))
@@ -261,14 +271,14 @@ def test_a_palette_becomes_rgb():
     assert np.array_equal(full(reader), np.repeat(indexes[..., None], 3, axis=2))
 
 
-def test_white_is_zero_is_said_and_not_undone():
+def test_white_is_zero_is_said_and_not_undone() -> None:
     array = noise(20, 30)
     reader = opened(tiff(array, photometric="miniswhite"))
     assert reader.info.colour_space is ColourSpace.GREY_INVERTED
     assert np.array_equal(full(reader)[..., 0], array)
 
 
-def test_jpeg_ycbcr_becomes_rgb():
+def test_jpeg_ycbcr_becomes_rgb() -> None:
     y, x = np.mgrid[:96, :128]
     array = np.stack([y * 2, x, (x + y) // 2], axis=-1).astype(np.uint8)
     reader = opened(tiff(array, tile=(32, 32), compression="jpeg", compressionargs={"level": 97}))
@@ -276,14 +286,14 @@ def test_jpeg_ycbcr_becomes_rgb():
     assert np.abs(full(reader).astype(int) - array).mean() < 3
 
 
-def test_plain_ycbcr_becomes_rgb():
+def test_plain_ycbcr_becomes_rgb() -> None:
     ycbcr = np.zeros((16, 16, 3), np.uint8)
     ycbcr[:] = (76, 85, 255)  # BT.601's red
     reader = opened(tiff(ycbcr, photometric="ycbcr", compression="zlib"))
     assert np.abs(full(reader).astype(int) - (255, 0, 0)).max() <= 2
 
 
-def test_signed_lab_is_offset():
+def test_signed_lab_is_offset() -> None:
     lab = np.zeros((16, 16, 3), np.uint8)
     lab[:] = (200, 246, 10)  # a = -10, b = 10
     reader = opened(tiff(lab, photometric="cielab"))
@@ -292,12 +302,12 @@ def test_signed_lab_is_offset():
 
 
 @pytest.mark.parametrize(("kind", "alpha"), [(0, None), (1, "premultiplied"), (2, "straight")])
-def test_alpha_is_what_extra_samples_say(kind, alpha):
+def test_alpha_is_what_extra_samples_say(kind: int, alpha: str | None) -> None:
     info = opened(tiff(noise(8, 8, 4), photometric="rgb", extrasamples=[kind])).info
     assert (info.alpha, info.bands, info.colour_space) == (alpha, 4, ColourSpace.RGB)
 
 
-def test_metadata_resolution_and_orientation_are_read():
+def test_metadata_resolution_and_orientation_are_read() -> None:
     blocks = [(700, 1, 5, b"<xmp>", True), (33723, 7, len(IPTC), IPTC, True), (274, 3, 1, 6, True)]
     data = tiff(
         noise(8, 8),
@@ -316,11 +326,24 @@ def test_metadata_resolution_and_orientation_are_read():
     assert (exif[315], exif[305], exif[274]) == ("Ann Author", "Press", 6)
 
 
-def test_tiles_that_are_not_stored_are_filled():
+def test_the_exif_directory_is_carried_over() -> None:
+    exif = build_exif({271: "Maker"}, {33434: (1, 250), 36867: "2020:01:02 03:04:05"})
+    file = io.BytesIO()
+    PillowImage.fromarray(noise(8, 8)).save(file, "TIFF", exif=exif)
+    block = opened(file.getvalue()).info.metadata.exif
+    assert block is not None
+    assert read_exif(block)[271] == "Maker"
+    loaded = PillowImage.Exif()
+    loaded.load(block)
+    assert loaded.get_ifd(0x8769)[33434] == pytest.approx(1 / 250)
+    assert loaded.get_ifd(0x8769)[36867] == "2020:01:02 03:04:05"
+
+
+def test_tiles_that_are_not_stored_are_filled() -> None:
     array = np.zeros((64, 64), np.uint8)
     array[:32] = 7
 
-    def tiles():
+    def tiles() -> Iterator[Pixels | None]:
         yield from (array[:32, :32], array[:32, 32:], None, None)
 
     file = io.BytesIO()
@@ -329,7 +352,7 @@ def test_tiles_that_are_not_stored_are_filled():
 
 
 @pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "zstd", "jpeg", None])
-def test_a_shortened_strip_is_never_silently_zero(compression):
+def test_a_shortened_strip_is_never_silently_zero(compression: str | None) -> None:
     array = noise(64, 64)
     data = tiff(array, rowsperstrip=64, compression=compression)
     with tifffile.TiffFile(io.BytesIO(data)) as tif:
@@ -340,7 +363,7 @@ def test_a_shortened_strip_is_never_silently_zero(compression):
 
 
 @pytest.mark.parametrize("compression", ["zlib", None])
-def test_pixels_behind_the_end_of_the_file_are_named(compression):
+def test_pixels_behind_the_end_of_the_file_are_named(compression: str | None) -> None:
     data = tiff(noise(64, 64), rowsperstrip=16, compression=compression)
     reader = opened(data[:-10])
     assert reader.read(0, Window(0, 0, 16, 64)).shape == (16, 64, 1)
@@ -350,7 +373,7 @@ def test_pixels_behind_the_end_of_the_file_are_named(compression):
         full(reader)
 
 
-def test_a_jpeg_that_declares_a_huge_size_is_not_decoded():
+def test_a_jpeg_that_declares_a_huge_size_is_not_decoded() -> None:
     stream = bytearray(imagecodecs.jpeg8_encode(noise(64, 64)))
     at = stream.index(b"\xff\xc0")
     stream[at + 5 : at + 9] = b"\xff\xff\xff\xff"
@@ -361,7 +384,7 @@ def test_a_jpeg_that_declares_a_huge_size_is_not_decoded():
         full(opened(file.getvalue()))
 
 
-def loop(data):
+def loop(data: bytes) -> bytes:
     """The file with its directory following itself."""
     data = bytearray(data)
     at = struct.unpack_from("<I", data, 4)[0]
@@ -384,13 +407,13 @@ def loop(data):
         (lambda data: with_tag(data, 258, count=1 << 28), "outside the file"),
     ],
 )
-def test_hostile_directories_are_refused_with_their_reason(damage, says):
+def test_hostile_directories_are_refused_with_their_reason(damage: Callable[[bytes], bytes], says: str) -> None:
     data = tiff(noise(200, 200), tile=(64, 64), compression="zlib")
     with pytest.raises(CorruptImage, match=says):
         opened(damage(data))
 
 
-def test_overlapping_directories_do_not_take_forever():
+def test_overlapping_directories_do_not_take_forever() -> None:
     # Every directory has 4,095 tags, which overlap those of the next one, 16 bytes further on.
     entry = struct.pack("<HHI4s", 0x0FFF, 3, 1, b"\xff\x0f\x00\x00")
     data = bytearray(b"II*\0\x08\0\0\0" + entry * 40_000)
@@ -401,12 +424,12 @@ def test_overlapping_directories_do_not_take_forever():
         opened(bytes(data))
 
 
-def test_an_unknown_compression_is_named():
+def test_an_unknown_compression_is_named() -> None:
     with pytest.raises(UnsupportedFeature, match="compression 60000"):
         opened(with_tag(tiff(noise(8, 8), rowsperstrip=2, compression="zlib"), 259, 60000))
 
 
-def test_cost_covers_what_reading_holds():
+def test_cost_covers_what_reading_holds() -> None:
     reader = opened(tiff(noise(512, 512, 3), tile=(128, 128), compression="zlib"))
     whole = reader.read_cost(0, Window(0, 0, 512, 512))
     assert whole >= 512 * 512 * 3 + 128 * 128 * 3
@@ -415,7 +438,7 @@ def test_cost_covers_what_reading_holds():
 
 @given(seed=st.integers(0, 1 << 32))
 @settings(max_examples=600, deadline=None)
-def test_mutated_files_raise_only_our_errors(seed):
+def test_mutated_files_raise_only_our_errors(seed: int) -> None:
     rng = random.Random(seed)
     data = bytearray(rng.choice(SEEDS))
     if rng.random() < 0.2:
@@ -443,7 +466,7 @@ SEEDS = [
 ]
 
 
-def test_the_module_is_where_the_table_looks(tmp_path: Path):
+def test_the_module_is_where_the_table_looks(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(noise(8, 8)))
     assert open_reader(LocalSource(path)).info.format == "tiff"

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ class Counting(MemorySource):
         self.calls = 0
         self.length = 0
 
-    def read_ranges(self, ranges):
+    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
         self.calls += 1
         self.length += sum(item.length for item in ranges)
         return super().read_ranges(ranges)
@@ -36,7 +37,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, block=st.integers(1, 300), blocks=st.integers(1, 5))
-def test_reads_what_a_file_of_the_same_bytes_reads(steps, block, blocks):
+def test_reads_what_a_file_of_the_same_bytes_reads(steps: list[tuple[str, int]], block: int, blocks: int) -> None:
     view, file = FileView(MemorySource("memory:x", DATA), block=block, blocks=blocks), io.BytesIO(DATA)
     for step, number in steps:
         if step == "seek":
@@ -46,7 +47,7 @@ def test_reads_what_a_file_of_the_same_bytes_reads(steps, block, blocks):
         assert view.tell() == file.tell()
 
 
-def test_bytes_read_twice_are_fetched_once():
+def test_bytes_read_twice_are_fetched_once() -> None:
     source = Counting(DATA)
     view = FileView(source, block=64)
     for _ in range(3):
@@ -55,7 +56,7 @@ def test_bytes_read_twice_are_fetched_once():
     assert source.calls == 1
 
 
-def test_only_the_most_recent_blocks_are_kept():
+def test_only_the_most_recent_blocks_are_kept() -> None:
     source = Counting(DATA)
     view = FileView(source, block=64, blocks=2)
     for at in (0, 64, 128, 0):
@@ -67,7 +68,7 @@ def test_only_the_most_recent_blocks_are_kept():
     assert source.calls == 4
 
 
-def test_reading_far_behind_the_end_gives_nothing_and_fetches_nothing():
+def test_reading_far_behind_the_end_gives_nothing_and_fetches_nothing() -> None:
     source = Counting(DATA)
     view = FileView(source)
     assert view.seek(1 << 80) == 1 << 80
@@ -75,7 +76,7 @@ def test_reading_far_behind_the_end_gives_nothing_and_fetches_nothing():
     assert source.calls == 0
 
 
-def test_a_position_before_the_start_is_refused():
+def test_a_position_before_the_start_is_refused() -> None:
     view = FileView(MemorySource("memory:x", DATA))
     with pytest.raises(ValueError, match="before the start"):
         view.seek(-1)
@@ -83,7 +84,7 @@ def test_a_position_before_the_start_is_refused():
         view.seek(-len(DATA) - 1, io.SEEK_END)
 
 
-def test_an_absurdly_long_read_is_refused_before_memory_is_taken():
+def test_an_absurdly_long_read_is_refused_before_memory_is_taken() -> None:
     view = FileView(MemorySource("memory:x", DATA), longest=1000)
     with pytest.raises(LimitExceeded, match="1280 header bytes at offset 0"):
         view.read()
@@ -91,7 +92,7 @@ def test_an_absurdly_long_read_is_refused_before_memory_is_taken():
     assert view.read() == DATA[500:]
 
 
-def test_endless_reading_is_ended():
+def test_endless_reading_is_ended() -> None:
     view = FileView(MemorySource("memory:x", DATA), total=3000)
     for _ in range(2):
         view.seek(0)
@@ -101,7 +102,7 @@ def test_endless_reading_is_ended():
         view.read()
 
 
-def test_readinto_fills_what_there_is():
+def test_readinto_fills_what_there_is() -> None:
     view = FileView(MemorySource("memory:x", DATA))
     view.seek(len(DATA) - 3)
     buffer = bytearray(b"......")
@@ -109,11 +110,11 @@ def test_readinto_fills_what_there_is():
     assert bytes(buffer) == DATA[-3:] + b"..."
 
 
-def test_the_name_is_the_last_part_of_the_path():
+def test_the_name_is_the_last_part_of_the_path() -> None:
     assert FileView(MemorySource("s3://bucket/a/slide%20one.ndpi", DATA)).name == "slide one.ndpi"
 
 
-def test_closing_the_view_leaves_the_source_open():
+def test_closing_the_view_leaves_the_source_open() -> None:
     source = MemorySource("memory:x", DATA)
     view = FileView(source)
     view.close()

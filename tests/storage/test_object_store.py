@@ -2,8 +2,8 @@ import random
 from collections.abc import Callable
 
 import pytest
-from s3_server import NEEDS_S3, S3Server
 
+from s3_server import NEEDS_S3, S3Server
 from ziggurat.errors import SourceChanged, SourceNotFound, SourceRefused, StoreUnavailable
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.protocol import ByteSource

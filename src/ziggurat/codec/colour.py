@@ -145,6 +145,10 @@ class Display:
         """Bands of the result."""
         return 1 if self.colour_space is ColourSpace.GREY else 3
 
+    def keeps(self, dtype: np.dtype[np.generic]) -> bool:
+        """Whether samples of this type are at full range already."""
+        return isinstance(self.ramp, Ramp) and self.ramp.is_identity(dtype)
+
     def apply(self, pixels: Samples, multiplied: Samples | None = None) -> Samples:
         """Colour bands as stored to what is shown.
 

@@ -4,15 +4,15 @@ libjpeg-turbo does the transforms. It only *warns* where entropy-coded data ends
 grey, and its warnings cannot be seen here; ``decode`` therefore proves by other means that every unit was there.
 """
 
+import math
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal, cast
+from typing import Literal
 
 import imagecodecs
 import numpy as np
-from numpy.typing import NDArray
 
 from ziggurat.codec.jpeg_syntax import (
     Frame,
@@ -63,7 +63,7 @@ class Segments:
 
     resolution: Resolution | None = None
     icc: bytes | None = None
-    metadata: Metadata = Metadata()
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 def encode(pixels: Samples, *, quality: int, subsampling: Subsampling = "444", optimise: bool = False) -> bytes:
@@ -198,7 +198,8 @@ def scan_structure(data: bytes, *, name: str) -> Scans:
     """Follows the markers from SOI to EOI.
 
     Raises:
-        CorruptImage: if the data ends before EOI, restart markers are missing or out of order, or a component has no scan.
+        CorruptImage: if the data ends before EOI, restart markers are missing or out of order, or a component
+            has no scan.
     """
     frame: Frame | None = None
     spans: list[tuple[int, int]] = []
@@ -216,25 +217,26 @@ def scan_structure(data: bytes, *, name: str) -> Scans:
         elif segment.marker == Marker.DRI:
             interval = restart_interval(data, segment)
         elif segment.marker == Marker.SOS:
-            if frame is None:
-                raise CorruptImage(f"{name} has a scan before its frame header at byte {segment.offset}")
-            if len(spans) == MAX_SCANS:
-                raise CorruptImage(f"{name} has over {MAX_SCANS} scans")
-            members = scan_components(data, segment, frame, name=name)
+            if frame is None or len(spans) == MAX_SCANS:
+                raise CorruptImage(f"{name} has a scan too many, or before its frame header, at byte {segment.offset}")
+            members = _scan_components(data, segment, frame, name=name)
             seen |= members
-            at = end_of_scan(data, segment.end)
-            if at < 0:
-                raise CorruptImage(f"{name} ends at byte {len(data)} inside its pixel data: truncated")
+            at = _end_of_scan(data, segment.end, name=name)
             _check_restarts(data, (segment.end, at), interval, _units(frame, members), name=name)
             spans.append((segment.end, at))
-    else:
-        raise CorruptImage(f"{name} has too many segments")
-    if frame is None or seen != {c.identifier for c in frame.components}:
+    if frame is None or segment.marker != Marker.EOI or seen != {c.identifier for c in frame.components}:
         raise CorruptImage(f"{name} ends at byte {segment.offset} before every component had a scan")
     return Scans(frame, tuple(spans), interval, segment.offset)
 
 
-def scan_components(data: bytes, segment: Segment, frame: Frame, *, name: str) -> set[int]:
+def _end_of_scan(data: bytes, start: int, *, name: str) -> int:
+    end = end_of_scan(data, start)
+    if end < 0:
+        raise CorruptImage(f"{name} ends at byte {len(data)} inside its pixel data: truncated")
+    return end
+
+
+def _scan_components(data: bytes, segment: Segment, frame: Frame, *, name: str) -> set[int]:
     """The identifiers that a scan header names (T.81 B.2.3)."""
     body = data[segment.start : segment.end]
     count = body[0] if body else 0
@@ -251,10 +253,9 @@ def _units(frame: Frame, members: set[int]) -> int:
         return frame.mcu_rows * frame.mcus_per_row
     component = next(c for c in frame.components if c.identifier in members)
     unit = 1 if frame.lossless else 8
-    tallest = max(c.vertical for c in frame.components)
-    widest = max(c.horizontal for c in frame.components)
-    rows = -(-(-(-frame.height * component.vertical // tallest)) // unit)
-    return rows * -(-(-(-frame.width * component.horizontal // widest)) // unit)
+    rows = math.ceil(frame.height * component.vertical / max(c.vertical for c in frame.components))
+    columns = math.ceil(frame.width * component.horizontal / max(c.horizontal for c in frame.components))
+    return math.ceil(rows / unit) * math.ceil(columns / unit)
 
 
 def _check_restarts(data: bytes, span: tuple[int, int], interval: int, units: int, *, name: str) -> None:
@@ -304,10 +305,7 @@ def decode_raw(data: bytes, model: ColourModel, frame: Frame, *, name: str) -> S
     """What libjpeg makes of the data, its shape checked against the header."""
     target = {"YCBCR": "RGB", "YCCK": "CMYK"}.get(model, model)
     try:
-        pixels = cast(
-            "NDArray[np.uint8 | np.uint16]",
-            imagecodecs.jpeg8_decode(data, colorspace=model, outcolorspace=target),
-        )
+        pixels: Samples = imagecodecs.jpeg8_decode(data, colorspace=model, outcolorspace=target)
     except (imagecodecs.Jpeg8Error, ValueError, OverflowError, RuntimeError) as error:
         if "nsupported" in str(error) or "not implemented" in str(error).lower():
             raise UnsupportedFeature(f"{name}: libjpeg does not decode this kind of JPEG: {error}") from error
@@ -337,11 +335,8 @@ def _suspicious(pixels: Samples, scans: Scans, model: ColourModel) -> bool:
     y = np.minimum((last // frame.mcus_per_row) * height + height // 2, frame.height - 1)
     x = np.minimum((last % frame.mcus_per_row) * width + width // 2, frame.width - 1)
     samples = pixels[y, x].astype(np.int32)
-    if model == "YCBCR":
-        # Chroma of a neighbour may have bled in; luma has not.
-        luma = (samples @ np.array([299, 587, 114])) / 1000
-    else:
-        luma = samples[:, -1].astype(np.float64)
+    # Chroma of a neighbour may have bled in; luma has not.
+    luma = samples @ np.array([299, 587, 114]) / 1000 if model == "YCBCR" else samples[:, -1]
     middle, slack = 1 << (frame.precision - 1), 4 << (frame.precision - 8)
     return bool((np.abs(luma - middle) <= slack).any())
 

@@ -53,6 +53,9 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {Marker.DHT, Marker.JPG, Marker.DAC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers without a length (T.81 B.1.1.3): TEM and the restart markers."""
 
+_LENGTH = 2
+"""Bytes of a segment's length, which counts itself."""
+
 _MAX_COMPONENTS = 4
 _MAX_SAMPLING = 4
 _BLOCK = 8
@@ -166,7 +169,7 @@ def segment_at(data: bytes, offset: int, *, name: str) -> Segment:
     if at + 4 > len(data):
         raise CorruptImage(f"{name} ends inside the JPEG marker at byte {at}: truncated")
     (length,) = struct.unpack_from(">H", data, at + 2)
-    if length < 2 or at + 2 + length > len(data):
+    if length < _LENGTH or at + 2 + length > len(data):
         raise CorruptImage(
             f"{name}: the segment FF{marker:02X} at byte {at} declares {length} bytes, {len(data) - at - 2} are left"
         )

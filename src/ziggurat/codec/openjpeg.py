@@ -143,7 +143,7 @@ def decode(
 
     Raises:
         CorruptImage: with OpenJPEG's own messages, if it does not decode completely.
-        UnsupportedFeature: if an area lies beyond what OpenJPEG can address.
+        UnsupportedFeature: if an area lies beyond what OpenJPEG can address, or it says so of the coding.
         OutOfMemory: if OpenJPEG could not allocate its buffers.
         DependencyError: if there is no usable OpenJPEG.
     """
@@ -226,6 +226,8 @@ class _Session:
     def _check(self, succeeded: int, doing: str) -> None:
         if not succeeded and any("memory" in message.lower() for message in self.errors):
             raise OutOfMemory(f"OpenJPEG failed at {doing}{self._said()}")
+        if not succeeded and any("not support" in text or "nsupported" in text for text in self.errors):
+            raise UnsupportedFeature(f"OpenJPEG failed at {doing}{self._said()}")
         if not succeeded:
             raise CorruptImage(f"OpenJPEG failed at {doing}{self._said()}")
 

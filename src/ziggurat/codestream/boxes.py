@@ -190,41 +190,32 @@ def parse_header(data: bytes, *, offset: int) -> Jp2Header:
     Raises:
         CorruptImage: naming the box, its place and the rule.
     """
-    header: ImageHeader | None = None
-    depths: tuple[tuple[int, bool], ...] = ()
-    colours: list[Colour] = []
-    palette: Palette | None = None
-    mappings: tuple[Mapping, ...] = ()
-    channels: tuple[Channel, ...] = ()
-    resolutions = Resolutions()
+    of: dict[bytes, list[Fields]] = {}
     for box, fields in children(data, offset=offset):
-        match box.kind:
-            case b"ihdr" if header is None:
-                header = _parse_ihdr(fields)
-            case b"bpcc":
-                depths = tuple(_depth(value) for value in fields.rest())
-            case b"colr":
-                colours.append(_parse_colr(fields))
-            case b"pclr":
-                fields.require(palette is None, "a second palette")
-                palette = _parse_pclr(fields)
-            case b"cmap":
-                mappings = _parse_cmap(fields)
-            case b"cdef":
-                channels = _parse_cdef(fields)
-            case b"res ":
-                resolutions = _parse_res(fields)
+        of.setdefault(box.kind, []).append(fields)
+    if len(of.get(b"pclr", ())) > 1:
+        raise CorruptImage(f"{of[b'pclr'][1].name}: a second palette")
+    palette = next(map(_parse_pclr, of.get(b"pclr", ())), None)
+    mappings = next(map(_parse_cmap, of.get(b"cmap", ())), ())
     if palette is not None and not mappings:
         raise CorruptImage(f"superbox 'jp2h' at byte {offset}: a palette (pclr) without its mapping (cmap)")
     return Jp2Header(
-        header=header,
-        depths=depths,
-        colours=tuple(colours),
+        header=next(map(_parse_ihdr, of.get(b"ihdr", ())), None),
+        depths=next((tuple(map(_depth, fields.rest())) for fields in of.get(b"bpcc", ())), ()),
+        colours=tuple(map(_parse_colr, of.get(b"colr", ()))),
         palette=palette,
-        mappings=mappings,
-        channels=channels,
-        resolutions=resolutions,
+        mappings=mappings if palette is None else _repaired(mappings),
+        channels=next(map(_parse_cdef, of.get(b"cdef", ())), ()),
+        resolutions=next(map(_parse_res, of.get(b"res ", ())), Resolutions()),
     )
+
+
+def _repaired(mappings: tuple[Mapping, ...]) -> tuple[Mapping, ...]:
+    """Each column in order, where a writer of one-component palettes left all but the first mapping blank."""
+    blank = Mapping(0, None)
+    if mappings[0] == Mapping(0, 0) and len(mappings) > 1 and all(item == blank for item in mappings[1:]):
+        return tuple(Mapping(0, column) for column in range(len(mappings)))
+    return mappings
 
 
 def _depth(value: int) -> tuple[int, bool]:

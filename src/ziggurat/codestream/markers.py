@@ -57,6 +57,8 @@ class Marker(IntEnum):
 
 
 _SOT_LENGTH = 12
+_TILE_HEADER = 256
+"""Bytes of a tile-part's header looked at first; PLT can make it longer."""
 _BLOCK_STYLE_HT = 0x40
 _PART_HT = 15
 
@@ -122,7 +124,7 @@ class MainHeader:
     @property
     def levels(self) -> int:
         """Decomposition levels that every component has, as far as the main header knows."""
-        return min(self.coding(index).levels for index in range(len(self.siz.components)))
+        return min(style.levels for style in (self.cod.style, *self.coc.values()))
 
     def coding(self, component: int) -> CodingStyle:
         """How a component is coded, unless a tile says otherwise."""
@@ -171,11 +173,11 @@ def scan_segments(data: bytes, start: int, *, until: Marker, base: int) -> tuple
     found: list[Segment] = []
     at = start
     while True:
+        marker = int.from_bytes(data[at : at + 2])
+        if at + 2 <= len(data) and marker == until:
+            return found, at
         if at + 4 > len(data):
             return found, Incomplete(at + 4)
-        marker = int.from_bytes(data[at : at + 2])
-        if marker == until:
-            return found, at
         name = _name(marker)
         if marker < 0xFF01 or marker in _DELIMITERS:  # noqa: PLR2004 - markers begin with FF
             raise CorruptImage(f"codestream at byte {base + at}: {name} where a marker segment or {until.name} must be")
@@ -222,59 +224,29 @@ def _fields(data: bytes, segment: Segment, base: int) -> Fields:
 
 def _assemble(data: bytes, siz: Siz, found: list[Segment], length: int, base: int) -> MainHeader:
     count = len(siz.components)
-    cod: Cod | None = None
-    qcd: Quantization | None = None
-    cap: Cap | None = None
-    coc: dict[int, CodingStyle] = {}
-    qcc: dict[int, Quantization] = {}
-    rgn: dict[int, int] = {}
-    poc: list[ProgressionChange] = []
-    tlm: list[tuple[int, tuple[TilePartLength, ...]]] = []
-    comments: list[str] = []
-    for segment in found[1:]:
-        fields = _fields(data, segment, base)
-        match segment.marker:
-            case Marker.SIZ:
-                fields.require(condition=False, rule="a second SIZ")
-            case Marker.COD:
-                cod = segments.parse_cod(fields)
-            case Marker.COC:
-                component, style = segments.parse_coc(fields, count)
-                coc[component] = style
-            case Marker.QCD:
-                qcd = segments.parse_quantization(fields)
-            case Marker.QCC:
-                component = segments.parse_component(fields, count)
-                qcc[component] = segments.parse_quantization(fields)
-            case Marker.RGN:
-                component = segments.parse_component(fields, count)
-                fields.require(fields.number(1) == 0, "only the maximum shift method exists")
-                rgn[component] = fields.number(1)
-            case Marker.POC:
-                poc.extend(segments.parse_poc(fields, count))
-            case Marker.TLM:
-                tlm.append(segments.parse_tlm(fields))
-            case Marker.CAP:
-                cap = segments.parse_cap(fields)
-            case Marker.COM:
-                comments.append(segments.parse_comment(fields))
-    if cod is None or qcd is None:
-        raise CorruptImage(
-            f"codestream at byte {base}: its main header has no {'COD' if cod is None else 'QCD'}, which is required"
-        )
+    of: dict[int, list[Fields]] = {}
+    for segment in found:
+        of.setdefault(segment.marker, []).append(_fields(data, segment, base))
+    for marker, name in ((Marker.COD, "COD"), (Marker.QCD, "QCD")):
+        if marker not in of:
+            raise CorruptImage(f"codestream at byte {base}: its main header has no {name}, which is required")
+    if len(of[Marker.SIZ]) > 1:
+        raise CorruptImage(f"{of[Marker.SIZ][1].name}: a second SIZ")
+    qcc = [(segments.parse_component(fields, count), fields) for fields in of.get(Marker.QCC, ())]
+    tlm = sorted(map(segments.parse_tlm, of.get(Marker.TLM, ())), key=lambda item: item[0])
     return MainHeader(
         siz=siz,
-        cod=cod,
-        qcd=qcd,
+        cod=segments.parse_cod(of[Marker.COD][-1]),
+        qcd=segments.parse_quantization(of[Marker.QCD][-1]),
         length=length,
         segments=tuple(found),
-        cap=cap,
-        coc=coc,
-        qcc=qcc,
-        rgn=rgn,
-        poc=tuple(poc),
-        tlm=tuple(entry for _, entries in sorted(tlm, key=lambda item: item[0]) for entry in entries),
-        comments=tuple(comments),
+        cap=next(map(segments.parse_cap, of.get(Marker.CAP, ())), None),
+        coc=dict(segments.parse_coc(fields, count) for fields in of.get(Marker.COC, ())),
+        qcc={component: segments.parse_quantization(fields) for component, fields in qcc},
+        rgn=dict(segments.parse_rgn(fields, count) for fields in of.get(Marker.RGN, ())),
+        poc=tuple(change for fields in of.get(Marker.POC, ()) for change in segments.parse_poc(fields, count)),
+        tlm=tuple(entry for _, entries in tlm for entry in entries),
+        comments=tuple(map(segments.parse_comment, of.get(Marker.COM, ()))),
     )
 
 
@@ -299,7 +271,8 @@ def parse_tile_part(data: bytes, at: int, *, tiles: int, base: int = 0, size: in
     fields.require(fields.number(2) == _SOT_LENGTH - 2, "its length is not 10")
     tile, length, part, parts = fields.number(2), fields.number(4), fields.number(1), fields.number(1)
     fields.require(tile < tiles, f"tile {tile}, there are {tiles}")
-    fields.require(length == 0 or length >= _SOT_LENGTH + 2, f"a tile-part of {length} bytes")
+    # 12 is not allowed, but encoders write it for a tile-part without even SOD.
+    fields.require(length == 0 or length >= _SOT_LENGTH, f"a tile-part of {length} bytes")
     return TilePart(tile, part, parts, at, size if length == 0 else at + length)
 
 
@@ -323,3 +296,23 @@ def walk_tile_parts(data: bytes, header: MainHeader, *, base: int = 0) -> Iterat
             )
         yield part
         at = part.end
+
+
+def tile_part_segments(data: bytes, part: TilePart, *, base: int = 0) -> tuple[Segment, ...]:
+    """The marker segments in the header of a tile-part that lies in ``data`` whole.
+
+    Raises:
+        CorruptImage: if its header does not end with SOD inside the tile-part.
+    """
+    if part.end == part.offset + _SOT_LENGTH:
+        return ()
+    header = data[part.offset + _SOT_LENGTH : min(part.end, part.offset + _SOT_LENGTH + _TILE_HEADER)]
+    while True:
+        found, end = scan_segments(header, 0, until=Marker.SOD, base=base + part.offset + _SOT_LENGTH)
+        if not isinstance(end, Incomplete):
+            shift = part.offset + _SOT_LENGTH
+            return tuple(Segment(item.marker, item.offset + shift, item.end + shift) for item in found)
+        longer = data[part.offset + _SOT_LENGTH : min(part.end, part.offset + _SOT_LENGTH + 2 * end.needed)]
+        if len(longer) <= len(header):
+            raise CorruptImage(f"tile-part at byte {base + part.offset}: its header does not end with SOD")
+        header = longer

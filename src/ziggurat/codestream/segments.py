@@ -88,6 +88,8 @@ class CodingStyle:
         block_style: Table A.19's bits; 0x40 is HT.
         transform: 0 is the irreversible 9-7, 1 the reversible 5-3; more are Part 2's.
         precincts: (height, width) per resolution, the coarsest first.
+        factors: index of the DFS segment that says how each level is decomposed (15444-2 A.3.3); ``levels`` is
+            then 0, ``precincts`` that of full resolution at the largest.
     """
 
     levels: int
@@ -96,6 +98,7 @@ class CodingStyle:
     block_style: int
     transform: int
     precincts: tuple[tuple[int, int], ...]
+    factors: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,10 @@ def parse_siz(fields: Fields) -> Siz:
 
 def _parse_style(fields: Fields, *, precincts: bool) -> CodingStyle:
     levels, xcb, ycb, block_style, transform = fields.take(5)
+    factors = levels & 0x7F if levels & 0x80 else None
+    if factors is not None:
+        # Its levels are said elsewhere: whoever wants more than full resolution needs the DFS segment.
+        levels = 0
     fields.require(levels <= MAX_LEVELS, f"{levels} decomposition levels, at most {MAX_LEVELS} are allowed")
     width, height = (xcb & 15) + 2, (ycb & 15) + 2
     fields.require(
@@ -187,7 +194,7 @@ def _parse_style(fields: Fields, *, precincts: bool) -> CodingStyle:
         f"code-blocks of 2^{width} x 2^{height} are larger than the standard allows",
     )
     sizes = [(_MAX_PRECINCT_EXPONENT, _MAX_PRECINCT_EXPONENT)] * (levels + 1)
-    if precincts:
+    if precincts and factors is None:
         sizes = [(size >> 4, size & 15) for size in fields.take(levels + 1)]
         fields.require(
             all(min(size) > 0 for size in sizes[1:]),
@@ -200,6 +207,7 @@ def _parse_style(fields: Fields, *, precincts: bool) -> CodingStyle:
         block_style=block_style,
         transform=transform,
         precincts=tuple((1 << y, 1 << x) for y, x in sizes),
+        factors=factors,
     )
 
 
@@ -251,6 +259,13 @@ def parse_quantization(fields: Fields) -> Quantization:
         steps = tuple((value >> 11, value & 0x7FF) for value in pairs)
     fields.require(bool(steps), "no quantisation step at all")
     return Quantization(style, guard_bits, steps)
+
+
+def parse_rgn(fields: Fields, components: int) -> tuple[int, int]:
+    """Parses RGN (A.6.3): the component and how far its region of interest is shifted."""
+    component = parse_component(fields, components)
+    fields.require(fields.number(1) == 0, "only the maximum shift method exists")
+    return component, fields.number(1)
 
 
 def parse_poc(fields: Fields, components: int) -> tuple[ProgressionChange, ...]:

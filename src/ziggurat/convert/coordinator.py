@@ -27,6 +27,9 @@ CHUNK = 100
 READY = 64
 """Images with known headers, per worker, that are kept ready."""
 
+LAST = (1 << 63) - 1
+"""Above every row's id."""
+
 TICK = 0.1
 """Seconds between two looks at the workers' memory and deadlines."""
 
@@ -146,6 +149,10 @@ class Coordinator:
                     )
                 case Lost(work=list() as questions):
                     self._lost_headers(questions, event)
+                case Verified():
+                    # Should its worker die between publishing and saying so, the next attempt may replace this.
+                    task = self._running[event.image]
+                    self._running[event.image] = replace(task, replaces=event.output_sha256)
                 case _:
                     pass
         self.ledger.verified(event for event in events if isinstance(event, Verified))
@@ -179,6 +186,7 @@ class Coordinator:
             rows = self.ledger.unprobed(self._asked, count)
             if not rows:
                 self._headers_done = True
+                self._asked = LAST
                 return 0
             self._asked = rows[-1][0]
             questions = [Question(*row) for row in rows]

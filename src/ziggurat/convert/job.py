@@ -13,6 +13,7 @@ from ziggurat import __version__
 from ziggurat.convert import process
 from ziggurat.convert.coordinator import Coordinator
 from ziggurat.convert.hooks import ItemHooks, Notifier
+from ziggurat.convert.ledger.connection import is_blank
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.manifest import (
@@ -111,7 +112,7 @@ class Job:
         self.destination: Destination = open_destination(request.destination, scratch=os.fspath(self._scratch))
         self._manifest = self._find_manifest()
         self._settings = budgeting(request.run)
-        self.resumed = request.ledger.exists() and request.ledger.stat().st_size > 0
+        self.resumed = not is_blank(request.ledger)
         self.ledger = self._resume() if self.resumed else self._create()
 
     def __enter__(self) -> Self:

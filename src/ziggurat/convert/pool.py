@@ -67,6 +67,7 @@ class Worker:
     stage: str = ""
     resident: int = 0
     finished: int = 0
+    silent: bool = False
 
 
 @dataclass(slots=True)
@@ -125,7 +126,7 @@ class Pool:
                     worker.stage = answer.name
                 yield answer
         except (EOFError, ConnectionResetError):
-            return
+            worker.silent = True
 
     def _guard(self) -> Iterator[Lost]:
         """Looks after every worker: dead, late, too large, worn."""
@@ -134,8 +135,8 @@ class Pool:
             resident = process.resident_memory(worker.process.pid or 0) or 0
             worker.resident = max(worker.resident, resident) if worker.work is not None else resident
             if not worker.process.is_alive():
-                # What it said before it died still counts.
-                if worker.connection.poll():
+                # What it said before it died still counts; the next turn hears it.
+                if not worker.silent and worker.connection.poll():
                     continue
                 yield from self._bury(worker, WorkerCrashed.__name__, _how_it_died(worker))
             elif worker.work is None:

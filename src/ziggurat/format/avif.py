@@ -1,7 +1,7 @@
 """AVIF files (AV1 Image File Format 1.1 over ISO/IEC 23008-12), the primary item, pixels by libavif.
 
-Pixels are as coded: rotation and mirroring (``irot``, ``imir``) become ``orientation``, and EXIF's own word is not asked
-(23008-12 says that it is for information only).
+Pixels are as coded: rotation and mirroring (``irot``, ``imir``) become ``orientation``. EXIF's own word is not asked:
+23008-12 makes it mere information.
 """
 
 from collections.abc import Callable

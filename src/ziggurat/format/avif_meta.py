@@ -1,4 +1,4 @@
-"""The meta box of image files (ISO/IEC 14496-12 8.11, ISO/IEC 23008-12 6, 9): items, where they lie, their properties."""
+"""The meta box of image files (ISO/IEC 14496-12 8.11, 23008-12 6 and 9): items, where they lie, their properties."""
 
 from dataclasses import dataclass, field
 

@@ -40,6 +40,9 @@ _PROCESSES = {
 _DECODED = frozenset({0, 1, 2, 3, 9, 10})
 _SUBSAMPLINGS = {(1, 1): "4:4:4", (1, 2): "4:2:2", (2, 2): "4:2:0", (2, 1): "4:4:0", (1, 4): "4:1:1", (2, 4): "4:1:0"}
 _RGB_IDENTIFIERS = (0x52, 0x47, 0x42)
+_JFIF, _ICC, _ADOBE = 12, 14, 12
+"""Least bytes of these application segments, as far as they are looked at."""
+
 _IPTC_RESOURCE = 0x0404
 _METRES = {1: 0.0254, 2: 0.01}
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
@@ -76,7 +79,8 @@ def open_reader(source: ByteSource) -> "JpegReader":
         raise CorruptImage(f"{source.url} has no frame header before its first scan")
     if frame.process not in _DECODED or frame.precision not in _precisions(frame):
         raise UnsupportedFeature(
-            f"{source.url} is coded with JPEG process SOF{frame.process} at {frame.precision} bits, which is not decoded"
+            f"{source.url} is coded with JPEG process SOF{frame.process} at {frame.precision} bits, which libjpeg "
+            "does not decode"
         )
     model = _model(found, frame, source.url)
     layout = band_layout(head, name=source.url)
@@ -128,7 +132,7 @@ def _collect(head: bytes, url: str) -> _Found:
 
 def _take_application(found: _Found, segment: Segment, body: bytes, url: str) -> None:
     match segment.marker:
-        case Marker.APP0 if body.startswith(b"JFIF\0") and len(body) >= 12:
+        case Marker.APP0 if body.startswith(b"JFIF\0") and len(body) >= _JFIF:
             found.jfif = found.jfif or body
         case Marker.APP1 if body.startswith(b"Exif\0"):
             found.exif = found.exif or body[6:] or None
@@ -136,7 +140,7 @@ def _take_application(found: _Found, segment: Segment, body: bytes, url: str) ->
             found.xmp = found.xmp or body[29:] or None
         case Marker.APP1 if body.startswith(_EXTENDED_XMP):
             found.extended_xmp += max(0, len(body) - len(_EXTENDED_XMP) - 40)
-        case Marker.APP2 if body.startswith(b"ICC_PROFILE\0") and len(body) >= 14:
+        case Marker.APP2 if body.startswith(b"ICC_PROFILE\0") and len(body) >= _ICC:
             number, count = body[12], body[13]
             if number in found.icc or found.icc_count not in {0, count}:
                 raise CorruptImage(f"{url}: the ICC profile's parts contradict each other at byte {segment.offset}")
@@ -144,7 +148,7 @@ def _take_application(found: _Found, segment: Segment, body: bytes, url: str) ->
             found.icc[number] = body[14:]
         case Marker.APP13 if body.startswith(b"Photoshop 3.0\0"):
             found.photoshop.append(body[14:])
-        case Marker.APP14 if body.startswith(b"Adobe") and len(body) >= 12:
+        case Marker.APP14 if body.startswith(b"Adobe") and len(body) >= _ADOBE:
             found.adobe = body[11]
         case _:
             pass
@@ -329,5 +333,5 @@ def _jpeg_details(info: ImageInfo) -> dict[str, JSON]:
 
 
 def _row_buffers(size: Size, info: ImageInfo) -> int:
-    """libjpeg's buffers of a few MCU rows, and what is small."""
+    """What libjpeg holds of a few MCU rows, and what is small."""
     return 64 * size.width * info.bands * 2 + (1 << 20)

@@ -54,9 +54,7 @@ def open_reader(source: ByteSource) -> WholeReader:
 
     def decode(data: bytes) -> Samples:
         try:
-            pixels: Samples = imagecodecs.jpegxl_decode(
-                data, index=0 if image.animated else None, keeporientation=True
-            )
+            pixels: Samples = imagecodecs.jpegxl_decode(data, index=0 if image.animated else None, keeporientation=True)
         except (imagecodecs.JpegxlError, ValueError, RuntimeError, OverflowError, IndexError) as error:
             raise CorruptImage(f"{source.url} does not decode as JPEG XL: {error}") from error
         return pixels

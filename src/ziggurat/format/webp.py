@@ -68,9 +68,7 @@ def open_reader(source: ByteSource) -> WholeReader:
 
     def decode(data: bytes) -> Samples:
         try:
-            pixels: Samples = imagecodecs.webp_decode(
-                data, index=0 if animated else None, hasalpha=canvas.alpha
-            )
+            pixels: Samples = imagecodecs.webp_decode(data, index=0 if animated else None, hasalpha=canvas.alpha)
         except (imagecodecs.WebpError, ValueError, RuntimeError, OverflowError, IndexError) as error:
             raise CorruptImage(f"{source.url} does not decode as WebP: {error}") from error
         return pixels

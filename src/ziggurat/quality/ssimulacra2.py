@@ -123,12 +123,13 @@ def _light() -> NDArray[np.float32]:
 def _linear(pixels: Samples) -> _Planes:
     """Linear RGB as (y, band, x), the layout in which both blurs are single matrix products."""
     planes = np.ascontiguousarray(np.swapaxes(pixels, 1, 2))
-    return np.broadcast_to(_light()[planes], (planes.shape[0], 3, planes.shape[2]))
+    light: _Planes = np.broadcast_to(_light()[planes], (planes.shape[0], 3, planes.shape[2]))
+    return light
 
 
 def _xyb(linear: _Planes) -> _Planes:
     """XYB, shifted and scaled to be positive, as (y, band, x)."""
-    cones = np.matmul(_OPSIN, linear)
+    cones: _Planes = np.matmul(_OPSIN, linear)
     cones += np.float32(_BIAS)
     np.cbrt(cones, out=cones)
     cones -= np.float32(np.cbrt(_BIAS))
@@ -147,7 +148,8 @@ def _halved(planes: _Planes) -> _Planes:
     if height % 2 or width % 2:
         planes = np.pad(planes, ((0, height % 2), (0, 0), (0, width % 2)), mode="edge")
     rows = planes[0::2] + planes[1::2]
-    return (rows[:, :, 0::2] + rows[:, :, 1::2]) * np.float32(0.25)
+    means: _Planes = (rows[:, :, 0::2] + rows[:, :, 1::2]) * np.float32(0.25)
+    return means
 
 
 def _scale_terms(a: _Planes, b: _Planes) -> NDArray[np.float64]:

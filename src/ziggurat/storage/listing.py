@@ -103,7 +103,7 @@ def _local(path: Path, skip: Callable[[str], None]) -> Iterator[Listed]:
     text = os.fspath(path)
     if is_pattern(text) and not os.path.lexists(path):
         pattern = parse_pattern(text)
-        yield from _some(_walk(pattern.root or os.curdir, pattern.root, "", _Walk(pattern, set(), skip)), text)
+        yield from _some(_walk(pattern.root or os.curdir, pattern.root, _Walk(pattern, set(), skip)), text)
         return
     url = path_url(path)
     with reading(url):

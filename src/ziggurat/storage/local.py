@@ -36,7 +36,7 @@ def reading(url: str) -> Iterator[None]:
             raise StoreUnavailable(f"{url}: {error.strerror}; try again later") from error
         raise SourceRefused(f"{url}: {error.strerror}; check the path and its permissions") from error
     except ValueError as error:
-        raise SourceRefused(f"{path_url(url)}: no file can have this name ({error})") from error
+        raise SourceRefused(f"{url!a}: no file can have this name ({error})") from error
 
 
 class LocalSource:
@@ -55,7 +55,10 @@ class LocalSource:
 
     def __init__(self, path: Path | str) -> None:
         self._file = -1
-        self._url = path_url(path)
+        try:
+            self._url = path_url(path)
+        except UsageError as error:
+            raise SourceRefused(str(error)) from error
         with reading(self._url):
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
             status = os.fstat(self._file)

@@ -130,6 +130,7 @@ class LocalDestination:
 
     def url(self, key: str) -> str:
         """What the target is called."""
+        self.check_name(key)
         return path_url(self._root / key)
 
 

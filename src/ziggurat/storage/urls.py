@@ -121,11 +121,17 @@ def path_url(path: Path | str) -> str:
 
     It is the path itself where that is text and cannot be mistaken for a URL, else an absolute ``file:`` URL.
     ``local_path`` leads back to the same file.
+
+    Raises:
+        UsageError: if no file can have this name.
     """
     text = os.fspath(path)
     if text.isascii() or _is_text(text):
         return text if ":" not in text or not _looks_like_url(text) else f".{os.sep}{text}"
-    return "file://" + quote_from_bytes(os.fsencode(os.path.abspath(text)))  # noqa: PTH100 - bytes, not parts
+    try:
+        return "file://" + quote_from_bytes(os.fsencode(Path(text).absolute()))
+    except UnicodeEncodeError:
+        raise UsageError(f"no file can be called {text!a}; check where the name comes from") from None
 
 
 def _is_text(text: str) -> bool:

@@ -1,4 +1,5 @@
 """What every ByteSource promises, as tests: subclass, give the fixture, run with pytest."""
+# ruff: noqa: D102 - a test's name says what it protects
 
 import random
 from collections.abc import Callable

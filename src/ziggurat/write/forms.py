@@ -13,6 +13,10 @@ from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
 from ziggurat.model import Alpha, ColourSpace, ImageInfo, SampleKind, Samples
 
 
+_PLAIN_SCRATCH = 4
+"""Bytes a sample that converting bytes of full range takes: a contiguous copy and the result, at most 3 for 1."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureOptions:
     """How pixels are prepared for their target.
@@ -48,7 +52,7 @@ class Form:
 
     Attributes:
         convert: upright (y, x, band) pixels of all stored bands to those of the picture; None: they are.
-        scratch: bytes that converting takes for a stored sample, its result included.
+        scratch: bytes that converting takes for a stored sample, its result included; at least 1.
     """
 
     bands: int
@@ -96,7 +100,7 @@ class _Selected:
 
 
 def _selected(info: ImageInfo, bands: tuple[int, ...] | None) -> _Selected:
-    """The bands that are taken. Chosen ones that are not just all colours lose their meaning and their profile."""
+    """The bands that are taken. Chosen ones other than all colours lose their meaning and their profile."""
     stored = tuple(range(info.colour_bands))
     if bands is None:
         return _Selected(info, stored, info.alpha, info.colour_space, info.icc)
@@ -105,7 +109,9 @@ def _selected(info: ImageInfo, bands: tuple[int, ...] | None) -> _Selected:
     alpha = info.alpha if len(bands) > 1 and bands[-1] == info.bands - 1 else None
     colours = bands[:-1] if alpha else bands
     if colours == stored:
-        return _Selected(info, colours, alpha, info.colour_space, info.icc)
+        # Naming all colours is how a picture is taken without a profile that nothing can use.
+        usable = info.icc is not None and convertible(info.icc)
+        return _Selected(info, colours, alpha, info.colour_space, info.icc if usable else None)
     meaning = {1: ColourSpace.GREY, 3: ColourSpace.RGB}.get(len(colours), ColourSpace.UNKNOWN)
     return _Selected(info, colours, alpha, meaning, None)
 
@@ -167,13 +173,8 @@ def _display(source: _Selected, options: PictureOptions) -> Form:
         divisor = alpha if source.alpha == "premultiplied" else None
         return colour.flatten(shown.apply(taken, divisor), alpha, options.background, "straight")
 
-    same = (
-        source.all_in_order
-        and source.alpha is None
-        and shown.convert is None
-        and isinstance(shown.ramp, Ramp)
-        and shown.ramp.is_identity(np.dtype(info.dtype))
-    )
+    # Bytes of full range that are stored as such need no indices and no sums, and no conversion perhaps.
+    plain = source.all_in_order and source.alpha is None and shown.keeps(np.dtype(info.dtype))
     return Form(
         bands=shown.bands,
         dtype=np.dtype(np.uint8),
@@ -182,8 +183,8 @@ def _display(source: _Selected, options: PictureOptions) -> Form:
         colour_space=shown.colour_space,
         alpha=None,
         icc=shown.icc,
-        convert=None if same else convert,
-        scratch=colour.SCRATCH_PER_SAMPLE,
+        convert=None if plain and shown.convert is None else convert,
+        scratch=_PLAIN_SCRATCH if plain else colour.SCRATCH_PER_SAMPLE,
     )
 
 

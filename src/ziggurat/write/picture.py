@@ -18,8 +18,8 @@ from ziggurat.write.protocol import Picture
 
 __all__ = ["Held", "PictureOptions", "Prepared", "hold", "prepare"]
 
-_BLOCK = 1 << 17
-"""Samples that are converted at once: few enough to stay in a processor's cache."""
+_SCRATCH = 4 << 20
+"""Bytes that converting a block of rows may take: little beside the picture, much beside setting a transform up."""
 
 _BOX_SCRATCH = 16
 """Bytes a stored sample that averaging takes: sums of 64 bits, over rows and then over columns."""
@@ -99,9 +99,7 @@ class Prepared(Traits):
         held = stored.size.pixels * info.bands * np.dtype(info.dtype).itemsize
         result = window.size.pixels * self.bands * self.dtype.itemsize
         rows = min(self._rows(window), window.height)
-        block = rows * window.width * self.divisor**2 * info.bands
-        scratch = self.form.scratch + (_BOX_SCRATCH if self.divisor > 1 else 0)
-        return max(decoding, held + result + block * scratch)
+        return max(decoding, held + result + rows * self._row_scratch(window))
 
     @property
     def _passes(self) -> bool:
@@ -110,7 +108,12 @@ class Prepared(Traits):
 
     def _rows(self, window: Window) -> int:
         """Rows of the result that are made at once."""
-        return max(1, _BLOCK // (window.width * self.divisor**2 * self.image.info.bands))
+        return max(1, _SCRATCH // self._row_scratch(window))
+
+    def _row_scratch(self, window: Window) -> int:
+        """Bytes that making one row of the result takes."""
+        scratch = self.form.scratch + (_BOX_SCRATCH if self.divisor > 1 else 0)
+        return window.width * self.divisor**2 * self.image.info.bands * scratch
 
     def _stored(self, window: Window) -> Window:
         if not window.within(self.size):

@@ -87,6 +87,20 @@ def open_reader(path: Path) -> apsw.Connection:
     return connection
 
 
+def is_blank(path: Path) -> bool:
+    """Whether there is no ledger yet: no file, an empty one, or one whose making was interrupted."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    try:
+        connection = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+        try:
+            return not connection.execute("SELECT count(*) FROM sqlite_schema").get
+        finally:
+            connection.close()
+    except (apsw.Error, JobError):
+        return False
+
+
 def check_format(connection: apsw.Connection, path: Path) -> None:
     """Refuses a file that is no ledger, or one of another version.
 

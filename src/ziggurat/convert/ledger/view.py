@@ -163,7 +163,7 @@ class View:
             JobError: if the ledger is damaged.
         """
         with _reading(self.path):
-            yield from self._db.execute(sql, values)  # type: ignore[misc]  # no blobs in these tables
+            yield from self._db.execute(sql, values)
 
     # -- the job ----------------------------------------------------------------------------------------------
 
@@ -219,9 +219,7 @@ class View:
 
     def items(self) -> Items:
         """How many items there are, and how many are complete."""
-        (row,) = self.query(
-            "SELECT count(*), count(completed_at), count(*) FILTER (WHERE hook_exit <> 0) FROM items"
-        )
+        (row,) = self.query("SELECT count(*), count(completed_at), count(*) FILTER (WHERE hook_exit <> 0) FROM items")
         return Items(*row)  # type: ignore[arg-type]  # three counts
 
     def incomplete_items(self, limit: int) -> list[tuple[str, int, int]]:

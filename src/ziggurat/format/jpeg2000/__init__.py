@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ziggurat.codec import openjpeg, openjph
-from ziggurat.codestream.markers import walk_tile_parts
+from ziggurat.codec import openjpeg
+from ziggurat.codestream.markers import TilePart, walk_tile_parts
+from ziggurat.codestream.repair import with_true_part_counts
 from ziggurat.errors import CorruptImage, FormatError, LimitExceeded, OutOfMemory
+from ziggurat.format.jpeg2000 import fast
 from ziggurat.format.jpeg2000.bands import BandPlan, plan_bands
 from ziggurat.format.jpeg2000.container import Container, read_container
 from ziggurat.format.jpeg2000.cost import read_cost
@@ -69,66 +71,54 @@ class Jpeg2000Reader:
         """
         self.warnings = ()
         with _named(self._source.url):
-            data = self._codestream()
-            return (
-                self._fast(data, level, window)
-                if self._suits_openjph(level, window)
-                else self._general(data, level, window)
-            )
+            data, parts = self._codestream()
+            levels = self._info.levels
+            large = window.size.pixels * _HT_SHARE >= levels[level].shape.pixels
+            if large and fast.suits(self._container.main, self._plan) and fast.tiles_suit(data, parts):
+                return self._fast(data, level, window)
+            return self._general(data, level, window)
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""
-        return read_cost(self._container.main, self._plan, level, window, compressed=self._container.codestream.length)
+        return read_cost(self._container, self._plan, level, window)
 
-    def _codestream(self) -> bytes:
-        container = self._container
+    def _codestream(self) -> tuple[bytes, list[TilePart]]:
+        """The codestream, found complete by its tile-parts' own lengths."""
+        container, main = self._container, self._container.main
         span = container.codestream
         if container.truncated:
             raise CorruptImage(
-                f"box 'jp2c' at byte {span.start}: {container.truncated} of its bytes are missing at the end of the "
-                "file: it is truncated"
+                f"box 'jp2c' at byte {span.start}: {container.truncated} of its bytes are missing at the end of "
+                "the file: it is truncated"
             )
         data = self._source.read_ranges([span])[0]
-        main = container.main
-        seen = {part.tile for part in walk_tile_parts(data, main, base=span.start)}
-        if len(seen) < main.siz.tiles:
-            raise CorruptImage(
-                f"{main.siz.tiles - len(seen)} of {main.siz.tiles} tiles are missing, the first of them is "
-                f"tile {next(tile for tile in range(main.siz.tiles) if tile not in seen)}"
-            )
-        return data
+        parts = list(walk_tile_parts(data, main, base=span.start))
+        seen = {part.tile for part in parts}
+        missing = (tile for tile in range(main.siz.tiles) if tile not in seen)
+        lost = next((tile for tile in missing if not self._grid.tile_is_empty(tile)), None)
+        if lost is not None:
+            raise CorruptImage(f"tile {lost} of {main.siz.tiles} is missing in the codestream")
+        repaired = with_true_part_counts(data, parts)
+        if repaired is None:
+            return data, parts
+        self.warnings = ("tiles have more tile-parts than they say; all are read",)
+        return repaired, parts
 
     def _general(self, data: bytes, level: int, window: Window) -> Samples:
         whole = window.size == self._info.levels[level].shape
         area = None if whole else openjpeg.Area(*self._grid.area(level, window))
         decoded = openjpeg.decode(data, reduce=level, area=area)
-        self.warnings = decoded.warnings
+        self.warnings += decoded.warnings
         if len(decoded.planes) != len(self._container.main.siz.components):
             raise CorruptImage(f"{len(decoded.planes)} components were decoded, the header has another number")
         return assemble(decoded.planes, self._plan, self._grid, level, window)
 
-    def _suits_openjph(self, level: int, window: Window) -> bool:
-        main = self._container.main
-        kinds = {(item.depth, item.signed, item.dx, item.dy) for item in main.siz.components}
-        order = [band.component for band in self._plan.bands]
-        return (
-            main.ht
-            and len(kinds) == 1
-            and not main.rgn
-            and self._plan.plain
-            and order == list(range(len(main.siz.components)))
-            and window.size.pixels * _HT_SHARE >= self._info.levels[level].shape.pixels
-        )
-
     def _fast(self, data: bytes, level: int, window: Window) -> Samples:
+        size = self._info.levels[level].shape
         try:
-            pixels = openjph.decode(data, reduce=level)
+            pixels = fast.decode(data, self._container.main, self._plan, level, size)
         except FormatError as refused:
             return self._second_try(data, level, window, refused)
-        expected = (*self._info.levels[level].shape, self._info.bands)
-        if pixels.shape != expected or pixels.dtype != self._info.dtype:
-            wrong = CorruptImage(f"OpenJPH returned {pixels.shape} {pixels.dtype} instead of {expected}")
-            return self._second_try(data, level, window, wrong)
         return pixels[window.slices()]
 
     def _second_try(self, data: bytes, level: int, window: Window, first: FormatError) -> Samples:
@@ -136,7 +126,7 @@ class Jpeg2000Reader:
             pixels = self._general(data, level, window)
         except FormatError as second:
             raise type(second)(f"{second}; before that, {first}") from second
-        self.warnings = (str(first), *self.warnings)
+        self.warnings += (str(first),)
         return pixels
 
 

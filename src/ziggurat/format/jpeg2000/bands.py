@@ -54,7 +54,7 @@ class BandPlan:
 
     @property
     def dtype(self) -> str:
-        """numpy's name of the result's type."""
+        """Name of the result's type in numpy."""
         bits = _EIGHT if self.depth <= _EIGHT else _SIXTEEN if self.depth <= _SIXTEEN else 32
         return f"{'int' if self.signed else 'uint'}{bits}"
 

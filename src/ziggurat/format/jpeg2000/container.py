@@ -16,7 +16,14 @@ from ziggurat.codestream.boxes import (
     parse_header,
 )
 from ziggurat.codestream.fields import Incomplete
-from ziggurat.codestream.markers import MainHeader, Marker, parse_main_header, scan_segments
+from ziggurat.codestream.markers import (
+    MainHeader,
+    Marker,
+    TilePart,
+    parse_main_header,
+    parse_tile_part,
+    scan_segments,
+)
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.model import Metadata
 from ziggurat.storage.protocol import ByteSource
@@ -33,6 +40,8 @@ _MAX_BOXES = 1000
 
 _MAX_CONTENT = 64 << 20
 """Bytes of a box or of a main header that are read; an ICC profile or EXIF block has at most a few million."""
+
+_SOT_BYTES = 12
 
 _MAX_XML = 1 << 16
 """Characters of an XML box that are passed on."""
@@ -69,7 +78,8 @@ class Container:
         brand: of the file type box; empty for a bare codestream.
         codestream: where the first codestream lies, cut at the end of the file.
         main: its main header.
-        tile_markers: names of the markers in the first tile-part's header, as far as they were read.
+        first: the first tile-part, unless it is damaged.
+        tile_markers: names of the markers in its header, as far as they were read.
         header: what jp2h says.
         notes: what is wrong with the wrapper without hindering reading.
         truncated: bytes of the codestream that are missing at the end of the file.
@@ -79,6 +89,7 @@ class Container:
     brand: str
     codestream: ByteRange
     main: MainHeader
+    first: TilePart | None
     tile_markers: tuple[str, ...]
     header: Jp2Header
     metadata: Metadata
@@ -96,7 +107,8 @@ class _Found:
     xml: list[str]
     codestreams: list[Box]
     brand: bytes = b""
-    header: Jp2Header | None = None
+    header: Box | None = None
+    header_content: bytes = b""
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
@@ -126,14 +138,16 @@ def read_container(source: ByteSource) -> Container:
         found.notes.append(f"{len(found.codestreams)} codestreams; the first one is read")
     if found.header is None:
         found.notes.append("no box 'jp2h': what its colours mean is not known")
-    main, tile_markers = _main_header(data, box.start, min(box.end, data.size))
+    header = parse_header(found.header_content, offset=found.header.start if found.header else 0)
+    main, first, tile_markers = _main_header(data, box.start, min(box.end, data.size))
     return Container(
         format=_BRANDS.get(found.brand, "jp2"),
         brand=found.brand.decode("latin-1").strip(),
         codestream=ByteRange(box.start, min(box.end, data.size)),
         main=main,
+        first=first,
         tile_markers=tile_markers,
-        header=found.header or Jp2Header(),
+        header=header,
         metadata=Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc),
         xml=tuple(found.xml),
         geotiff=found.geotiff,
@@ -143,20 +157,21 @@ def read_container(source: ByteSource) -> Container:
 
 
 def _bare(data: _Bytes) -> Container:
-    main, tile_markers = _main_header(data, 0, data.size)
+    main, first, tile_markers = _main_header(data, 0, data.size)
     return Container(
         format="j2k",
         brand="",
         codestream=ByteRange(0, data.size),
         main=main,
+        first=first,
         tile_markers=tile_markers,
         header=Jp2Header(),
         metadata=Metadata(),
     )
 
 
-def _main_header(data: _Bytes, start: int, end: int) -> tuple[MainHeader, tuple[str, ...]]:
-    length = min(_FIRST_READ, end - start)
+def _main_header(data: _Bytes, start: int, end: int) -> tuple[MainHeader, TilePart | None, tuple[str, ...]]:
+    length = min(max(_FIRST_READ - start, _NEXT_READ), end - start)
     while True:
         prefix = data.get(start, start + length)
         main = parse_main_header(prefix, base=start)
@@ -170,12 +185,21 @@ def _main_header(data: _Bytes, start: int, end: int) -> tuple[MainHeader, tuple[
         if main.needed > _MAX_CONTENT:
             raise CorruptImage(f"codestream at byte {start}: its main header is longer than {_MAX_CONTENT} bytes")
         length = min(max(main.needed, 2 * length), end - start)
-    first = prefix[main.length + 12 :]
     try:
-        segments, _ = scan_segments(first, 0, until=Marker.SOD, base=start + main.length + 12)
+        first = parse_tile_part(
+            data.get(start, start + main.length + _SOT_BYTES),
+            main.length,
+            tiles=main.siz.tiles,
+            base=start,
+            size=end - start,
+        )
+        if not isinstance(first, TilePart):
+            return main, None, ()
+        inner = main.length + _SOT_BYTES
+        segments, _ = scan_segments(prefix[inner:], 0, until=Marker.SOD, base=start + inner)
     except CorruptImage:
-        return main, ()  # the pixels will tell; they may not need this tile
-    return main, tuple(dict.fromkeys(segment.name for segment in segments))
+        return main, None, ()  # the pixels will tell
+    return main, first, tuple(dict.fromkeys(segment.name for segment in segments))
 
 
 def _boxes(data: _Bytes, found: _Found) -> Iterator[Box]:
@@ -208,24 +232,33 @@ def _box(data: _Bytes, at: int) -> Box:
 
 def _visit(box: Box, data: _Bytes, found: _Found) -> None:
     match box.kind:
-        case b"jP  " | b"jP\x1a\x1a":
-            if data.get(box.start, box.end)[:5] != SIGNATURE:
-                found.notes.append("the signature box is damaged")
+        case b"jP  " | b"jP\x1a\x1a" if data.get(box.start, box.end)[:5] != SIGNATURE:
+            found.notes.append("the signature box is damaged")
         case b"ftyp":
             _visit_type(_content(box, data), found)
         case b"jp2h" if found.header is None:
-            found.header = parse_header(_content(box, data), offset=box.start)
+            found.header = box
+            found.header_content = _content(box, data) + found.header_content
+        case b"colr" | b"pclr" | b"cmap" | b"cdef" | b"bpcc" | b"res ":
+            # Some writers close jp2h too early: what follows it belongs inside.
+            found.notes.append(f"{box.name} lies outside of 'jp2h'")
+            found.header_content += data.get(box.offset, box.start) + _content(box, data)
         case b"jp2c":
             found.codestreams.append(box)
         case b"ftbl":
             found.fragmented = True
-        case b"uuid" | b"xml " if box.end - box.start > _MAX_CONTENT:
-            found.notes.append(f"{box.name} is larger than {_MAX_CONTENT} bytes and passed over")
-        case b"uuid":
-            _visit_uuid(data.get(box.start, box.start + 16), box, data, found)
-        case b"xml ":
-            text = _content(box, data)[: 4 * _MAX_XML].rstrip(b"\0").decode("utf-8", "replace")
-            found.xml.append(text[:_MAX_XML])
+        case b"uuid" | b"xml ":
+            _visit_metadata(box, data, found)
+
+
+def _visit_metadata(box: Box, data: _Bytes, found: _Found) -> None:
+    if box.end - box.start > _MAX_CONTENT:
+        found.notes.append(f"{box.name} is larger than {_MAX_CONTENT} bytes and passed over")
+    elif box.kind == b"uuid":
+        _visit_uuid(data.get(box.start, box.start + 16), box, data, found)
+    else:
+        text = _content(box, data)[: 4 * _MAX_XML].rstrip(b"\0").decode("utf-8", "replace")
+        found.xml.append(text[:_MAX_XML])
 
 
 def _content(box: Box, data: _Bytes) -> bytes:

@@ -1,7 +1,9 @@
 """Predicting, from the header, how much memory reading a window takes."""
 
-from ziggurat.codestream.markers import MainHeader
+import numpy as np
+
 from ziggurat.format.jpeg2000.bands import BandPlan
+from ziggurat.format.jpeg2000.container import Container
 from ziggurat.format.jpeg2000.grid import Grid
 from ziggurat.format.jpeg2000.pixels import BLOCK_SAMPLES
 from ziggurat.geometry import Window
@@ -12,37 +14,50 @@ _SAMPLE = 4
 _BLOCK = 600
 """Bytes that OpenJPEG keeps per code-block: its record, ten segments, two tag tree nodes. Measured."""
 
-_BASE = 6 << 20
-"""Bytes that any decoding takes: buffers, tables, threads, fragmentation. Measured."""
+_BASE = 2 << 20
+"""Bytes that any decoding takes: buffers, tables, fragmentation. Measured."""
+
+_SCRATCH_ARRAYS = 8
+"""Arrays of a block of rows that a conversion holds at once."""
 
 
-def read_cost(main: MainHeader, plan: BandPlan, level: int, window: Window, *, compressed: int) -> int:
-    """Peak bytes of a read, its result included.
+def read_cost(container: Container, plan: BandPlan, level: int, window: Window) -> int:
+    """Peak bytes of a read, its result included, should OpenJPEG have to do it (OpenJPH takes less).
 
     Args:
-        main: the codestream's header.
+        container: with the codestream's header.
         plan: how components become bands.
         level: of the window.
         window: what is read.
-        compressed: bytes of the codestream.
     """
-    grid = Grid.of(main.siz)
-    area = grid.area(level, window)
-    x0, y0, x1, y1 = area
-    tx0, ty0, tx1, ty1 = grid.tiled_area(area)
-    whole = area == (main.siz.x0, main.siz.y0, main.siz.x1, main.siz.y1)
-    planes = tiles = blocks = 0
-    largest = min(main.siz.tile_width, tx1 - tx0) * min(main.siz.tile_height, ty1 - ty0)
-    for index, component in enumerate(main.siz.components):
-        density = component.dx * component.dy << (2 * level)
-        planes += _SAMPLE * ((x1 - x0) * (y1 - y0) // density + 1)
-        tiles += _SAMPLE * (min(largest, (tx1 - tx0) * (ty1 - ty0)) // density + 1)
+    main = container.main
+    siz = main.siz
+    x0, y0, x1, y1 = Grid.of(siz).area(level, window)
+    pixels = (x1 - x0) * (y1 - y0)
+    tile = min(siz.tile_width, siz.x1 - siz.x0) * min(siz.tile_height, siz.y1 - siz.y0)
+    # What is wanted of the largest tile; a tile wanted in part takes its samples twice, sparse and dense.
+    wanted = min(siz.tile_width, x1 - x0) * min(siz.tile_height, y1 - y0)
+    if wanted < tile:
+        wanted *= 2
+    elif siz.tiles == 1:
+        wanted = 0  # the tile's buffer becomes the image's
+    planes = blocks = 0
+    for index, component in enumerate(siz.components):
+        spacing = component.dx * component.dy
+        planes += _SAMPLE * ((pixels + wanted) // (spacing << (2 * level)) + 1)
         style = main.coding(index)
         height = min(style.block_height, max(size[0] for size in style.precincts))
         width = min(style.block_width, max(size[1] for size in style.precincts))
-        blocks += _BLOCK * (largest // (component.dx * component.dy * height * width) + 1)
-    if whole and main.siz.tiles == 1:
-        tiles = 0  # the tile's buffer becomes the image's
-    result = window.size.pixels * len(plan.bands) * (int(plan.dtype.lstrip("uint")) // 8)
-    scratch = 0 if plan.plain else 8 * _SAMPLE * BLOCK_SAMPLES
-    return _BASE + 2 * compressed + planes + tiles + blocks + result + scratch
+        blocks += _BLOCK * (tile // (spacing * height * width) + 1)
+    result = window.size.pixels * len(plan.bands) * np.dtype(plan.dtype).itemsize
+    scratch = 0 if plan.plain else _SCRATCH_ARRAYS * _SAMPLE * BLOCK_SAMPLES
+    return _BASE + _compressed(container, tile) + planes + blocks + result + scratch
+
+
+def _compressed(container: Container, tile: int) -> int:
+    """Bytes of the codestream and of what OpenJPEG copies of it: one tile where tiles come one by one, else all."""
+    siz, length = container.main.siz, container.codestream.length
+    one_by_one = container.first is not None and container.first.parts == 1
+    if not one_by_one:
+        return 2 * length
+    return length + min(length, 2 * length * tile // ((siz.x1 - siz.x0) * (siz.y1 - siz.y0)))

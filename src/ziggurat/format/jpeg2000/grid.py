@@ -14,7 +14,9 @@ from ziggurat.geometry import Size, Window
 
 
 def _up(value: int, step: int, level: int) -> int:
-    return -(-(-(-value // step)) >> level)
+    """Value / step, rounded up, / 2^level, rounded up."""
+    samples = (value + step - 1) // step
+    return (samples + (1 << level) - 1) >> level
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,18 @@ class Grid:
             return None
         return Size(max(1, _up(self.siz.tile_height, self.dy, level)), max(1, _up(self.siz.tile_width, self.dx, level)))
 
+    def tile_is_empty(self, tile: int) -> bool:
+        """Whether no component has a sample in a tile, which then need not be in the codestream."""
+        siz = self.siz
+        row, column = divmod(tile, siz.tiles_across)
+        top, left = siz.tile_y0 + row * siz.tile_height, siz.tile_x0 + column * siz.tile_width
+        y0, x0 = max(siz.y0, top), max(siz.x0, left)
+        y1, x1 = min(siz.y1, top + siz.tile_height), min(siz.x1, left + siz.tile_width)
+        return all(
+            _up(y0, item.dy, 0) >= _up(y1, item.dy, 0) or _up(x0, item.dx, 0) >= _up(x1, item.dx, 0)
+            for item in siz.components
+        )
+
     def area(self, level: int, window: Window) -> tuple[int, int, int, int]:
         """The rectangle (x0, y0, x1, y1) of the reference grid that holds all samples of a window."""
         siz = self.siz
@@ -83,21 +97,20 @@ class Grid:
         return max(siz.x0, left), max(siz.y0, top), min(siz.x1, right), min(siz.y1, bottom)
 
 
-def sample_index(
-    start: int, length: int, *, fine: int, coarse: int, first: int, count: int
-) -> slice | NDArray[np.intp]:
+def sample_index(span: range, first: int, count: int, *, fine: int, coarse: int) -> slice | NDArray[np.intp]:
     """Which samples of a decoded plane the pixels of one axis take.
 
     Args:
-        start, length: pixels, on the level's grid.
-        fine: the grid's spacing.
-        coarse: the component's spacing.
-        first, count: the samples that the plane holds, on the component's own grid.
+        span: pixels, on the level's grid.
+        first: on the component's own grid, the first sample that the plane holds.
+        count: how many it holds.
+        fine: spacing of the pixels on the reference grid.
+        coarse: spacing of the samples.
 
     Returns:
         A slice where the spacing is the same, else an index per pixel.
     """
     if fine == coarse:
-        return slice(start - first, start - first + length)
-    index = np.arange(start, start + length, dtype=np.intp) * fine // coarse
+        return slice(span.start - first, span.stop - first)
+    index = np.arange(span.start, span.stop, dtype=np.intp) * fine // coarse
     return np.clip(index, first, first + count - 1) - first

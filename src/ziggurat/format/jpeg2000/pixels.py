@@ -59,10 +59,11 @@ def assemble(planes: Sequence[Plane], plan: BandPlan, grid: Grid, level: int, wi
 
 def _source(plane: Plane, grid: Grid, window: Window) -> _Source:
     height, width = plane.data.shape
+    rows, columns = range(window.y0, window.y1), range(window.x0, window.x1)
     return _Source(
         plane.data,
-        sample_index(window.y0, window.height, fine=grid.dy, coarse=plane.dy, first=plane.y0, count=height),
-        sample_index(window.x0, window.width, fine=grid.dx, coarse=plane.dx, first=plane.x0, count=width),
+        sample_index(rows, plane.y0, height, fine=grid.dy, coarse=plane.dy),
+        sample_index(columns, plane.x0, width, fine=grid.dx, coarse=plane.dx),
     )
 
 

@@ -8,6 +8,7 @@ from tifffile import TiffWriter
 
 from ziggurat import __version__
 from ziggurat.errors import TooManyPixels, WriteError
+from ziggurat.format.exif import read_exif
 from ziggurat.geometry import Size
 from ziggurat.write.protocol import Picture
 from ziggurat.write.ptiff.bands import BandPlan, plan_bands, tile_rows
@@ -26,6 +27,12 @@ LONGEST_SIDE = (1 << 31) - 1
 
 REDUCED = 1
 """NewSubfileType of a coarser level, TIFF 6.0."""
+
+TEXT_TAGS = (271, 272, 306, 315, 33432)
+"""Make, Model, DateTime, Artist, Copyright: what the first directory takes over from EXIF."""
+
+DIALECTS = ("<", "{", "Aperio", "ImageJ", "SCANIMAGE", "MetaSeries")
+"""Beginnings of an ImageDescription by which readers recognise a dialect: OME-XML and other XML, JSON, slides."""
 
 CENTIMETRE = 3
 """ResolutionUnit."""
@@ -103,7 +110,7 @@ class PtiffWriter:
                 cascade.finest(rows),
                 shape=_shape(sizes[0], picture.bands),
                 subifds=len(sizes) - 1 if nested else None,
-                description=description,
+                description=_description(picture) if description is None else description,
                 extratags=_extra_tags(picture),
                 subfiletype=0,
                 **common,
@@ -143,7 +150,21 @@ def _shape(size: Size, bands: int) -> tuple[int, ...]:
     return (*size, bands) if bands > 1 else tuple(size)
 
 
+def _description(picture: Picture) -> bytes | None:
+    """ImageDescription (270) of the EXIF block, unless readers would take this file for the one it is from."""
+    text = read_exif(picture.metadata.exif).get(270) if picture.metadata.exif else None
+    if not isinstance(text, str) or not text or text.startswith(DIALECTS):
+        return None
+    return text.encode()
+
+
 def _extra_tags(picture: Picture) -> list[tuple[int, int, int, bytes, bool]]:
-    """XMP (700, bytes) and IPTC (33723, undefined), as XMP specification part 3 lays them out."""
+    """XMP (700, bytes), IPTC (33723, undefined), as XMP specification part 3 has them, and EXIF's texts."""
     blocks = ((700, 1, picture.metadata.xmp), (33723, 7, picture.metadata.iptc))
-    return [(code, kind, len(block), block, True) for code, kind, block in blocks if block]
+    tags = [(code, kind, len(block), block, True) for code, kind, block in blocks if block]
+    exif = read_exif(picture.metadata.exif) if picture.metadata.exif else {}
+    for code in TEXT_TAGS:
+        text = exif.get(code)
+        if isinstance(text, str) and text:
+            tags.append((code, 2, 0, text.encode(), True))
+    return tags

@@ -1,0 +1,100 @@
+"""``ziggurat status JOB``: how far a job is, also while it runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ziggurat.cli import EXIT_OK
+from ziggurat.cli.parsing import show_bytes
+from ziggurat.convert.ledger.view import View, is_worked_on
+from ziggurat.convert.progress import duration
+from ziggurat.convert.report.summary import Status
+from ziggurat.convert.report.summary import status as measure
+from ziggurat.convert.report.text import amount, count, percent, reduction, visible
+from ziggurat.model import JSON
+
+FAILURES = 10
+"""The last ones, which are shown."""
+
+
+def status(job: Path, *, json_: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Show how far a job is. Disturbs nothing: it works while the job runs.
+
+    Args:
+        job: the job's file.
+        json_: print one JSON object instead of text.
+    """
+    working = is_worked_on(job)
+    with View(job) as view:
+        found = measure(view, working=working, failures=FAILURES)
+    print(json.dumps(record(found)) if json_ else "\n".join(lines(found)))
+    return EXIT_OK
+
+
+def record(found: Status) -> dict[str, JSON]:
+    """The status as plain values; sizes in bytes and pixels, times in seconds."""
+    p, rate = found.progressed, found.recent_seconds
+    return {
+        "working": found.working,
+        "states": dict(found.counts),
+        "images": p.images,
+        "images_known": p.known,
+        "done": p.done,
+        "pixels": p.pixels,
+        "pixels_done": p.pixels_done,
+        "source_bytes": p.source_bytes,
+        "source_bytes_done": p.source_bytes_done,
+        "output_bytes": p.output_bytes,
+        "pixels_per_second": found.recent.pixels / rate if rate else 0.0,
+        "source_bytes_per_second": found.recent.source_bytes / rate if rate else 0.0,
+        "seconds_left": found.seconds_left,
+        "items": found.items.total,
+        "items_complete": found.items.complete,
+        "last_finished_at": p.latest,
+        "last_failures": [
+            {
+                "id": row.id,
+                "source": row.source,
+                "state": row.state,
+                "error_class": row.error_class,
+                "error": row.error_message,
+                "finished_at": row.finished_at,
+            }
+            for row in found.failures
+        ],
+    }
+
+
+def lines(found: Status) -> list[str]:
+    """The status for people."""
+    p, rate = found.progressed, found.recent_seconds
+    told = ["working now" if found.working else "no process works on it now"]
+    if p.latest is not None:
+        told.append(f"the last image was finished {duration(max(0.0, found.now - p.latest))} ago")
+    states = ", ".join(f"{count(number)} {visible(state)}" for state, number in found.counts.items())
+    shown = [
+        "; ".join(told),
+        f"images:  {count(p.done)} of {count(p.images)} done, {percent(p.done, p.images)} ({states})",
+        f"pixels:  {amount(p.pixels_done / 1e6)} of {amount(p.pixels / 1e6)} MP"
+        + (f" ({count(p.images - p.known)} headers not read yet)" if p.known < p.images else ""),
+        f"bytes:   {show_bytes(p.source_bytes_done)} of {show_bytes(p.source_bytes)} became "
+        f"{show_bytes(p.output_bytes)} ({reduction(p.source_bytes_done, p.output_bytes)})",
+    ]
+    if rate:
+        shown.append(
+            f"rate:    {amount(found.recent.pixels / 1e6 / rate)} MP/s, {show_bytes(found.recent.source_bytes / rate)}/s"
+            f" over the last {duration(rate)}"
+        )
+    if found.seconds_left is not None:
+        shown.append(f"left:    about {duration(found.seconds_left)}")
+    if found.items.total:
+        shown.append(f"items:   {count(found.items.complete)} of {count(found.items.total)} complete")
+    if found.failures:
+        shown.append("last failures:")
+        shown += [
+            f"  image {row.id} {row.state}: {row.error_class}: {visible(row.error_message or '')}"
+            for row in found.failures
+        ]
+    return shown

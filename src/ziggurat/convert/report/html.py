@@ -1,0 +1,124 @@
+"""The page: one file that needs nothing else, for a screen, a phone and paper."""
+
+import base64
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+from ziggurat.convert.ledger.view import View
+from ziggurat.convert.report import sections
+from ziggurat.convert.report.contact import PIECE, Pictures, Sample, sheet
+from ziggurat.convert.report.parts import section
+from ziggurat.convert.report.places import Places
+from ziggurat.convert.report.summary import Summary
+from ziggurat.convert.report.text import TIMES, decibels, escaped, reduction, score, size
+from ziggurat.errors import WriteError
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Nothing is fetched and nothing runs, whatever a file name tried to smuggle in."""
+
+TITLES = {
+    "samples": "Before and after",
+    "fidelity": "Fidelity",
+    "sizes": "Sizes",
+    "throughput": "Throughput",
+    "items": "Items",
+    "failures": "Failures",
+    "warnings": "Warnings",
+    "job": "The job",
+}
+"""Anchors of the sections, in order."""
+
+
+def write_page(view: View, summary: Summary, path: Path, *, samples: int) -> None:
+    """Writes the report.
+
+    Args:
+        view: the open ledger.
+        summary: its figures.
+        path: of the page; replaced if it is there.
+        samples: images on the contact sheet.
+
+    Raises:
+        WriteError: if the page cannot be written.
+    """
+    places = Places(summary.facts, path)
+    text = page(summary, view.path, places, sheet(view, samples, places))
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WriteError(f"the report {path} cannot be written: {error.strerror}") from error
+
+
+def page(summary: Summary, ledger: Path, places: Places, samples: Iterable[Sample]) -> str:
+    """The whole page as text."""
+    name = str(ledger)
+    parts = {
+        "samples": contact_sheet(samples, places),
+        "fidelity": sections.fidelity(summary, places),
+        "sizes": sections.sizes(summary),
+        "throughput": sections.throughput(summary),
+        "items": sections.items(summary),
+        "failures": sections.failures(summary, name),
+        "warnings": sections.warnings(summary),
+        "job": sections.job(summary, name),
+    }
+    links = "".join(f'<li><a href="#{key}">{TITLES[key]}</a></li>' for key, part in parts.items() if part)
+    title = escaped(ledger.stem, 100)
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    target = escaped(summary.facts.get("destination") or "")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<title>{title} \u2013 conversion report</title><style>{style}</style></head>\n"
+        f'<body><div class="page"><header><p class="kicker">Conversion report</p><h1>{title}</h1>'
+        f'<p class="lead">{sections.verdict(summary)}</p>'
+        f'<p class="soft small">To <code>{target}</code></p></header>\n'
+        f"<main>{sections.figures(summary)}{sections.states(summary)}"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
+        + "\n".join(parts.values())
+        + f"</main>\n<footer>Made by Ziggurat from the ledger <code>{escaped(name)}</code>. Sizes are in powers of 1000.</footer>"
+        "</div></body></html>\n"
+    )
+
+
+def contact_sheet(samples: Iterable[Sample], places: Places) -> str:
+    """The images before and after, side by side."""
+    cards = "".join(_card(sample, places) for sample in samples)
+    if not cards:
+        return ""
+    intro = (
+        "<p>Some images with the lowest fidelity, some with the largest reduction, and some spread over the collection. "
+        f"Below each, {PIECE} {TIMES} {PIECE} pixels of its middle as they are, to judge by eye.</p>"
+    )
+    return section("samples", TITLES["samples"], intro, f'<ul class="sheet">{cards}</ul>')
+
+
+def _card(sample: Sample, places: Places) -> str:
+    row = sample.row
+    name = sections.image_link(row, places)
+    dimensions = "" if row.height is None else f"{row.width} {TIMES} {row.height} px · "
+    measures = [decibels(row.psnr)] + ([f"SSIMULACRA2 {score(row.ssimulacra2)}"] if row.ssimulacra2 is not None else [])
+    return (
+        '<li class="sample"><figure><div class="sides">'
+        f"{_side('Before', row.source, row.source_size, sample.before)}{_side('After', row.target or '', row.output_size, sample.after)}"
+        f'</div><figcaption><span class="name">{name}</span> <span class="tag">{sample.reason}</span>'
+        f'<span class="line2">{dimensions}{reduction(row.source_size or 0, row.output_size or 0)} · {" · ".join(measures)}</span>'
+        "</figcaption></figure></li>"
+    )
+
+
+def _side(title: str, name: str, length: int | None, pictures: Pictures) -> str:
+    head = f"<p>{title}, {size(length or 0)}</p>"
+    if pictures.problem is not None or pictures.thumbnail is None or pictures.piece is None:
+        return f'<div class="side">{head}<p>{escaped(pictures.problem or "nothing to show")}</p></div>'
+    shown = escaped(name, 120)
+    return (
+        f'<div class="side">{head}<div class="thumb"><img src="{_data(pictures.thumbnail)}" alt="{title}: {shown}"></div>'
+        f'<img class="piece" src="{_data(pictures.piece)}" alt="{title}: the middle of {shown}, pixel by pixel"></div>'
+    )
+
+
+def _data(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

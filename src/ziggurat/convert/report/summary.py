@@ -1,0 +1,300 @@
+"""The figures of a job, each from one statement over its ledger, as values without any presentation."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
+from ziggurat.convert.ledger.view import ImageRow, Items, Measure, Progressed, Recent, Value, View
+from ziggurat.convert.report.timeline import Timeline, timeline
+from ziggurat.model import JSON
+
+RECENT_SECONDS = 600.0
+"""Over which the present rate is measured."""
+
+FINE = 20
+"""Steps of a decibel, or of a point of SSIMULACRA2, in which fidelity is counted."""
+
+BINS = 48
+"""Bars of a histogram at most."""
+
+WIDTHS = (2, 5, 10, 20, 40, 100, 200, 400, 1000, 4000)
+"""Widths of a bar that are easy to read, in fine steps: 0.1, 0.25, 0.5, 1 ... 200."""
+
+WORST = 10
+LISTED = 500
+GROUPS = 40
+ITEMS = 50
+WARNINGS = 20
+
+_DONE = f"state = '{State.DONE}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Images with a measure from ``low`` (included) to ``high`` (not)."""
+
+    low: float
+    high: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How the outputs compare with their sources by one measure.
+
+    Attributes:
+        measured: images that have it, identical ones included.
+        identical: images whose pixels are all equal (an infinite PSNR); in no bar.
+        median: to a twentieth, over the measured; infinite where most are identical.
+        bars: of one width, lowest first, without gaps.
+        lowest: the worst images.
+    """
+
+    measured: int
+    identical: int
+    minimum: float | None
+    median: float | None
+    bars: tuple[Bar, ...]
+    lowest: tuple[ImageRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Done images of one kind, before and after."""
+
+    name: str
+    images: int
+    pixels: int
+    source_bytes: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Images that ended in one state by one class of error, with the message of one of them."""
+
+    error_class: str
+    state: str
+    images: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Sums over the done images, in seconds, and the largest peak of memory in bytes.
+
+    Attributes:
+        cpu_pixels: pixels of the images whose CPU time is known.
+        attempts_lost: attempts that ended badly, of any image.
+    """
+
+    read: float
+    write: float
+    verify: float
+    publish: float
+    cpu: float
+    cpu_pixels: int
+    peak_memory: int | None
+    attempts_lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything that a report says, but for the pictures."""
+
+    facts: Mapping[str, JSON]
+    counts: Mapping[str, int]
+    progressed: Progressed
+    items: Items
+    incomplete: tuple[tuple[str, int, int], ...]
+    timeline: Timeline
+    costs: Costs
+    psnr: Fidelity
+    ssimulacra2: Fidelity
+    formats: tuple[Sizes, ...]
+    groups: tuple[Sizes, ...]
+    group_column: str | None
+    problems: tuple[Problem, ...]
+    failures: tuple[ImageRow, ...]
+    warned: int
+    warnings: tuple[tuple[str, int], ...]
+
+    @property
+    def unsuccessful(self) -> int:
+        """Images that were asked for and have no output."""
+        return sum(self.counts.get(state, 0) for state in UNSUCCESSFUL)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a job is at this moment.
+
+    Attributes:
+        working: whether a process works on it.
+        now: seconds since 1970.
+        recent_seconds: over which ``recent`` was done; 0 if nothing was.
+    """
+
+    working: bool
+    now: float
+    counts: Mapping[str, int]
+    progressed: Progressed
+    recent: Recent
+    recent_seconds: float
+    items: Items
+    failures: tuple[ImageRow, ...]
+
+    @property
+    def pixels_left(self) -> float:
+        """Pixels of the images still to be done; unread headers are taken to be like the others."""
+        p = self.progressed
+        unknown = p.open - p.open_known
+        return p.pixels_open + (unknown * p.pixels / p.known if p.known else 0.0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the present rate; None where nothing is being done."""
+        if not self.working or not self.recent.pixels:
+            return None
+        return self.pixels_left * self.recent_seconds / self.recent.pixels
+
+
+def status(view: View, *, working: bool, failures: int) -> Status:
+    """How far a job is, in one pass over its table."""
+    now = time.time()
+    progressed, recent = view.progressed(now - RECENT_SECONDS)
+    # A job that began, or went on, a minute ago is not to be measured over ten.
+    began = now if recent.began is None else max(recent.began, now - RECENT_SECONDS)
+    return Status(
+        working=working,
+        now=now,
+        counts=view.counts(),
+        progressed=progressed,
+        recent=recent,
+        recent_seconds=max(now - began, 1e-3) if recent.images else 0.0,
+        items=view.items(),
+        failures=tuple(view.last_failures(failures)),
+    )
+
+
+def summarise(view: View) -> Summary:
+    """All figures of a report: about a dozen passes over the table."""
+    progressed, _ = view.progressed(math.inf)
+    group = view.group_column()
+    ((warned,),) = view.query("SELECT count(*) FROM images WHERE warnings IS NOT NULL")
+    return Summary(
+        facts=view.facts(),
+        counts=view.counts(),
+        progressed=progressed,
+        items=view.items(),
+        incomplete=tuple(view.incomplete_items(ITEMS)),
+        timeline=timeline(view),
+        costs=_costs(view),
+        psnr=_fidelity(view, "psnr"),
+        ssimulacra2=_fidelity(view, "ssimulacra2"),
+        formats=_sizes(view, "coalesce(format, '?') || ' → ' || coalesce(writer, '?')", "images"),
+        groups=() if group is None else _groups(view, group),
+        group_column=group,
+        problems=_problems(view),
+        failures=tuple(view.failures(LISTED)),
+        warned=_integer(warned),
+        warnings=tuple(
+            (str(text), _integer(images))
+            for text, images in view.query(
+                "SELECT warnings, count(*) AS n FROM images WHERE warnings IS NOT NULL GROUP BY warnings"
+                " ORDER BY n DESC, warnings LIMIT ?",
+                (WARNINGS,),
+            )
+        ),
+    )
+
+
+def _costs(view: View) -> Costs:
+    (row,) = view.query(
+        "SELECT total(read_seconds), total(write_seconds), total(verify_seconds), total(publish_seconds),"  # noqa: S608 - our own text
+        " total(cpu_seconds), coalesce(sum(height * width) FILTER (WHERE cpu_seconds > 0), 0), max(peak_memory),"
+        f" (SELECT count(*) FROM attempts) FROM images WHERE {_DONE}"
+    )
+    return Costs(*row)  # type: ignore[arg-type]  # numbers, by the statement
+
+
+def _fidelity(view: View, measure: Measure) -> Fidelity:
+    """Counts a measure in fine steps; bars and median are made of those."""
+    counted = view.query(
+        f"SELECT CAST(floor(max(min({measure}, 999), -999) * ?) AS INTEGER) AS step, count(*), min({measure})"  # noqa: S608 - one of two names
+        f" FROM images WHERE {_DONE} AND {measure} IS NOT NULL AND {measure} < 1e300 GROUP BY step",
+        (FINE,),
+    )
+    ((infinite,),) = view.query(f"SELECT count(*) FROM images WHERE {_DONE} AND {measure} >= 1e300")  # noqa: S608 - as above
+    steps = {_integer(step): _integer(images) for step, images, _ in counted}
+    identical = _integer(infinite)
+    lowest = tuple(view.lowest(measure, WORST))
+    return Fidelity(
+        measured=sum(steps.values()) + identical,
+        identical=identical,
+        minimum=lowest[0].ssimulacra2 if measure == "ssimulacra2" and lowest else lowest[0].psnr if lowest else None,
+        median=_median(steps, identical),
+        bars=_bars(steps),
+        lowest=lowest,
+    )
+
+
+def _median(steps: Mapping[int, int], infinite: int) -> float | None:
+    total = sum(steps.values()) + infinite
+    below = 0
+    for step in sorted(steps):
+        below += steps[step]
+        if 2 * below >= total:
+            return (step + 0.5) / FINE
+    return math.inf if infinite else None
+
+
+def _bars(steps: Mapping[int, int]) -> tuple[Bar, ...]:
+    if not steps:
+        return ()
+    low, high = min(steps), max(steps)
+    width = next((w for w in WIDTHS if high // w - low // w < BINS), WIDTHS[-1])
+    images = dict.fromkeys(range(low // width, high // width + 1), 0)
+    for step, number in steps.items():
+        images[step // width] += number
+    return tuple(Bar(at * width / FINE, (at + 1) * width / FINE, number) for at, number in images.items())
+
+
+def _sizes(view: View, name: str, tables: str) -> tuple[Sizes, ...]:
+    rows = view.query(
+        f"SELECT {name} AS name, count(*), coalesce(sum(height * width), 0), coalesce(sum(source_size), 0),"  # noqa: S608 - quoted identifiers
+        f" coalesce(sum(output_size), 0) AS bytes FROM {tables} WHERE {_DONE} GROUP BY 1 ORDER BY bytes DESC, name"
+    )
+    return tuple(Sizes(*row) for row in rows)  # type: ignore[arg-type]  # by the statement
+
+
+def _groups(view: View, column: str) -> tuple[Sizes, ...]:
+    """The largest groups, and the rest of them as one."""
+    quoted = '"' + column.replace('"', '""') + '"'
+    found = _sizes(view, f"coalesce(m.{quoted}, '')", "images AS i LEFT JOIN manifest AS m ON m.images_id = i.id")
+    rest = found[GROUPS:]
+    if not rest:
+        return found
+    together = Sizes(
+        f"{len(rest)} other groups",
+        sum(group.images for group in rest),
+        sum(group.pixels for group in rest),
+        sum(group.source_bytes for group in rest),
+        sum(group.output_bytes for group in rest),
+    )
+    return (*found[:GROUPS], together)
+
+
+def _problems(view: View) -> tuple[Problem, ...]:
+    marks = ", ".join(f"'{state}'" for state in (*UNSUCCESSFUL, State.SKIPPED))
+    rows = view.query(
+        "SELECT coalesce(error_class, ''), state, count(*) AS n, coalesce(min(error_message), '') FROM images"  # noqa: S608 - our own states
+        f" WHERE state IN ({marks}) GROUP BY 1, 2 ORDER BY n DESC, 1, 2 LIMIT 100"
+    )
+    return tuple(Problem(*row) for row in rows)  # type: ignore[arg-type]  # by the statement
+
+
+def _integer(value: Value) -> int:
+    return int(value) if isinstance(value, int | float) else 0
