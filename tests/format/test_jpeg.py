@@ -74,6 +74,11 @@ def lossless() -> Case:
     return Case(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=16), (pixels,))
 
 
+def tall_chroma() -> Case:
+    data = imagecodecs.jpeg8_encode(picture(), 90, subsampling="440")
+    return Case(bytes(data), (decoded(bytes(data)),))
+
+
 class TestJpegReader(ReaderContract):
     format = "jpeg"
     open_reader = staticmethod(open_reader)
@@ -81,6 +86,7 @@ class TestJpegReader(ReaderContract):
         "grey": pillow("L"),
         "444": pillow("RGB", subsampling=0, quality=95),
         "420": pillow("RGB", subsampling=2, quality=60),
+        "440": tall_chroma,
         "progressive": pillow("RGB", progressive=True),
         "CMYK": pillow("CMYK", quality=90),
         "restarts inside rows": pillow("RGB", restart_marker_blocks=3),

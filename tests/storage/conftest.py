@@ -6,10 +6,6 @@ from collections.abc import Callable
 import pytest
 
 from s3_server import S3Server
-from ziggurat.storage.network import NetworkOptions
-
-HASTY = NetworkOptions(timeout=4, stall_timeout=1, connect_timeout=1, retries=2, retry_timeout=3)
-"""Patience for tests."""
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ziggurat.storage.destination import Destination, Digests, Stored, digests_o
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.resolve import open_source
 
-type Send = Callable[[str, bytes], Stored]
+type Call = Callable[[str], object]
 
 
 def stage(destination: Destination, key: str, data: bytes) -> tuple[Path, Digests]:
@@ -123,7 +123,7 @@ class DestinationContract:
         path = tmp_path / "x"
         path.write_bytes(b"x")
         digests = digests_of(path)
-        calls: list[Callable[[str], object]] = [
+        calls: list[Call] = [
             destination.check_name,
             lambda key: destination.temporary(key, "t"),
             destination.exists,

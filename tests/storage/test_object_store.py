@@ -152,3 +152,29 @@ def test_what_is_not_there_or_not_allowed(put: Put, bucket: str, monkeypatch: py
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(SourceRefused, match="credentials"):
         open_source(url)
+
+
+def test_the_endpoint_is_the_one_given_else_the_most_specific_in_the_environment(
+    put: Put, s3_env: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = put("a.jp2", BYTES)
+    with FaultProxy(s3_env.url) as given, FaultProxy(s3_env.url) as specific:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", specific.url)
+        monkeypatch.delenv("AWS_REGION")
+        monkeypatch.delenv("AWS_ALLOW_HTTP")
+        open_source(url)
+        assert (len(specific.seen), len(given.seen)) == (1, 0)
+        open_source(url, network=hasty(given.url))
+        assert (len(specific.seen), len(given.seen)) == (1, 1)
+
+
+def test_a_public_object_is_read_without_credentials(
+    put: Put, s3_env: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = put("a.jp2", BYTES)
+    s3_env.client.put_object_acl(Bucket=bucket, Key="a.jp2", ACL="public-read")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    assert open_source(url).read_ranges([ALL]) == [BYTES]

@@ -15,6 +15,7 @@ import imagecodecs
 import numpy as np
 
 from ziggurat.codec.jpeg_syntax import (
+    MAX_SEGMENTS,
     Frame,
     Marker,
     Segment,
@@ -31,7 +32,7 @@ from ziggurat.model import Metadata, Resolution, Samples
 
 __all__ = ["Segments", "Subsampling", "decode", "encode", "opening", "quantisation_tables", "with_segments"]
 
-type Subsampling = Literal["444", "422", "420", "440", "411"]
+type Subsampling = Literal["444", "422", "420"]
 type ColourModel = Literal["GRAYSCALE", "RGB", "YCBCR", "CMYK", "YCCK"]
 
 MAX_SIDE = 65_500
@@ -205,7 +206,7 @@ def scan_structure(data: bytes, *, name: str) -> Scans:
     spans: list[tuple[int, int]] = []
     seen: set[int] = set()
     interval, at = 0, 2
-    for _ in range(MAX_SCANS * 8):
+    for _ in range(MAX_SEGMENTS):
         segment = segment_at(data, at, name=name)
         at = segment.end
         if segment.marker == Marker.EOI:
@@ -217,16 +218,22 @@ def scan_structure(data: bytes, *, name: str) -> Scans:
         elif segment.marker == Marker.DRI:
             interval = restart_interval(data, segment)
         elif segment.marker == Marker.SOS:
-            if frame is None or len(spans) == MAX_SCANS:
-                raise CorruptImage(f"{name} has a scan too many, or before its frame header, at byte {segment.offset}")
+            if frame is None:
+                raise CorruptImage(f"{name} has a scan before its frame header at byte {segment.offset}")
             members = _scan_components(data, segment, frame, name=name)
             seen |= members
             at = _end_of_scan(data, segment.end, name=name)
             _check_restarts(data, (segment.end, at), interval, _units(frame, members), name=name)
             spans.append((segment.end, at))
+            _check_count(spans, name=name)
     if frame is None or segment.marker != Marker.EOI or seen != {c.identifier for c in frame.components}:
         raise CorruptImage(f"{name} ends at byte {segment.offset} before every component had a scan")
     return Scans(frame, tuple(spans), interval, segment.offset)
+
+
+def _check_count(spans: list[tuple[int, int]], *, name: str) -> None:
+    if len(spans) > MAX_SCANS:
+        raise CorruptImage(f"{name} has over {MAX_SCANS} scans")
 
 
 def _end_of_scan(data: bytes, start: int, *, name: str) -> int:

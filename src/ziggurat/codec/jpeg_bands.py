@@ -37,8 +37,6 @@ MCU: Mapping[Subsampling, Size] = MappingProxyType(
         "444": Size(8, 8),
         "422": Size(8, 16),
         "420": Size(16, 16),
-        "440": Size(16, 8),
-        "411": Size(8, 32),
     }
 )
 """Pixels of a minimum coded unit of three components."""

@@ -2,9 +2,10 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ziggurat.errors import UsageError
 from ziggurat.storage.listing import Listing, list_sources
@@ -118,7 +119,7 @@ def manifest_rows(manifest: Manifest) -> Iterator[Row]:
     Relative sources are taken from the manifest's own folder.
     """
     csv.field_size_limit(FIELD_LIMIT)
-    base = manifest.path.parent
+    base = os.fspath(manifest.path.parent)
     with manifest.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         lines = csv.reader(file)
         next(lines)
@@ -134,32 +135,30 @@ def manifest_rows(manifest: Manifest) -> Iterator[Row]:
                 yield _row(manifest, base, values, lines.line_num)
 
 
-def _row(manifest: Manifest, base: Path, values: Sequence[str], line: int) -> Row:
-    shown = tuple(value.encode("utf-8", "backslashreplace").decode() for value in values)
+def _row(manifest: Manifest, base: str, values: Sequence[str], line: int) -> Row:
+    shown = tuple(map(_shown, values))
     if len(values) != len(manifest.header):
-        return Row(
-            source="",
-            columns=shown[: len(manifest.header)],
-            problem=f"line {line} of {manifest.path} has {len(values)} fields, the header has {len(manifest.header)}",
-        )
-    record = dict(zip(manifest.header, values, strict=True))
-    source = record[manifest.roles["source"]].strip()
+        problem = f"line {line} of {manifest.path} has {len(values)} fields, the header has {len(manifest.header)}"
+        return Row(source="", columns=shown[: len(manifest.header)], problem=problem)
+    fields = dict(zip(manifest.header, values, strict=True))
+    written = fields[manifest.roles["source"]].strip()
     problem = None
-    if not source:
+    if not written:
         problem = f"line {line} of {manifest.path} names no source"
     elif shown != tuple(values):
         problem = f"line {line} of {manifest.path} is not UTF-8"
-    elif "\0" in source:
+    elif "\0" in written:
         problem = f"line {line} of {manifest.path}: the source has a NUL character"
     if problem is not None:
-        return Row(source=_shown(source), columns=shown, problem=problem)
-    if "://" not in source and not source.startswith(("/", "memory:", "file:")):
-        source = str(base / source)
-    fields = record | {role: record[column] for role, column in manifest.roles.items()}
+        return Row(source=_shown(written), columns=shown, problem=problem)
+    relative = "://" not in written and not written.startswith(("/", "memory:", "file:"))
+    fields |= path_fields(written if relative else written.rpartition("/")[2])
+    for role, column in manifest.roles.items():
+        fields[role] = values[manifest.header.index(column)]
     checksum = fields.get("checksum", "").strip().lower().removeprefix("sha256:") or None
     return Row(
-        source=source,
-        fields=fields | path_fields(PurePosixPath(record[manifest.roles["source"]].strip()).name),
+        source=os.path.join(base, written) if relative else written,  # noqa: PTH118 - a million of them
+        fields=fields,
         item=fields.get("item") or None,
         checksum=checksum,
         columns=shown,
@@ -167,7 +166,8 @@ def _row(manifest: Manifest, base: Path, values: Sequence[str], line: int) -> Ro
 
 
 def _shown(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Text as every reader can take it: what was no UTF-8 becomes escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def path_fields(key: str) -> dict[str, str]:
@@ -176,14 +176,11 @@ def path_fields(key: str) -> dict[str, str]:
     ``path`` is the path without its suffix, ``folder`` its folder, ``stem`` the last part without suffix,
     ``suffix`` the suffix without its dot.
     """
-    path = PurePosixPath(key)
-    folder = "" if path.parent == PurePosixPath() else f"{path.parent}"
-    return {
-        "path": f"{path.with_suffix('')}" if path.name else "",
-        "folder": folder,
-        "stem": path.stem,
-        "suffix": path.suffix.removeprefix("."),
-    }
+    folder, slash, name = key.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or not stem:
+        stem, suffix = name, ""
+    return {"path": f"{folder}{slash}{stem}", "folder": folder, "stem": stem, "suffix": suffix}
 
 
 def listed_rows(places: Iterable[str], suffixes: Iterable[str], skipped: list[str]) -> Iterator[Row]:
@@ -197,8 +194,7 @@ def listed_rows(places: Iterable[str], suffixes: Iterable[str], skipped: list[st
     for place in places:
         listing: Listing = list_sources(place, tuple(suffixes))
         for found in listing:
-            key = found.key.encode("utf-8", "backslashreplace").decode().replace("\\", "%")
-            fields = path_fields(key)
+            fields = path_fields(_shown(found.key).replace("\\", "%"))
             yield Row(
                 source=found.url,
                 fields=fields | {"name": fields["stem"], "group": fields["folder"], "source": found.url},

@@ -17,14 +17,12 @@ class Template:
     Attributes:
         text: as given; ``{{`` and ``}}`` stand for braces.
         suffix: ".jpg" or the like, appended where the text has no suffix of its own.
+        fields: names of the fields that it uses.
     """
 
     text: str
     suffix: str
-
-    def fields(self) -> list[str]:
-        """Names of the fields that the template uses."""
-        return [name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None]
+    fields: tuple[str, ...]
 
     def name(self, fields: Mapping[str, str]) -> str:
         """The target's key for one row.
@@ -32,7 +30,7 @@ class Template:
         Raises:
             TargetRefused: if a field is missing or empty.
         """
-        for name in self.fields():
+        for name in self.fields:
             if not fields.get(name):
                 raise TargetRefused(f"the name template {self.text!r} uses {{{name}}}, which is empty here")
         key = self.text.format_map(fields)
@@ -61,6 +59,7 @@ def parse_template(text: str, suffix: str, known: Iterable[str]) -> Template:
                 f"--name {text!r}: {{{name}}} is not one of "
                 f"{', '.join('{' + field + '}' for field in sorted(available))}"
             )
-    if not any(name for _, name, _, _ in parts):
+    names = tuple(name for _, name, _, _ in parts if name is not None)
+    if not names:
         raise UsageError(f"--name {text!r} gives every image the same name; use a field such as {{name}}")
-    return Template(text, suffix)
+    return Template(text, suffix, names)

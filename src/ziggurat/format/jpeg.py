@@ -85,8 +85,13 @@ def open_reader(source: ByteSource) -> "JpegReader":
     model = _model(found, frame, source.url)
     layout = band_layout(head, name=source.url)
     info = _describe(found, frame, layout, source.url)
-    buffered = frame.progressive or found.scanned != len(frame.components)
-    return JpegReader(source, info, model, layout, buffered=buffered)
+    coding = Coding(
+        model=model,
+        layout=layout,
+        buffered=frame.progressive or found.scanned != len(frame.components),
+        inverted=found.adobe is not None and info.colour_space == ColourSpace.CMYK,
+    )
+    return JpegReader(source, info, coding)
 
 
 def _precisions(frame: Frame) -> Iterable[int]:
@@ -245,28 +250,32 @@ def _subsampling(frame: Frame) -> str | None:
     return _SUBSAMPLINGS.get((int(ratio[0]), int(ratio[1]))) if ratio == (int(ratio[0]), int(ratio[1])) else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """How the pixels of a file are coded, beyond what ``ImageInfo`` says.
+
+    Attributes:
+        model: meaning of the components.
+        layout: the bands in which it can be read, if it can.
+        buffered: whether libjpeg holds all coefficients, because components come in several scans.
+        inverted: whether CMYK is stored with 0 for full ink: Adobe's writers do so, and say it only by their marker.
+    """
+
+    model: ColourModel
+    layout: BandLayout | None
+    buffered: bool
+    inverted: bool
+
+
 class JpegReader:
     """A JPEG. A window is cheap where restart markers divide the file into whole rows, else all is decoded."""
 
-    def __init__(
-        self,
-        source: ByteSource,
-        info: ImageInfo,
-        model: ColourModel,
-        layout: BandLayout | None,
-        *,
-        buffered: bool,
-    ) -> None:
+    def __init__(self, source: ByteSource, info: ImageInfo, coding: Coding) -> None:
         self._source = source
         self._info = info
-        self._model = model
-        self._layout = layout
-        # libjpeg holds the coefficients of files whose components come in several scans.
-        self._buffered = buffered
+        self._coding = coding
         self._index: NDArray[np.int64] | None = None
         self._lock = threading.Lock()
-        # Adobe's writers store CMYK inverted and say so by nothing but their marker.
-        self._inverted = "adobe_transform" in _jpeg_details(info) and info.colour_space == ColourSpace.CMYK
 
     @property
     def info(self) -> ImageInfo:
@@ -279,14 +288,14 @@ class JpegReader:
         Raises:
             CorruptImage: if they do not decode completely.
         """
-        if self._layout is None or window.height == self._info.size.height:
-            pixels = decode(read_all(self._source), self._model, name=self._source.url)
+        if self._coding.layout is None or window.height == self._info.size.height:
+            pixels = decode(read_all(self._source), self._coding.model, name=self._source.url)
             pixels = checked(pixels, self._info, self._source.url)
             pixels = cropped(pixels, window)
         else:
-            rows = self._read_rows(self._layout, window)
+            rows = self._read_rows(self._coding.layout, window)
             pixels = cropped(rows, Window(0, window.x0, window.height, window.x1))
-        if self._inverted:
+        if self._coding.inverted:
             pixels = np.subtract((1 << self._info.bit_depth) - 1, pixels, dtype=pixels.dtype)
         return pixels
 
@@ -296,7 +305,7 @@ class JpegReader:
         spans = self._restart_index(layout)[first:end]
         wanted = ByteRange(int(spans[0, 0]), int(spans[-1, 1]))
         piece = Piece(first, spans, self._source.read_ranges([wanted])[0])
-        return decode_rows(layout, piece, (window.y0, window.y1), self._model, name=self._source.url)
+        return decode_rows(layout, piece, (window.y0, window.y1), self._coding.model, name=self._source.url)
 
     def _restart_index(self, layout: BandLayout) -> NDArray[np.int64]:
         """Where the intervals lie: one pass over the file when a band is read for the first time."""
@@ -315,21 +324,15 @@ class JpegReader:
         """Bytes of the file (twice, for the proof of completeness), the pixels, and libjpeg's coefficients."""
         whole, size, file = decoded_bytes(self._info), self._info.size, self._source.size
         part = whole * window.size.pixels // size.pixels
-        if self._layout is None or window.height == size.height:
-            coefficients = 2 * size.pixels * self._info.bands if self._buffered else 0
-            again = part if window.size != size or self._inverted else 0
+        if self._coding.layout is None or window.height == size.height:
+            coefficients = 2 * size.pixels * self._info.bands if self._coding.buffered else 0
+            again = part if window.size != size or self._coding.inverted else 0
             return 2 * file + whole + coefficients + again + _row_buffers(size, self._info)
-        first, end = self._layout.intervals(window.y0, window.y1)
-        rows = min(size.height, (end - first) * self._layout.rows)
-        scan = 2 * min(file, SCAN_BLOCK) + 16 * self._layout.count
+        first, end = self._coding.layout.intervals(window.y0, window.y1)
+        rows = min(size.height, (end - first) * self._coding.layout.rows)
+        scan = 2 * min(file, SCAN_BLOCK) + 16 * self._coding.layout.count
         pieces = 3 * file * rows // size.height + whole * rows // size.height
-        return max(scan, pieces + part) + 16 * self._layout.count + _row_buffers(size, self._info)
-
-
-def _jpeg_details(info: ImageInfo) -> dict[str, JSON]:
-    details = info.details["jpeg"]
-    assert isinstance(details, dict)  # noqa: S101 - made above
-    return details
+        return max(scan, pieces + part) + 16 * self._coding.layout.count + _row_buffers(size, self._info)
 
 
 def _row_buffers(size: Size, info: ImageInfo) -> int:

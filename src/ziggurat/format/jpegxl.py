@@ -22,8 +22,9 @@ MAX_HEADER = 1 << 12
 
 _CODESTREAM = b"\xff\x0a"
 _MAX_INTEGER_BITS = 16
-_SCRATCH = 24
-"""Bytes a sample that libjxl takes at worst: float planes before and behind the colour transform (estimated)."""
+_SCRATCH = 4
+"""Bytes a sample that libjxl takes: group by group it is one (measured), but a file coded for progressive display is
+held whole as floats, and the header does not say which it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,19 +75,29 @@ def bind(place: Remote, network: NetworkOptions) -> Bound:
     environment = tuple(
         sorted(item for item in os.environ.items() if item[0].startswith(("AWS_", "GOOGLE_", "AZURE_")))
     )
-    if place.is_web:
-        base = f"{place.scheme}://{place.root}"
-        if not place.query and _PLAIN_PATH.fullmatch(place.key):
-            return Bound(_web_client(base, network, environment), place.key, place.url)
-        query = f"?{place.query}" if place.query else ""
-        return Bound(_web_client(f"{base}/{place.key}{query}", network, environment), "", place.url)
     parts = place.key.split("/")
-    if place.key and any(part in {"", ".", ".."} for part in parts):
+    if not place.is_web and place.key and any(part in {"", ".", ".."} for part in parts):
         raise SourceRefused(
             f"{place.url}: keys with empty parts, '.' or '..' cannot be asked for; copy the object to a plain key"
         )
-    with asking(place.url):
+    try:
+        if place.is_web:
+            return _bind_web(place, network, environment)
         return Bound(_client(place.scheme, place.root, network, environment), place.key, place.url)
+    except (store_errors.BaseError, ValueError) as error:
+        raise SourceRefused(
+            f"{place.url}: no client can be made for it ({_reason(error)}); check the name and the AWS_, "
+            "GOOGLE_ or AZURE_ variables of the environment"
+        ) from error
+
+
+def _bind_web(place: Remote, network: NetworkOptions, environment: tuple[tuple[str, str], ...]) -> Bound:
+    base = f"{place.scheme}://{place.root}"
+    if not place.query and _PLAIN_PATH.fullmatch(place.key):
+        return Bound(_web_client(base, network, environment), place.key, place.url)
+    # A client of its own sends the address exactly as it is written.
+    query = f"?{place.query}" if place.query else ""
+    return Bound(_web_client(f"{base}/{place.key}{query}", network, environment), "", place.url)
 
 
 def _endpoint(scheme: str, network: NetworkOptions) -> str | None:
@@ -163,7 +173,8 @@ def tag_of(meta: "ObjectMeta") -> str:
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
-_DAMAGED = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch")
+_DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"})
+_ABSENT = frozenset({404, 410})
 _AGAIN = frozenset({408, 425, 429})
 
 
@@ -202,19 +213,24 @@ def asking(
             "plain key, without empty parts, '.', '..' or control characters"
         ) from error
     except store_errors.BaseError as error:
-        raise _generic(url, error, refused) from error
+        raise _generic(url, error, absent, refused) from error
     except ValueError as error:
         raise refused(f"{url} is no key or bucket that the client can ask for: {_reason(error)}") from error
 
 
-def _generic(url: str, error: store_errors.BaseError, refused: type[ZigguratError]) -> ZigguratError:
+def _generic(
+    url: str, error: store_errors.BaseError, absent: type[ZigguratError], refused: type[ZigguratError]
+) -> ZigguratError:
     text, reason = str(error), _reason(error)
     found = _STATUS.search(text)
     status = int(found[1]) if found else None
-    if any(word in text for word in _DAMAGED):
+    code = _CODE.search(text)
+    if code and code[1] in _DAMAGED:
         return ChecksumMismatch(f"{url}: the bytes were damaged on their way ({reason}); send them again")
     if status == 416:  # noqa: PLR2004 - RFC 9110 15.5.17
         return SourceChanged(f"{url} is shorter than it was when it was opened; try again with the new version")
+    if status in _ABSENT:
+        return absent(f"{url} is not there ({reason}); check bucket, key and endpoint")
     if status is not None and status < 500 and status not in _AGAIN:  # noqa: PLR2004 - RFC 9110 15.6
         return refused(f"{url}: the server refuses the request ({reason}); check bucket, region and endpoint")
     return StoreUnavailable(f"{url}: the store does not answer ({reason}); check the endpoint, or try again later")

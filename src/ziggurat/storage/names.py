@@ -18,6 +18,9 @@ OURS: Final = ".ziggurat-"
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_PLAIN_PART = r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:[./]|$))[A-Za-z0-9_](?:[A-Za-z0-9_ ,().+=@~-]*[A-Za-z0-9_)-])?"
+_PLAIN = re.compile(rf"{_PLAIN_PART}(?:/{_PLAIN_PART})*")
+"""Keys in which nothing can be wrong: one look instead of many, for a million of them."""
 
 
 def check_key(key: str, *, longest: int = LONGEST_KEY) -> None:
@@ -30,6 +33,8 @@ def check_key(key: str, *, longest: int = LONGEST_KEY) -> None:
     Raises:
         TargetRefused: saying what is wrong with it.
     """
+    if len(key) <= min(longest, LONGEST_PART) and _PLAIN.fullmatch(key):
+        return
     size = len(key.encode("utf-8", "surrogatepass"))
     problems = (
         (not key, "is empty"),

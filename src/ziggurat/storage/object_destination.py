@@ -1,7 +1,9 @@
 """Results in an object store."""
 
 import hashlib
+import itertools
 import mimetypes
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -38,6 +40,12 @@ LARGEST: Final = 5 << 40
 
 SIDE_BY_SIDE: Final = 4
 """Parts under way at once: each is held in memory."""
+
+SHORTEST_PAUSE: Final = 0.2
+"""Seconds before an upload is repeated the first time; then twice as long each time."""
+
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between two attempts at most."""
 
 _TYPES: Final = mimetypes.MimeTypes()
 
@@ -114,19 +122,35 @@ class ObjectDestination:
         require_size(temporary, digests)
         if digests.size > LARGEST:
             raise TargetRefused(f"{url} would have {digests.size} bytes, a store holds {LARGEST}; write it to a disk")
-        try:
-            if digests.size <= WHOLE:
-                self._send_whole(temporary, key, overwrite=overwrite)
-            else:
-                self._send_parts(temporary, key, digests.size, overwrite=overwrite)
-        except (StoreUnavailable, TargetExists) as error:
-            # The client repeats requests on its own: the first may have arrived although the last did not.
-            if not self._arrived(key, digests):
-                raise error from error.__cause__
+        self._send(temporary, key, digests, overwrite=overwrite)
         stored = self._verified(temporary, key, digests)
         with writing(str(temporary)):
             temporary.unlink()
         return stored
+
+    def _send(self, temporary: Path, key: str, digests: Digests, *, overwrite: bool) -> None:
+        """Sends the file until it is there, or it is time to give up.
+
+        The client repeats what a server refuses with 5xx, but no conditional upload whose connection broke:
+        it cannot know whether that arrived. Here what lies at the target tells.
+        """
+        deadline = time.monotonic() + self._network.retry_timeout
+        for attempt in itertools.count():
+            try:
+                if digests.size <= WHOLE:
+                    self._send_whole(temporary, key, overwrite=overwrite)
+                else:
+                    self._send_parts(temporary, key, digests.size, overwrite=overwrite)
+            except (StoreUnavailable, TargetExists, ChecksumMismatch) as error:
+                if self._arrived(key, digests):
+                    return
+                pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**attempt)
+                late = time.monotonic() + pause > deadline
+                if late or attempt >= self._network.retries or isinstance(error, TargetExists):
+                    raise
+                time.sleep(pause)
+            else:
+                return
 
     def _send_whole(self, temporary: Path, key: str, *, overwrite: bool) -> None:
         with writing(str(temporary)):

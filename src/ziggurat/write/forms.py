@@ -7,14 +7,13 @@ from typing import Literal
 import numpy as np
 
 from ziggurat.codec import colour
-from ziggurat.codec.icc import convertible, is_profile, profile_bands, profile_space
+from ziggurat.codec.icc import Transform, convertible, is_profile, profile_bands, profile_space
 from ziggurat.codec.samples import Ramp
 from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
 from ziggurat.model import Alpha, ColourSpace, ImageInfo, SampleKind, Samples
 
-
 _PLAIN_SCRATCH = 4
-"""Bytes a sample that converting bytes of full range takes: a contiguous copy and the result, at most 3 for 1."""
+"""Bytes a sample that lcms takes for bytes of full range: a contiguous copy, where it must, and the result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +62,7 @@ class Form:
     alpha: Alpha | None
     icc: bytes | None
     convert: Callable[[Samples], Samples] | None = None
-    scratch: int = 0
+    scratch: int = 1
 
 
 def decide(info: ImageInfo, options: PictureOptions, target: Literal["display", "native"]) -> Form:
@@ -173,8 +172,9 @@ def _display(source: _Selected, options: PictureOptions) -> Form:
         divisor = alpha if source.alpha == "premultiplied" else None
         return colour.flatten(shown.apply(taken, divisor), alpha, options.background, "straight")
 
-    # Bytes of full range that are stored as such need no indices and no sums, and no conversion perhaps.
+    # Bytes of full range need no indices and no sums before lcms, and nothing at all without it.
     plain = source.all_in_order and source.alpha is None and shown.keeps(np.dtype(info.dtype))
+    plain = plain and (shown.convert is None or isinstance(shown.convert, Transform))
     return Form(
         bands=shown.bands,
         dtype=np.dtype(np.uint8),

@@ -45,8 +45,8 @@ class JpegOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:  # noqa: PLR2004 - libjpeg's scale
             raise UsageError(f"JPEG quality {self.quality} is not 1 to 100")
-        if self.subsampling not in {"444", "422", "420", "440", "411"}:
-            raise UsageError(f"JPEG subsampling {self.subsampling!r} is none of 444, 422, 420, 440, 411")
+        if self.subsampling not in {"444", "422", "420"}:
+            raise UsageError(f"JPEG subsampling {self.subsampling!r} is none of 444, 422, 420")
 
 
 class _Plan(NamedTuple):

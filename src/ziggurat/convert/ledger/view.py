@@ -204,7 +204,7 @@ class View:
         """Sums over the images, and over those done since a moment, in one pass over the table."""
         recent = f"{_DONE} AND finished_at >= ?1"
         (row,) = self.query(
-            "SELECT count(*), count(height), coalesce(sum(height * width), 0), coalesce(sum(source_size), 0),"
+            "SELECT count(*), count(height), coalesce(sum(height * width), 0), coalesce(sum(source_size), 0),"  # noqa: S608 - our own words
             f" count(*) FILTER (WHERE {_DONE}), coalesce(sum(height * width) FILTER (WHERE {_DONE}), 0),"
             f" coalesce(sum(source_size) FILTER (WHERE {_DONE}), 0),"
             f" coalesce(sum(output_size) FILTER (WHERE {_DONE}), 0),"
@@ -224,17 +224,16 @@ class View:
 
     def incomplete_items(self, limit: int) -> list[tuple[str, int, int]]:
         """Items that lack images, the nearest to completion first: name, images, images done."""
-        rows = self.query(
+        return self.query(
             "SELECT item, images, done FROM items WHERE completed_at IS NULL ORDER BY images - done, item LIMIT ?",
             (limit,),
-        )
-        return rows  # type: ignore[return-value]  # by the table's types
+        )  # type: ignore[return-value]  # by the table's types
 
     # -- lists of images --------------------------------------------------------------------------------------
 
     def rows(self, where: str, order: str, limit: int, values: Sequence[Value] = ()) -> list[ImageRow]:
         """Images by a condition and an order that this package wrote; never by foreign text."""
-        sql = f"SELECT {_ROW} FROM images WHERE {where} ORDER BY {order} LIMIT {limit:d}"
+        sql = f"SELECT {_ROW} FROM images WHERE {where} ORDER BY {order} LIMIT {limit:d}"  # noqa: S608 - our own words
         return [ImageRow(*row) for row in self.query(sql, values)]  # type: ignore[arg-type]  # by the table's types
 
     def last_failures(self, limit: int) -> list[ImageRow]:
@@ -250,28 +249,25 @@ class View:
         return self.rows(f"{_DONE} AND {measure} IS NOT NULL", f"{measure}, id", limit)
 
     def most_reduced(self, limit: int) -> list[ImageRow]:
-        """Images whose output is the smallest part of the source."""
+        """Images whose output is the smallest part of the source; none that grew."""
         return self.rows(
-            f"{_DONE} AND source_size > 0 AND output_size > 0", "CAST(output_size AS REAL) / source_size, id", limit
+            f"{_DONE} AND output_size > 0 AND output_size < source_size",
+            "CAST(output_size AS REAL) / source_size, id",
+            limit,
         )
 
     def spread(self, count: int) -> list[ImageRow]:
         """Done images at even distances in the order of the rows; the same ones every time."""
-        (total,) = self.query(f"SELECT count(*) FROM images WHERE {_DONE}")[0]
+        (total,) = self.query(f"SELECT count(*) FROM images WHERE {_DONE}")[0]  # noqa: S608 - our own words
         at = sorted({int(total or 0) * (2 * k + 1) // (2 * count) for k in range(count)}) if total else []
-        return [
-            row
-            for offset in at
-            for row in self.rows(
-                f"id = (SELECT id FROM images WHERE {_DONE} ORDER BY id LIMIT 1 OFFSET ?)", "id", 1, (offset,)
-            )
-        ]
+        where = f"id = (SELECT id FROM images WHERE {_DONE} ORDER BY id LIMIT 1 OFFSET ?)"  # noqa: S608 - our own words
+        return [row for offset in at for row in self.rows(where, "id", 1, (offset,))]
 
     def failed_records(self) -> Iterator[tuple[Value, ...]]:
         """Every image without an output: source, target, error class, message, state, then the manifest's columns."""
         own = "".join(f", m.{quoted(name)}" for name in self.manifest_columns())
         return self.stream(
-            f"SELECT i.source, i.target, i.error_class, i.error_message, i.state{own} FROM images AS i"
+            f"SELECT i.source, i.target, i.error_class, i.error_message, i.state{own} FROM images AS i"  # noqa: S608 - quoted identifiers
             f" LEFT JOIN manifest AS m ON m.images_id = i.id WHERE i.{_BAD} ORDER BY i.id"
         )
 

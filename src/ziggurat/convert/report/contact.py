@@ -19,7 +19,7 @@ from ziggurat.write.picture import PictureOptions, prepare
 SIDE = 240
 """Pixels of a thumbnail's longer side."""
 
-PIECE = 160
+PIECE = 220
 """Pixels a side of the piece that is shown as it is."""
 
 THUMBNAIL_QUALITY = 82
@@ -60,20 +60,23 @@ def choose(view: View, count: int) -> list[tuple[ImageRow, str]]:
     lowest = view.lowest("ssimulacra2", quarter)
     worst = [row for row in lowest or view.lowest("psnr", quarter) if not math.isinf(row.psnr or 0.0)]
     chosen: dict[int, tuple[ImageRow, str]] = {}
-    for rows, reason in (
-        (worst, "lowest fidelity"),
-        (view.most_reduced(quarter), "largest reduction"),
-        (view.spread(count), "one of the spread"),
+    for rows, reason, most in (
+        (worst, "lowest fidelity", quarter),
+        (view.most_reduced(2 * quarter), "largest reduction", 2 * quarter),
+        (view.spread(count), "one of the spread", count),
     ):
         for row in rows:
-            if row.id not in chosen and len(chosen) < count:
+            if row.id not in chosen and len(chosen) < min(most, count):
                 chosen[row.id] = (row, reason)
     return list(chosen.values())
 
 
 def sheet(view: View, count: int, places: Places) -> Iterator[Sample]:
     """Makes the pictures, one sample after the other."""
-    options = _options(view.facts().get("options"))
+    try:
+        options = _options(view.facts().get("options"))
+    except ZigguratError:
+        options = _Options(PictureOptions(srgb=True), PictureOptions(srgb=True))
     until = time.monotonic() + SECONDS
     for row, reason in choose(view, count):
         if time.monotonic() > until:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ziggurat.convert.ledger.view import View
-from ziggurat.convert.report import sections
+from ziggurat.convert.report import headline, lists, measures
 from ziggurat.convert.report.contact import PIECE, Pictures, Sample, sheet
 from ziggurat.convert.report.parts import section
 from ziggurat.convert.report.places import Places
@@ -55,13 +55,13 @@ def page(summary: Summary, ledger: Path, places: Places, samples: Iterable[Sampl
     name = str(ledger)
     parts = {
         "samples": contact_sheet(samples, places),
-        "fidelity": sections.fidelity(summary, places),
-        "sizes": sections.sizes(summary),
-        "throughput": sections.throughput(summary),
-        "items": sections.items(summary),
-        "failures": sections.failures(summary, name),
-        "warnings": sections.warnings(summary),
-        "job": sections.job(summary, name),
+        "fidelity": measures.fidelity(summary, places),
+        "sizes": measures.sizes(summary),
+        "throughput": measures.throughput(summary),
+        "items": lists.items(summary),
+        "failures": lists.failures(summary, name),
+        "warnings": lists.warnings(summary),
+        "job": lists.job(summary, name),
     }
     links = "".join(f'<li><a href="#{key}">{TITLES[key]}</a></li>' for key, part in parts.items() if part)
     title = escaped(ledger.stem, 100)
@@ -73,13 +73,13 @@ def page(summary: Summary, ledger: Path, places: Places, samples: Iterable[Sampl
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{title} \u2013 conversion report</title><style>{style}</style></head>\n"
         f'<body><div class="page"><header><p class="kicker">Conversion report</p><h1>{title}</h1>'
-        f'<p class="lead">{sections.verdict(summary)}</p>'
+        f'<p class="lead">{headline.verdict(summary)}</p>'
         f'<p class="soft small">To <code>{target}</code></p></header>\n'
-        f"<main>{sections.figures(summary)}{sections.states(summary)}"
+        f"<main>{headline.figures(summary)}{headline.states(summary)}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         + "\n".join(parts.values())
-        + f"</main>\n<footer>Made by Ziggurat from the ledger <code>{escaped(name)}</code>. Sizes are in powers of 1000.</footer>"
-        "</div></body></html>\n"
+        + f"</main>\n<footer>Made by Ziggurat from the ledger <code>{escaped(name)}</code>."
+        " Sizes are in powers of 1000.</footer></div></body></html>\n"
     )
 
 
@@ -89,23 +89,24 @@ def contact_sheet(samples: Iterable[Sample], places: Places) -> str:
     if not cards:
         return ""
     intro = (
-        "<p>Some images with the lowest fidelity, some with the largest reduction, and some spread over the collection. "
-        f"Below each, {PIECE} {TIMES} {PIECE} pixels of its middle as they are, to judge by eye.</p>"
+        "<p>Some images with the lowest fidelity, some with the largest reduction, and some spread over the "
+        f"collection. Below each, {PIECE} {TIMES} {PIECE} pixels of its middle as they are, to judge by eye.</p>"
     )
     return section("samples", TITLES["samples"], intro, f'<ul class="sheet">{cards}</ul>')
 
 
 def _card(sample: Sample, places: Places) -> str:
     row = sample.row
-    name = sections.image_link(row, places)
-    dimensions = "" if row.height is None else f"{row.width} {TIMES} {row.height} px · "
-    measures = [decibels(row.psnr)] + ([f"SSIMULACRA2 {score(row.ssimulacra2)}"] if row.ssimulacra2 is not None else [])
+    dimensions = "" if row.height is None else f"{row.width} {TIMES} {row.height} px"
+    told = [dimensions, reduction(row.source_size or 0, row.output_size or 0), decibels(row.psnr)]
+    if row.ssimulacra2 is not None:
+        told.append(f"SSIMULACRA2 {score(row.ssimulacra2)}")
+    before = _side("Before", row.source, row.source_size, sample.before)
+    after = _side("After", row.target or "", row.output_size, sample.after)
     return (
-        '<li class="sample"><figure><div class="sides">'
-        f"{_side('Before', row.source, row.source_size, sample.before)}{_side('After', row.target or '', row.output_size, sample.after)}"
-        f'</div><figcaption><span class="name">{name}</span> <span class="tag">{sample.reason}</span>'
-        f'<span class="line2">{dimensions}{reduction(row.source_size or 0, row.output_size or 0)} · {" · ".join(measures)}</span>'
-        "</figcaption></figure></li>"
+        f'<li class="sample"><figure><div class="sides">{before}{after}</div>'
+        f'<figcaption>{measures.image_link(row, places)} <span class="tag">{sample.reason}</span>'
+        f'<span class="figures-line">{" · ".join(filter(None, told))}</span></figcaption></figure></li>'
     )
 
 
@@ -115,7 +116,8 @@ def _side(title: str, name: str, length: int | None, pictures: Pictures) -> str:
         return f'<div class="side">{head}<p>{escaped(pictures.problem or "nothing to show")}</p></div>'
     shown = escaped(name, 120)
     return (
-        f'<div class="side">{head}<div class="thumb"><img src="{_data(pictures.thumbnail)}" alt="{title}: {shown}"></div>'
+        f'<div class="side">{head}<div class="thumb"><img src="{_data(pictures.thumbnail)}"'
+        f' alt="{title}: {shown}"></div>'
         f'<img class="piece" src="{_data(pictures.piece)}" alt="{title}: the middle of {shown}, pixel by pixel"></div>'
     )
 

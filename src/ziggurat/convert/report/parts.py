@@ -1,9 +1,12 @@
 """Pieces of HTML that the sections of the page are made of. All foreign text is escaped by who calls them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ziggurat.convert.report import svg, text
+
+_TAG = re.compile(r"<[^>]*>")
 
 SWATCH = '<svg viewBox="0 0 1 1" aria-hidden="true"><rect class="{}" width="1" height="1"/></svg>'
 
@@ -28,8 +31,9 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]]
     head = "".join(f'<th scope="col"{_kind(column)}>{column.head}</th>' for column in columns)
     body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
     foot = f"<tfoot><tr>{_cells(columns, total)}</tr></tfoot>" if total else ""
+    name = _TAG.sub("", caption)
     return (
-        f'<div class="scroll" tabindex="0" role="group"><table><caption>{caption}</caption>'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{name}"><table><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>"
     )
 
@@ -60,7 +64,7 @@ def legend(parts: Sequence[svg.Share], words: Iterable[str]) -> str:
     return (
         '<ul class="legend">'
         + "".join(
-            f"<li>{SWATCH.format(part.kind)}{part.name} <b>{word}</b></li>"
+            f"<li>{SWATCH.format(part.kind)}{text.escaped(part.name)} <b>{word}</b></li>"
             for part, word in zip(parts, words, strict=True)
         )
         + "</ul>"

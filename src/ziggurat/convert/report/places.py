@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from ziggurat.errors import ZigguratError
+from ziggurat.errors import TargetRefused, ZigguratError
 from ziggurat.model import JSON
 from ziggurat.storage.destination import Destination, open_destination
 from ziggurat.storage.urls import local_path
@@ -29,10 +29,13 @@ class Places:
         return source or None
 
     def output(self, key: str | None) -> str | None:
-        """What opens an output."""
+        """What opens an output; None where its name is none that was ever written."""
         if key is None or self._destination is None:
             return None
-        return self._destination.url(key)
+        try:
+            return self._destination.url(key)
+        except TargetRefused:
+            return None
 
     def link(self, url: str | None) -> str | None:
         """A relative link from the page to a local file; None to what is not local."""

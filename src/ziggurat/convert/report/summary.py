@@ -16,8 +16,8 @@ RECENT_SECONDS = 600.0
 FINE = 20
 """Steps of a decibel, or of a point of SSIMULACRA2, in which fidelity is counted."""
 
-BINS = 48
-"""Bars of a histogram at most."""
+BINS = (8, 48)
+"""Bars of a histogram at most, for few images and for many."""
 
 WIDTHS = (2, 5, 10, 20, 40, 100, 200, 400, 1000, 4000)
 """Widths of a bar that are easy to read, in fine steps: 0.1, 0.25, 0.5, 1 ... 200."""
@@ -25,8 +25,9 @@ WIDTHS = (2, 5, 10, 20, 40, 100, 200, 400, 1000, 4000)
 WORST = 10
 LISTED = 500
 GROUPS = 40
-ITEMS = 50
+ITEMS = 20
 WARNINGS = 20
+"""Rows of the lists; the tables beside the page have all of them."""
 
 _DONE = f"state = '{State.DONE}'"
 
@@ -223,12 +224,12 @@ def _costs(view: View) -> Costs:
 def _fidelity(view: View, measure: Measure) -> Fidelity:
     """Counts a measure in fine steps; bars and median are made of those."""
     counted = view.query(
-        f"SELECT CAST(floor(max(min({measure}, 999), -999) * ?) AS INTEGER) AS step, count(*), min({measure})"  # noqa: S608 - one of two names
+        f"SELECT CAST(floor(max(min({measure}, 999), -999) * ?) AS INTEGER) AS step, count(*)"  # noqa: S608 - one of two names
         f" FROM images WHERE {_DONE} AND {measure} IS NOT NULL AND {measure} < 1e300 GROUP BY step",
         (FINE,),
     )
     ((infinite,),) = view.query(f"SELECT count(*) FROM images WHERE {_DONE} AND {measure} >= 1e300")  # noqa: S608 - as above
-    steps = {_integer(step): _integer(images) for step, images, _ in counted}
+    steps = {_integer(step): _integer(images) for step, images in counted}
     identical = _integer(infinite)
     lowest = tuple(view.lowest(measure, WORST))
     return Fidelity(
@@ -255,7 +256,9 @@ def _bars(steps: Mapping[int, int]) -> tuple[Bar, ...]:
     if not steps:
         return ()
     low, high = min(steps), max(steps)
-    width = next((w for w in WIDTHS if high // w - low // w < BINS), WIDTHS[-1])
+    # Few images spread over many bars are a comb, not a shape.
+    most = min(max(BINS[0], 2 * math.isqrt(sum(steps.values()))), BINS[1])
+    width = next((w for w in WIDTHS if high // w - low // w < most), WIDTHS[-1])
     images = dict.fromkeys(range(low // width, high // width + 1), 0)
     for step, number in steps.items():
         images[step // width] += number

@@ -111,7 +111,7 @@ def write_json(view: View, summary: Summary, path: Path) -> int:
     try:
         with path.open("w", encoding="utf-8", newline="\n") as file:
             file.write(f'{{"job": {json.dumps(str(view.path))},\n"summary": {json.dumps(plain(summary))},\n"images": [')
-            for number, record in enumerate(view.image_records(), 1):  # noqa: B007 - the count is the result
+            for number, record in enumerate(view.image_records(), 1):
                 _object(file, dict(zip(columns, record, strict=True)), first=number == 1)
             file.write("\n]}\n")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import html
 import math
+import time
 import unicodedata
 
 SHORT = 400
@@ -88,3 +89,24 @@ def decibels(value: float | None) -> str:
 def score(value: float | None) -> str:
     """A SSIMULACRA2."""
     return NOTHING if value is None else f"{value:.1f}"
+
+
+def moment(seconds: object) -> str:
+    """A time of day in UTC."""
+    if not isinstance(seconds, int | float) or not 0 <= seconds < 253402300800:  # noqa: PLR2004 - the year 10000
+        return NOTHING
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def span(began: float | None, ended: float | None) -> str:
+    """From one time to another; the day is not said twice."""
+    first, last = moment(began), moment(ended)
+    if NOTHING in {first, last}:
+        return ""
+    day, _, clock = last.partition(" ")
+    return f"{first.removesuffix(' UTC')} to {clock if first.startswith(day) else last}"
+
+
+def plural(number: int, one: str, many: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{count(number)} {one if number == 1 else many}"

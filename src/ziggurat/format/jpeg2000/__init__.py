@@ -11,7 +11,7 @@ from ziggurat.format.jpeg2000 import fast
 from ziggurat.format.jpeg2000.bands import BandPlan, plan_bands
 from ziggurat.format.jpeg2000.container import Container, read_container
 from ziggurat.format.jpeg2000.cost import read_cost
-from ziggurat.format.jpeg2000.grid import Grid
+from ziggurat.format.jpeg2000.grid import Grid, decoded_area
 from ziggurat.format.jpeg2000.info import build_info
 from ziggurat.format.jpeg2000.pixels import assemble
 from ziggurat.geometry import Window
@@ -19,10 +19,6 @@ from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource
 
 __all__ = ["Jpeg2000Reader", "open_reader"]
-
-_HT_SHARE = 4
-"""OpenJPH decodes all or nothing, about five times as fast as OpenJPEG: windows of less than a quarter of the
-level are left to OpenJPEG."""
 
 
 def open_reader(source: ByteSource) -> "Jpeg2000Reader":
@@ -72,9 +68,7 @@ class Jpeg2000Reader:
         self.warnings = ()
         with _named(self._source.url):
             data, parts = self._codestream()
-            levels = self._info.levels
-            large = window.size.pixels * _HT_SHARE >= levels[level].shape.pixels
-            if large and fast.suits(self._container.main, self._plan) and fast.tiles_suit(data, parts):
+            if fast.suits(self._container.main, self._plan) and fast.tiles_suit(data, parts):
                 return self._fast(data, level, window)
             return self._general(data, level, window)
 
@@ -105,9 +99,8 @@ class Jpeg2000Reader:
         return repaired, parts
 
     def _general(self, data: bytes, level: int, window: Window) -> Samples:
-        whole = window.size == self._info.levels[level].shape
-        area = None if whole else openjpeg.Area(*self._grid.area(level, window))
-        decoded = openjpeg.decode(data, reduce=level, area=area)
+        area = decoded_area(self._container.main, level, window)
+        decoded = openjpeg.decode(data, reduce=level, area=area and openjpeg.Area(*area))
         self.warnings += decoded.warnings
         if len(decoded.planes) != len(self._container.main.siz.components):
             raise CorruptImage(f"{len(decoded.planes)} components were decoded, the header has another number")

@@ -4,7 +4,7 @@ import numpy as np
 
 from ziggurat.format.jpeg2000.bands import BandPlan
 from ziggurat.format.jpeg2000.container import Container
-from ziggurat.format.jpeg2000.grid import Grid
+from ziggurat.format.jpeg2000.grid import decoded_area
 from ziggurat.format.jpeg2000.pixels import BLOCK_SAMPLES
 from ziggurat.geometry import Window
 
@@ -32,13 +32,13 @@ def read_cost(container: Container, plan: BandPlan, level: int, window: Window) 
     """
     main = container.main
     siz = main.siz
-    x0, y0, x1, y1 = Grid.of(siz).area(level, window)
+    x0, y0, x1, y1 = decoded_area(main, level, window) or (siz.x0, siz.y0, siz.x1, siz.y1)
     pixels = (x1 - x0) * (y1 - y0)
     tile = min(siz.tile_width, siz.x1 - siz.x0) * min(siz.tile_height, siz.y1 - siz.y0)
-    # What is wanted of the largest tile; a tile wanted in part takes its samples twice, sparse and dense.
+    # What is wanted of the largest tile; a tile wanted in part takes its samples sparse and dense, with margins.
     wanted = min(siz.tile_width, x1 - x0) * min(siz.tile_height, y1 - y0)
     if wanted < tile:
-        wanted *= 2
+        wanted *= 3
     elif siz.tiles == 1:
         wanted = 0  # the tile's buffer becomes the image's
     planes = blocks = 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.segments import Siz
 from ziggurat.geometry import Size, Window
 
@@ -79,11 +80,14 @@ class Grid:
         y0, x0 = window.y0 + oy, window.x0 + ox
         top = min(y0 * self.dy // item.dy * item.dy for item in siz.components)
         left = min(x0 * self.dx // item.dx * item.dx for item in siz.components)
+        # A coarse component's first sample may lie beyond the window's end, and stands for what is before it too.
+        bottom = max(_up(siz.y0, item.dy, level) * item.dy << level for item in siz.components) + 1
+        right = max(_up(siz.x0, item.dx, level) * item.dx << level for item in siz.components) + 1
         return (
             max(siz.x0, left << level),
             max(siz.y0, top << level),
-            min(siz.x1, (window.x1 + ox) * self.dx << level),
-            min(siz.y1, (window.y1 + oy) * self.dy << level),
+            min(siz.x1, max(right, (window.x1 + ox) * self.dx << level)),
+            min(siz.y1, max(bottom, (window.y1 + oy) * self.dy << level)),
         )
 
     def tiled_area(self, area: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -95,6 +99,18 @@ class Grid:
         right = -(-(x1 - siz.tile_x0) // siz.tile_width) * siz.tile_width + siz.tile_x0
         bottom = -(-(y1 - siz.tile_y0) // siz.tile_height) * siz.tile_height + siz.tile_y0
         return max(siz.x0, left), max(siz.y0, top), min(siz.x1, right), min(siz.y1, bottom)
+
+
+def decoded_area(main: MainHeader, level: int, window: Window) -> tuple[int, int, int, int] | None:
+    """What of the reference grid has to be decoded for a window, or None for all of it.
+
+    OpenJPEG 2.5.4 decodes areas wrong where code-blocks are HT (without a word, all samples are grey) and where packet
+    headers are gathered in the main header (PPM): it takes one tile's for another's.
+    """
+    grid = Grid.of(main.siz)
+    if main.ht or "PPM" in main.markers or window.size == grid.size(level):
+        return None
+    return grid.area(level, window)
 
 
 def sample_index(span: range, first: int, count: int, *, fine: int, coarse: int) -> slice | NDArray[np.intp]:
