@@ -149,9 +149,7 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     return open_image(open_source(url), formats=formats, memory=memory)
 
 
-def open_image(
-    source: ByteSource, *, formats: Mapping[str, Format] = FORMATS, memory: int = DEFAULT_MEMORY
-) -> Image:
+def open_image(source: ByteSource, *, formats: Mapping[str, Format] = FORMATS, memory: int = DEFAULT_MEMORY) -> Image:
     """Opens an image over a source; closes the source where that fails."""
     try:
         head = source.read_ranges([ByteRange(0, min(HEAD, source.size))])[0]

@@ -174,9 +174,7 @@ class Rows(RuleBasedStateMachine):
     @rule(data=st.data(), state=st.sampled_from([State.PLANNED, State.FAILED, State.QUARANTINED]))
     def fail(self, data: st.DataObject, state: State) -> None:
         failure = {"error_class": "CorruptImage", "error_message": "m"}
-        self.step(
-            data, State.RUNNING, state, lambda image: self.ledger.failed(Failure(image=image, **failure), state)
-        )
+        self.step(data, State.RUNNING, state, lambda image: self.ledger.failed(Failure(image=image, **failure), state))
 
     @rule()
     def retry(self) -> None:

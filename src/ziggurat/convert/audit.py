@@ -75,7 +75,7 @@ def audit(path: Path, subset: Subset) -> Iterator[Finding]:
             return Finding(int(str(image)), str(target), _problem(destination, str(target), size, sha256))
 
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            for batch in batched(rows, BATCH, strict=False):
+            for batch in batched(rows, BATCH):
                 yield from threads.map(check, batch)
     finally:
         ledger.close()

@@ -20,6 +20,7 @@ from ziggurat.convert.manifest import (
     ROLES,
     Manifest,
     Row,
+    absolute,
     listed_rows,
     manifest_rows,
     open_manifest,
@@ -41,6 +42,9 @@ from ziggurat.write.table import target
 
 COORDINATOR_BASE = 120 << 20
 """Resident bytes of the coordinator (measured 60 to 110 MiB; a million rows stay in the ledger)."""
+
+ACCESS_CHECK = "ziggurat-access-check"
+"""A key that is looked for, and need not be there."""
 
 SMALLEST_TASK = 96 << 20
 """Bytes that a worker needs to do anything at all; with less memory, fewer workers are started."""
@@ -110,6 +114,8 @@ class Job:
         self.notes: list[str] = []
         self._scratch = request.ledger.with_name(request.ledger.name + ".scratch")
         self.destination: Destination = open_destination(request.destination, scratch=os.fspath(self._scratch))
+        # Wrong credentials are one error now, not one for every image.
+        self.destination.exists(ACCESS_CHECK)
         self._manifest = self._find_manifest()
         self._settings = budgeting(request.run)
         self.resumed = not is_blank(request.ledger)
@@ -140,8 +146,8 @@ class Job:
         manifest = self._manifest
         return {
             "version": __version__,
-            "sources": list(self.request.sources),
-            "destination": self.request.destination,
+            "sources": [absolute(source) for source in self.request.sources],
+            "destination": absolute(self.request.destination),
             "options": self.request.options.record(),
             "manifest_sha256": None if manifest is None else manifest.sha256,
         }

@@ -119,7 +119,7 @@ def manifest_rows(manifest: Manifest) -> Iterator[Row]:
     Relative sources are taken from the manifest's own folder.
     """
     csv.field_size_limit(FIELD_LIMIT)
-    base = os.fspath(manifest.path.parent)
+    base = os.path.abspath(manifest.path.parent)  # noqa: PTH100 - links stay
     with manifest.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         lines = csv.reader(file)
         next(lines)
@@ -183,6 +183,11 @@ def path_fields(key: str) -> dict[str, str]:
     return {"path": f"{folder}{slash}{stem}", "folder": folder, "stem": stem, "suffix": suffix}
 
 
+def absolute(place: str) -> str:
+    """A local path or glob from the root, so that it means the same from every folder; URLs as they are."""
+    return place if "://" in place or place.startswith(("memory:", "file:")) else os.path.abspath(place)  # noqa: PTH100 - links stay
+
+
 def listed_rows(places: Iterable[str], suffixes: Iterable[str], skipped: list[str]) -> Iterator[Row]:
     """One row for every image file in folders, globs, prefixes, and for every single file.
 
@@ -195,9 +200,10 @@ def listed_rows(places: Iterable[str], suffixes: Iterable[str], skipped: list[st
         listing: Listing = list_sources(place, tuple(suffixes))
         for found in listing:
             fields = path_fields(_shown(found.key).replace("\\", "%"))
+            source = absolute(found.url)
             yield Row(
-                source=found.url,
-                fields=fields | {"name": fields["stem"], "group": fields["folder"], "source": found.url},
+                source=source,
+                fields=fields | {"name": fields["stem"], "group": fields["folder"], "source": source},
                 size=found.size,
                 tag=found.tag,
             )

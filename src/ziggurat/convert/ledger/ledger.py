@@ -225,7 +225,7 @@ class Ledger:
         marks = ", ".join(f"'{state}'" for state in states)
         self._db.execute(
             "UPDATE images SET state = 'planned', predicted_memory = NULL, attempts = 0, retry_at = NULL,"
-            f" error_class = NULL, error_message = NULL WHERE state IN ({marks}) AND target IS NOT NULL"  # noqa: S608 - our own words
+            f" error_class = NULL, error_message = NULL WHERE state IN ({marks}) AND target IS NOT NULL"
             " AND error_class NOT IN ('NameCollision', 'TargetRefused')"
         )
         return self._db.changes()

@@ -16,7 +16,7 @@ LOSSY_QUALITY = 92
 class PtiffOptions:
     """Options of a pyramidal TIFF.
 
-    A file that cannot exceed 4 GiB is a classic TIFF, any other a BigTIFF.
+    Always a BigTIFF: one kind of file for a whole collection, whatever the size of its images.
 
     Attributes:
         compression: of the tiles. "jpeg" and "webp" are lossy, 8-bit; "jpeg2000" is lossless unless a quality

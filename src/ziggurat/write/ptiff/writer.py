@@ -19,9 +19,6 @@ from ziggurat.write.ptiff.pyramid import Cascade, cascade_cost, level_sizes
 
 SOFTWARE = f"Ziggurat {__version__}"
 
-CLASSIC = 1 << 32
-"""Bytes that a classic TIFF's offsets reach."""
-
 LONGEST_SIDE = (1 << 31) - 1
 """Pixels a side that readers of signed 32-bit sizes still take."""
 
@@ -105,7 +102,7 @@ class PtiffWriter:
         common = self._common(picture, chosen)
         description = ome_xml(picture, SOFTWARE) if self._options.pyramid == "ome" else None
         rows = tile_rows(picture, plan, self._options.tile)
-        with TiffWriter(path, bigtiff=self._big(picture), byteorder="<", kind="generic") as tiff:
+        with TiffWriter(path, bigtiff=True, byteorder="<", kind="generic") as tiff:
             tiff.write(
                 cascade.finest(rows),
                 shape=_shape(sizes[0], picture.bands),
@@ -118,14 +115,6 @@ class PtiffWriter:
             for level in range(1, len(sizes)):
                 tiles = cascade.spooled(level)
                 tiff.write(tiles, shape=_shape(sizes[level], picture.bands), subfiletype=REDUCED, **common)
-
-    def _big(self, picture: Picture) -> bool:
-        """Whether the file might need BigTIFF: no codec here makes samples more than half again as long."""
-        side = self._options.tile
-        tiles = sum(-(-size.height // side) * -(-size.width // side) for size in self._sizes(picture))
-        blocks = (picture.icc, picture.metadata.xmp, picture.metadata.iptc)
-        raw = tiles * side * side * picture.bands * picture.dtype.itemsize
-        return raw * 3 // 2 + sum(len(block or b"") for block in blocks) + (1 << 20) > CLASSIC
 
     def _common(self, picture: Picture, chosen: Coding) -> _Common:
         resolution = picture.resolution
