@@ -30,7 +30,7 @@ $(VENV)/test-installed: $(VENV)/installed
 demo: $(VENV)/installed
 	@rm -rf demo && mkdir demo
 	$(BIN)/ziggurat convert samples/manifest.csv demo/jpeg --to jpeg --columns source=path,item=object,name=title \
-		--name "{object}/{name}.jpg"
+		--name "{object}/{name}.jpg" --quality 80 --subsampling 420
 	$(BIN)/ziggurat report demo/jpeg.zgj demo/report.html
 	@echo
 	@echo "The images:  $(CURDIR)/demo/jpeg"

@@ -6,10 +6,12 @@ Exit codes: 0 all done; 1 an error that stopped the command; 2 the command line 
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError
 
 from ziggurat import __version__
+from ziggurat.convert.text import visible
 from ziggurat.errors import UsageError, ZigguratError
 
 EXIT_OK = 0
@@ -17,6 +19,9 @@ EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
+
+LONGEST = 4000
+"""Characters of an error's message: it may quote what a file or a command line holds."""
 
 COMMANDS = {
     "convert": "Convert a collection: every image verified, every step in a ledger.",
@@ -45,6 +50,10 @@ def build() -> App:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A name that the terminal's encoding cannot show must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -56,10 +65,10 @@ def run(arguments: Sequence[str]) -> int:
         print(f"ziggurat: {error}\nTry `ziggurat --help` or `ziggurat COMMAND --help`.", file=sys.stderr)
         return EXIT_USAGE
     except UsageError as error:
-        print(f"ziggurat: {error}", file=sys.stderr)
+        print(f"ziggurat: {visible(str(error), LONGEST)}", file=sys.stderr)
         return EXIT_USAGE
     except ZigguratError as error:
-        print(f"ziggurat: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"ziggurat: {type(error).__name__}: {visible(str(error), LONGEST)}", file=sys.stderr)
         return EXIT_ERROR
     except BrokenPipeError:
         sys.stderr.close()

@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
-from ziggurat.cli.parsing import NO_NETWORK, Network, parse_bytes, parse_integers, show_bytes
+from ziggurat.cli.parsing import NO_NETWORK, Network, parse_bytes, parse_integers
 from ziggurat.convert.forecast import forecast
 from ziggurat.convert.job import Job, JobRequest, default_memory, default_workers, signals
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.manifest import parse_columns
 from ziggurat.convert.options import OutputOptions, Oversize, RunOptions
-from ziggurat.convert.progress import LogFormat, default_display, duration
+from ziggurat.convert.progress import LogFormat, default_display
+from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.urls import local_path
 from ziggurat.write.jpeg import JpegOptions
@@ -233,7 +234,7 @@ def _conclude(job: Job, request: JobRequest, received: list[int]) -> int:
     parts = [f"{done} done"] + [
         f"{counts[state]} {state}" for state in State if state in counts and state != State.DONE
     ]
-    print(f"{', '.join(parts)}; {show_bytes(sizes.source)} became {show_bytes(sizes.output)}")
+    print(f"{', '.join(parts)}; {size(sizes.source)} became {size(sizes.output)}")
     if sizes.seconds:
         print(f"{sizes.megapixels:.0f} MP in {duration(sizes.seconds)}")
     print(f"outputs: {request.destination}\njob:     {request.ledger}")

@@ -11,6 +11,7 @@ import ziggurat
 from ziggurat.cli import EXIT_ERROR, EXIT_OK
 from ziggurat.cli.parsing import NO_NETWORK, Network
 from ziggurat.codec.icc import profile_name
+from ziggurat.convert.text import visible
 from ziggurat.errors import ZigguratError
 from ziggurat.image import Image
 from ziggurat.model import JSON
@@ -39,7 +40,7 @@ def info(
             if json_:
                 print(json.dumps({"url": url, "error_class": type(error).__name__, "error": str(error)}))
             else:
-                print(f"{url}: {type(error).__name__}: {error}", file=sys.stderr)
+                print(f"{visible(url)}: {type(error).__name__}: {visible(str(error))}", file=sys.stderr)
             continue
         print(json.dumps(facts) if json_ else _text(facts))
     return code
@@ -84,7 +85,7 @@ def describe(image: Image) -> dict[str, JSON]:
 
 
 def _text(facts: Mapping[str, JSON]) -> str:
-    lines = [f"{facts['url']}"]
+    lines = [visible(str(facts["url"]))]
     for key, value in facts.items():
         if key in {"url", "levels"} or value in (None, {}, []):
             continue
@@ -111,4 +112,4 @@ def _plain(value: JSON) -> str:
         return f"{value[0]} x {value[1]}" if pair else ", ".join(_plain(part) for part in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
-    return f"{value:.6g}" if isinstance(value, float) else f"{value}"
+    return f"{value:.6g}" if isinstance(value, float) else visible(str(value))

@@ -39,15 +39,6 @@ def parse_integers(text: str, count: int, name: str) -> tuple[int, ...]:
     return values
 
 
-def show_bytes(count: float) -> str:
-    """Such as ``7.23 TB``: powers of 1000, as disks and bills are counted."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:  # noqa: PLR2004 - the step between units
-            return f"{count:.0f} B" if unit == "B" else f"{count:.2f} {unit}"
-        count /= 1000
-    return f"{count:.2f} TB"
-
-
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Network:

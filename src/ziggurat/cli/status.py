@@ -7,12 +7,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_OK
-from ziggurat.cli.parsing import show_bytes
 from ziggurat.convert.ledger.view import View, is_worked_on
-from ziggurat.convert.progress import duration
 from ziggurat.convert.report.summary import Status
 from ziggurat.convert.report.summary import status as measure
-from ziggurat.convert.report.text import amount, count, percent, reduction, visible
+from ziggurat.convert.text import amount, count, duration, percent, reduction, size, visible
 from ziggurat.model import JSON
 
 FAILURES = 10
@@ -74,17 +72,17 @@ def lines(found: Status) -> list[str]:
     if p.latest is not None:
         told.append(f"the last image was finished {duration(max(0.0, found.now - p.latest))} ago")
     states = ", ".join(f"{count(number)} {visible(state)}" for state, number in found.counts.items())
-    result = f"{show_bytes(p.output_bytes)} ({reduction(p.source_bytes_done, p.output_bytes)})"
+    result = f"{size(p.output_bytes)} ({reduction(p.source_bytes_done, p.output_bytes)})"
     shown = [
         "; ".join(told),
         f"images:  {count(p.done)} of {count(p.images)} done, {percent(p.done, p.images)} ({states})",
         f"pixels:  {amount(p.pixels_done / 1e6)} of {amount(p.pixels / 1e6)} MP"
         + (f" ({count(p.images - p.known)} headers not read yet)" if p.known < p.images else ""),
-        f"bytes:   {show_bytes(p.source_bytes_done)} of {show_bytes(p.source_bytes)} became {result}",
+        f"bytes:   {size(p.source_bytes_done)} of {size(p.source_bytes)} became {result}",
     ]
     if rate:
-        pixels, size = found.recent.pixels / 1e6 / rate, found.recent.source_bytes / rate
-        shown.append(f"rate:    {amount(pixels)} MP/s, {show_bytes(size)}/s over the last {duration(rate)}")
+        pixels, read = found.recent.pixels / 1e6 / rate, found.recent.source_bytes / rate
+        shown.append(f"rate:    {amount(pixels)} MP/s, {size(read)}/s over the last {duration(rate)}")
     if found.seconds_left is not None:
         shown.append(f"left:    about {duration(found.seconds_left)}")
     if found.items.total:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ziggurat.cli import EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.parsing import NO_NETWORK, Network
 from ziggurat.convert.audit import Subset, audit
+from ziggurat.convert.text import visible
 
 
 def verify(
@@ -35,7 +36,7 @@ def verify(
         if json_:
             print(json.dumps({"id": finding.image, "target": finding.target, "problem": finding.problem}))
         elif finding.problem is not None:
-            print(f"image {finding.image} {finding.target}: {finding.problem}", file=sys.stderr)
+            print(f"image {finding.image} {visible(finding.target)}: {visible(finding.problem)}", file=sys.stderr)
     if not json_:
         print(f"{checked} outputs read, {checked - wrong} as recorded, {wrong} not")
     return EXIT_SOME_FAILED if wrong else EXIT_OK

@@ -81,10 +81,11 @@ def encode(pixels: Samples, *, quality: int, subsampling: Subsampling = "444", o
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in {1, 3}:  # noqa: PLR2004 - axes and bands
         raise UsageError(f"JPEG is made from (y, x, 1 or 3) uint8, not {pixels.shape} {pixels.dtype}")
+    # An axis of length one may have any stride, and the encoder takes only the usual one.
+    grey = pixels.shape[2] == 1
+    packed = np.ascontiguousarray(pixels[:, :, 0] if grey else pixels)
     try:
-        data = imagecodecs.jpeg8_encode(
-            np.ascontiguousarray(pixels), quality, subsampling=subsampling, optimize=optimise
-        )
+        data = imagecodecs.jpeg8_encode(packed, quality, subsampling=subsampling, optimize=optimise)
     except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise UsageError(f"{pixels.shape} pixels cannot be encoded as JPEG: {error}") from error
     return bytes(data)

@@ -93,6 +93,7 @@ class Coordinator:
     def run(self) -> None:
         """Converts until nothing is left that may run, or until told to stop."""
         self.progress.begin(self.ledger)
+        self.hooks.start(self.ledger.hooks_due())
         while not self.aborted:
             self._turn(admit=not self.draining)
             self.notifier.watch(self.progress)

@@ -2,7 +2,7 @@
 
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
-from ziggurat.convert.progress import duration
+from ziggurat.convert.text import duration, size, visible
 
 SECONDS_PER_MEGAPIXEL = {"jp2": 0.33, "j2k": 0.33, "jph": 0.10}
 """CPU seconds per megapixel of three 8-bit bands by source format, read to verified (``docs/benchmarks.md``)."""
@@ -24,14 +24,14 @@ def forecast(ledger: Ledger, workers: int) -> str:
         seconds = sum(pixels / 1e6 * SECONDS_PER_MEGAPIXEL.get(name, OTHERWISE) for name, pixels in plan.pixels.items())
         lines.append(
             f"to do: {plan.known + plan.unknown} images, {sum(plan.pixels.values()) * scale / 1e6:.0f} MP, "
-            f"{plan.source_bytes * scale / 1e9:.2f} GB; largest needs {plan.largest >> 20} MiB"
+            f"{size(plan.source_bytes * scale)}; largest needs {plan.largest >> 20} MiB"
             + (f"; {plan.in_bands} in bands" if plan.in_bands else "")
         )
         lines.append(f"about {duration(seconds * scale / workers)} on {workers} workers, by typical speeds")
     if plan.unknown:
         lines.append(f"{plan.unknown} headers are read on the way; the figures suppose that they are like the others")
     problems = ledger.problems(SHOWN)
-    lines += [f"image {image} {state}: {message}" for image, state, message in problems]
+    lines += [f"image {image} {state}: {visible(message)}" for image, state, message in problems]
     more = sum(counts.get(state, 0) for state in (*UNSUCCESSFUL, State.SKIPPED)) - len(problems)
     if more > 0:
         lines.append(f"... and {more} more; see `ziggurat report`")

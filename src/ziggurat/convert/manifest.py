@@ -138,11 +138,11 @@ def manifest_rows(manifest: Manifest) -> Iterator[Row]:
 def _row(manifest: Manifest, base: str, values: Sequence[str], line: int) -> Row:
     shown = tuple(map(_shown, values))
     if len(values) != len(manifest.header):
-        problem = f"line {line} of {manifest.path} has {len(values)} fields, the header has {len(manifest.header)}"
-        return Row(source="", columns=shown[: len(manifest.header)], problem=problem)
+        wrong = f"line {line} of {manifest.path} has {len(values)} fields, the header has {len(manifest.header)}"
+        return Row(source="", columns=shown[: len(manifest.header)], problem=wrong)
     fields = dict(zip(manifest.header, values, strict=True))
     written = fields[manifest.roles["source"]].strip()
-    problem = None
+    problem: str | None = None
     if not written:
         problem = f"line {line} of {manifest.path} names no source"
     elif shown != tuple(values):

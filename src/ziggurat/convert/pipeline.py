@@ -93,9 +93,10 @@ def predict(conversion: Conversion, source_size: int, budget: Budget, share: int
     """
     picture = conversion.picture
     raw = picture.size.pixels * picture.bands * picture.dtype.itemsize
+    reading = picture.read_cost(Window.full(picture.size))
     writing = conversion.writer.write_cost(picture, memory=UNLIMITED)
     # While it is verified, the picture, the output's pixels and the output's bytes are there at once.
-    whole = source_size + max(writing, 2 * raw + raw // 2) + SCRATCH
+    whole = source_size + max(reading, writing, 2 * raw + raw // 2) + SCRATCH
     if whole <= share:
         return "whole", whole
     in_bands = conversion.writer.write_cost(picture, memory=budget.bands - SCRATCH) + SCRATCH

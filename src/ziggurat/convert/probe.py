@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ziggurat.convert.ledger.schema import State
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pipeline import predict, set_up
-from ziggurat.convert.records import Budget, Probe
+from ziggurat.convert.records import Budget, Probe, naming
 from ziggurat.errors import (
     OutOfMemory,
     SourceChanged,
@@ -139,5 +139,5 @@ def _refusal(question: Question, error: ZigguratError, options: OutputOptions) -
         image=question.image,
         verdict=verdict,
         error_class=type(error).__name__,
-        error_message=str(error),
+        error_message=naming(question.source, str(error)),
     )

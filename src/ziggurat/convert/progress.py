@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TextIO
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.records import Failure, Probe, Published, Task
+from ziggurat.convert.text import duration, visible
 from ziggurat.model import JSON
 
 LINE_SECONDS = 60.0
@@ -21,6 +22,9 @@ FRAME_SECONDS = 0.25
 
 RATE_SECONDS = 120.0
 """Over which the rate is measured: long enough for large images, short enough to follow."""
+
+LONGEST_REASON = 1000
+"""Characters of a reason that are shown; the ledger has all of them."""
 
 type LogFormat = Literal["text", "json"]
 
@@ -90,14 +94,14 @@ class Progress:
             "source": task.source,
             "target": task.target,
         }
-        self.display.event("image", facts | {"cpu_seconds": round(result.cpu_seconds, 3)})
+        self.display.event("image", {**facts, "cpu_seconds": round(result.cpu_seconds, 3)})
 
     def failed(self, failure: Failure, state: State) -> None:
         """Counts an image that is given up."""
         self.unsuccessful += 1
         self.last_finished = time.monotonic()
         facts: dict[str, JSON] = {"error_class": failure.error_class, "error": failure.error_message}
-        self.display.event("image", {"id": failure.image, "state": state} | facts)
+        self.display.event("image", {"id": failure.image, "state": state, **facts})
 
     def tick(self) -> None:
         """Shows the state when it is time to."""
@@ -105,6 +109,8 @@ class Progress:
         if now - self._shown < self.every:
             return
         self._shown = now
+        if not self.images:
+            return
         self._samples.append((now, self.pixels_done, self.bytes_done))
         while len(self._samples) > 2 and now - self._samples[1][0] > RATE_SECONDS:  # noqa: PLR2004 - a span has two ends
             self._samples.popleft()
@@ -152,13 +158,9 @@ def line(progress: Progress) -> str:
     )
 
 
-def duration(seconds: float) -> str:
-    """Such as ``3 d 04 h``, ``2 h 05 min``, ``4 min 10 s`` or ``9 s``."""
-    whole = round(seconds)
-    for size, unit, small, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // small:02d} {name}"
-    return f"{whole} s"
+def failure_line(facts: Mapping[str, JSON]) -> str:
+    """One line for an image that cannot be done; what files and manifests say in it is made harmless."""
+    return f"image {facts['id']} {facts['state']}: {visible(str(facts['error']), LONGEST_REASON)}"
 
 
 @dataclass(slots=True)
@@ -174,7 +176,7 @@ class Lines:
     def event(self, kind: str, facts: Mapping[str, JSON]) -> None:
         """Writes failures; what went well is in the counts."""
         if kind == "image" and facts["state"] != State.DONE:
-            print(f"image {facts['id']} {facts['state']}: {facts['error']}", file=self.out, flush=True)
+            print(failure_line(facts), file=self.out, flush=True)
 
     def close(self) -> None:
         """Nothing to leave."""
@@ -220,7 +222,7 @@ class Terminal:
     def event(self, kind: str, facts: Mapping[str, JSON]) -> None:
         """Writes failures above the bar."""
         if kind == "image" and facts["state"] != State.DONE:
-            self._bar.console.print(f"image {facts['id']} {facts['state']}: {facts['error']}", markup=False)
+            self._bar.console.print(failure_line(facts), markup=False)
 
     def close(self) -> None:
         """Leaves the bar as it is now."""

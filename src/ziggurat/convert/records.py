@@ -117,3 +117,8 @@ class Failure:
     error_class: str
     error_message: str
     peak_memory: int | None = None
+
+
+def naming(source: str, message: str) -> str:
+    """An error's message, with the source in front unless it says that already."""
+    return message if source in message else f"{source}: {message}"

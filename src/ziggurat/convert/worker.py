@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from ziggurat.convert import process
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.probe import Question, Terms, probe_all
-from ziggurat.convert.records import Budget, Failure, Probe, Published, Task, Verified
+from ziggurat.convert.records import Budget, Failure, Probe, Published, Task, Verified, naming
 from ziggurat.convert.task import Ports, convert
 from ziggurat.errors import OutOfMemory, WriteError, ZigguratError
 from ziggurat.storage.destination import Destination, open_destination
@@ -123,4 +123,9 @@ def _attempt(task: Task, config: WorkerConfig, destination: Destination, connect
 
 
 def _failure(task: Task, kind: str, message: str) -> Failure:
-    return Failure(image=task.image, error_class=kind, error_message=message, peak_memory=process.peak_memory())
+    return Failure(
+        image=task.image,
+        error_class=kind,
+        error_message=naming(task.source, message),
+        peak_memory=process.peak_memory(),
+    )

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ziggurat.errors import ChecksumMismatch, WriteError
+from ziggurat.errors import ChecksumMismatch, StoreFull, WriteError
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 
 PIECE: Final = 1 << 23
 """Bytes hashed at a time."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def require_size(path: Path, digests: Digests) -> None:
 
 @contextmanager
 def writing(place: str) -> Iterator[None]:
-    """Turns what the operating system says into WriteError, with what to do.
+    """Turns what the operating system says into WriteError, or StoreFull where no room is left, with what to do.
 
     Args:
         place: what is being written, for the message.
@@ -97,7 +97,11 @@ def writing(place: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            advice = "the disk or the quota is full: free space, then run the same command again"
+            raise StoreFull(
+                f"{place}: {error.strerror}; free space on the disk or raise the quota, then run the same command again"
+            ) from error
+        if error.errno == errno.EFBIG:
+            advice = "the file system or a limit of the process allows no file of this size"
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             advice = "make the folder writable for this user, or choose another destination"
         elif error.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:

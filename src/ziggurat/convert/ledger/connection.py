@@ -3,6 +3,7 @@
 import fcntl
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import apsw
 
@@ -57,7 +58,7 @@ def open_writer(path: Path, *, create: bool) -> tuple[apsw.Connection, int]:
         raise JobLocked(
             f"another process is working on the job {path}; wait for it, or stop it and run this again"
         ) from error
-    connection = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    connection = _connect(os.fspath(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     try:
         if not create:
             # Before anything is changed: it might be somebody's other database.
@@ -82,7 +83,11 @@ def open_reader(path: Path) -> apsw.Connection:
     """
     if not path.is_file():
         raise JobError(f"there is no job {path}; give the .zgj file that `ziggurat convert` printed")
-    connection = _connect(path, apsw.SQLITE_OPEN_READONLY)
+    place = os.fspath(path)
+    if not Path(f"{path}-wal").exists():
+        # No job writes it: read as it lies, so that no side files appear and a read-only folder will do.
+        place = f"file:{quote(os.path.abspath(path))}?immutable=1"  # noqa: PTH100 - links stay
+    connection = _connect(place, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     check_format(connection, path)
     return connection
 
@@ -92,7 +97,7 @@ def is_blank(path: Path) -> bool:
     if not path.exists() or path.stat().st_size == 0:
         return True
     try:
-        connection = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+        connection = _connect(os.fspath(path), apsw.SQLITE_OPEN_READWRITE)
         try:
             return not connection.execute("SELECT count(*) FROM sqlite_schema").get
         finally:
@@ -120,13 +125,13 @@ def check_format(connection: apsw.Connection, path: Path) -> None:
         )
 
 
-def _connect(path: Path, flags: int) -> apsw.Connection:
+def _connect(place: str, flags: int) -> apsw.Connection:
     try:
-        connection = apsw.Connection(os.fspath(path), flags=flags)
+        connection = apsw.Connection(place, flags=flags)
         connection.set_busy_timeout(BUSY_MILLISECONDS)
         connection.pragma("trusted_schema", "OFF")
     except apsw.Error as error:
-        raise JobError(f"the job {path} cannot be opened: {error}") from error
+        raise JobError(f"the job {place} cannot be opened: {error}") from error
     return connection
 
 

@@ -49,12 +49,12 @@ class Ledger:
                 connection.execute(statement)
             named = "".join(f", {quoted(name)} TEXT" for name in columns)
             connection.execute(f"CREATE TABLE manifest (images_id INTEGER PRIMARY KEY{named}) STRICT")
-            started = {
+            started: dict[str, JSON] = {
                 "id": uuid.uuid4().hex[:12],
                 "created_at": time.time(),
                 "manifest_columns": list(columns),
             }
-            for key, value in (started | facts).items():
+            for key, value in {**started, **facts}.items():
                 ledger.set_fact(key, value)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", VERSION)
@@ -224,7 +224,7 @@ class Ledger:
         """Plans rows in these states again, but for what the names alone refuse; returns how many."""
         marks = ", ".join(f"'{state}'" for state in states)
         self._db.execute(
-            "UPDATE images SET state = 'planned', predicted_memory = NULL, attempts = 0, retry_at = NULL,"
+            "UPDATE images SET state = 'planned', predicted_memory = NULL, attempts = 0, retry_at = NULL,"  # noqa: S608 - our own words
             f" error_class = NULL, error_message = NULL WHERE state IN ({marks}) AND target IS NOT NULL"
             " AND error_class NOT IN ('NameCollision', 'TargetRefused')"
         )

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from ziggurat.convert.ledger.schema import State
-from ziggurat.convert.progress import duration
 from ziggurat.convert.report import svg
 from ziggurat.convert.report.parts import legend
 from ziggurat.convert.report.summary import Fidelity, Summary
-from ziggurat.convert.report.text import (
+from ziggurat.convert.text import (
     NOTHING,
     amount,
     count,
     decibels,
+    duration,
     percent,
     plural,
     reduction,

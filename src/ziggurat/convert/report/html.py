@@ -11,7 +11,7 @@ from ziggurat.convert.report.contact import PIECE, Pictures, Sample, sheet
 from ziggurat.convert.report.parts import section
 from ziggurat.convert.report.places import Places
 from ziggurat.convert.report.summary import Summary
-from ziggurat.convert.report.text import TIMES, decibels, escaped, reduction, score, size
+from ziggurat.convert.text import TIMES, decibels, escaped, reduction, score, size
 from ziggurat.errors import WriteError
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

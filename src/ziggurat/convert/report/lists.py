@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from ziggurat.convert.report.parts import Column, facts, section, table
 from ziggurat.convert.report.summary import LISTED, Summary
-from ziggurat.convert.report.text import count, escaped, moment, plural
+from ziggurat.convert.text import count, escaped, moment, plural
 from ziggurat.model import JSON
 
 NUMBER = "number"

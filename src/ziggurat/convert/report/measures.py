@@ -3,16 +3,16 @@
 import math
 
 from ziggurat.convert.ledger.view import ImageRow
-from ziggurat.convert.progress import duration
 from ziggurat.convert.report import svg
 from ziggurat.convert.report.parts import Column, facts, legend, link, plot, section, table
 from ziggurat.convert.report.places import Places
 from ziggurat.convert.report.summary import Fidelity, Sizes, Summary
-from ziggurat.convert.report.text import (
+from ziggurat.convert.text import (
     NOTHING,
     amount,
     count,
     decibels,
+    duration,
     escaped,
     percent,
     plural,

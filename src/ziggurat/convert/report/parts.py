@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ziggurat.convert.report import svg, text
+from ziggurat.convert import text
+from ziggurat.convert.report import svg
 
 _TAG = re.compile(r"<[^>]*>")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ziggurat.convert.report.text import escaped
+from ziggurat.convert.text import escaped
 
 WIDTH, HEIGHT = 1000, 200
 """Units of a chart's own grid; the page decides how large it is."""

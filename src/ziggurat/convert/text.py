@@ -1,4 +1,4 @@
-"""Figures and foreign text as a page shows them. Pure."""
+"""Figures and foreign text as people are shown them, on pages and terminals. Pure."""
 
 import html
 import math
@@ -110,3 +110,12 @@ def span(began: float | None, ended: float | None) -> str:
 def plural(number: int, one: str, many: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{count(number)} {one if number == 1 else many}"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``3 d 04 h``, ``2 h 05 min``, ``4 min 10 s`` or ``9 s``."""
+    whole = round(seconds)
+    for size, unit, small, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // small:02d} {name}"
+    return f"{whole} s"
