@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from s3_server import pytest_xdist_make_scheduler, s3
 
 __all__ = ["pytest_xdist_make_scheduler", "s3"]

@@ -1,8 +1,8 @@
 """Runs the command line in a process that kills itself, or one of its workers, at a named point.
 
-``KILL_AT`` is ``who:point:n``: the n-th time that the process named ``worker`` or ``coordinator`` comes to the point it
-gets SIGKILL. Workers import this script again as they are spawned, so the same patches hold there. ``KILL_LOG`` is a file
-that gets a line when it happens.
+``KILL_AT`` is ``who:point:n``: the n-th time that the process named ``worker`` or ``coordinator`` comes to the
+point it gets SIGKILL. Workers import this script again as they are spawned, so the same patches hold there.
+``KILL_LOG`` is a file that gets a line when it happens.
 """
 
 import os

@@ -1,4 +1,5 @@
 import sqlite3
+import tempfile
 import time
 from pathlib import Path
 
@@ -135,8 +136,6 @@ class Rows(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        import tempfile
-
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "j.zgj"
         self.ledger = make(self.path)

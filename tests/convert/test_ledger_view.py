@@ -3,8 +3,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from ledger_builder import fail, finish, planned, ten
 
+from ledger_builder import fail, finish, planned, ten
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import State
 from ziggurat.convert.ledger.view import View, is_worked_on

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from ledger_builder import OPTIONS, fail, finish, planned, ten
 from ziggurat.codec.jpeg import encode
+from ziggurat.convert import text
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import State
 from ziggurat.convert.ledger.view import View
 from ziggurat.convert.manifest import Row, manifest_rows, open_manifest
 from ziggurat.convert.plan import plan_rows
-from ziggurat.convert.report import contact, svg, text
+from ziggurat.convert.report import contact, svg
 from ziggurat.convert.report.contact import choose, sheet
 from ziggurat.convert.report.html import write_page
 from ziggurat.convert.report.places import Places

@@ -9,8 +9,9 @@ import numpy as np
 
 from ziggurat.codec.jpeg import MAX_SIDE, Segments, Subsampling, encode, opening
 from ziggurat.codec.jpeg_bands import MAX_INTERVAL, BandedEncoder, BandedOptions, mcu_size
-from ziggurat.errors import TooManyPixels, UnsupportedFeature, UsageError, WriteError
+from ziggurat.errors import TooManyPixels, UnsupportedFeature, UsageError
 from ziggurat.geometry import Size, Window, row_bands
+from ziggurat.storage.stored import writing
 from ziggurat.write.protocol import Picture
 
 _COEFFICIENT = 2
@@ -87,13 +88,11 @@ class JpegWriter:
         _check(picture)
         plan = self._plan(picture, memory)
         extra = Segments(picture.resolution, picture.icc, picture.metadata)
-        try:
+        with writing(str(path)):
             if plan.band:
                 self._write_bands(picture, path, plan, extra)
             else:
                 self._write_whole(picture, path, plan, extra)
-        except OSError as error:
-            raise WriteError(f"{path} cannot be written: {error}") from error
 
     def _write_whole(self, picture: Picture, path: Path, plan: _Plan, extra: Segments) -> None:
         jpeg = encode(

@@ -7,9 +7,10 @@ from typing import TypedDict
 from tifffile import TiffWriter
 
 from ziggurat import __version__
-from ziggurat.errors import TooManyPixels, WriteError
+from ziggurat.errors import TooManyPixels
 from ziggurat.format.exif import read_exif
 from ziggurat.geometry import Size
+from ziggurat.storage.stored import writing
 from ziggurat.write.protocol import Picture
 from ziggurat.write.ptiff.bands import BandPlan, plan_bands, tile_rows
 from ziggurat.write.ptiff.encode import Coding, coding
@@ -80,12 +81,9 @@ class PtiffWriter:
             )
         chosen = coding(picture, self._options)
         plan = self._plan(picture, memory)
-        try:
-            with tempfile.TemporaryFile(dir=path.parent) as spool:
-                cascade = Cascade(self._sizes(picture), self._options.tile, chosen.encode, spool)
-                self._write_levels(picture, path, cascade, chosen, plan)
-        except OSError as error:
-            raise WriteError(f"{path} cannot be written: {error}") from error
+        with writing(str(path)), tempfile.TemporaryFile(dir=path.parent) as spool:
+            cascade = Cascade(self._sizes(picture), self._options.tile, chosen.encode, spool)
+            self._write_levels(picture, path, cascade, chosen, plan)
 
     def _sizes(self, picture: Picture) -> list[Size]:
         return level_sizes(picture.size, self._options.tile)

@@ -1,0 +1,128 @@
+"""The pipelines that are compared: how each is called, and what a run of it takes."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+QUALITY = 92
+
+type Name = Literal["ziggurat", "vips", "ImageMagick"]
+
+NAMES: tuple[Name, ...] = ("ziggurat", "vips", "ImageMagick")
+
+PACKAGES = "parallel imagemagick libvips-tools libopenjp2-tools"
+"""Debian's, that hold the peers and the encoder of the corpora."""
+
+
+class MissingToolError(Exception):
+    """A program that the bench needs is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of a pipeline over one group took.
+
+    Attributes:
+        wall: seconds.
+        cpu: seconds, user and system, of all its processes.
+        peak: resident bytes of its largest process.
+    """
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+def imagemagick() -> str:
+    """ImageMagick's ``convert``, under whichever name: other programs are called so too.
+
+    Raises:
+        MissingToolError: if there is none.
+    """
+    for name in ("convert-im6.q16", "magick", "convert"):
+        path = shutil.which(name)
+        if path is not None and "ImageMagick" in first_line([path, "-version"]):
+            return path
+    raise MissingToolError(f"ImageMagick is not here: apt install {PACKAGES}")
+
+
+def required(name: str) -> str:
+    """Where a program is.
+
+    Raises:
+        MissingToolError: if it is nowhere.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise MissingToolError(f"{name} is not here: apt install {PACKAGES}")
+    return path
+
+
+def first_line(command: list[str]) -> str:
+    """What a program says first, such as its version; empty where it cannot be run or says nothing."""
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return (said.stdout or said.stderr).partition("\n")[0].strip()
+
+
+def command(name: Name, source: Path, target: Path, workers: int) -> list[str]:
+    """How a pipeline converts every file of a folder into another one.
+
+    All have the same number of jobs at once, quality 92 and chroma as fine as luma; threads within a job are as the
+    program has them by default.
+    """
+    if name == "ziggurat":
+        program = str(Path(sys.executable).with_name("ziggurat"))
+        options = ["--to", "jpeg", "--quality", str(QUALITY), "--subsampling", "444", "--workers", str(workers)]
+        return [program, "convert", str(source), str(target), *options]
+    output = f"{shlex.quote(str(target))}/{{/.}}.jpg"
+    if name == "vips":
+        job = f"{shlex.quote(required('vips'))} copy {{}} '{output}[Q={QUALITY},subsample_mode=off]'"
+    else:
+        job = f"{shlex.quote(imagemagick())} {{}} -quality {QUALITY} -sampling-factor 4:4:4 {output}"
+    parallel = f"{shlex.quote(required('parallel'))} --will-cite -j {workers}"
+    return ["sh", "-c", f"find {shlex.quote(str(source))} -type f | sort | {parallel} {shlex.quote(job)}"]
+
+
+def run(name: Name, source: Path, target: Path, workers: int) -> Run:
+    """Runs a pipeline over a folder, into a new one, and measures it. What it says goes to a log beside the target."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.with_suffix(".zgj").unlink(missing_ok=True)
+    if name != "ziggurat":
+        target.mkdir(parents=True)
+    arguments = command(name, source, target, workers)
+    # What earlier runs left to be written is not this one's.
+    os.sync()
+    with target.with_suffix(".log").open("w", encoding="utf-8") as log:
+        began = time.perf_counter()
+        process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        # Popen must not wait for what is gone.
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def versions() -> str:
+    """What was compared, in a line."""
+    # Imported here: commands can be made and tested without the package.
+    from ziggurat import __version__  # noqa: PLC0415
+    from ziggurat.codec import openjpeg  # noqa: PLC0415
+
+    bundled = ".".join(map(str, openjpeg.version()))
+    shared = first_line(["dpkg-query", "--show", "--showformat=${Version}", "libopenjp2-7"])
+    magick = first_line([imagemagick(), "-version"]).removeprefix("Version: ").partition(" http")[0]
+    vips = first_line([required("vips"), "--version"])
+    parallel = first_line([required("parallel"), "--version"])
+    return (
+        f"Ziggurat {__version__} with OpenJPEG {bundled}; {vips} and {magick}, both with OpenJPEG "
+        f"{shared or 'of unknown version'}; {parallel}"
+    )
