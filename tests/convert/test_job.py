@@ -420,7 +420,7 @@ def test_a_second_signal_stops_at_once(folder: Path, out: Path) -> None:
 
 
 def test_json_lines_tell_every_image(folder: Path, out: Path) -> None:
-    (folder / "bad\x1b[2J.png").write_bytes(b"no image")
+    (folder / "bad.png").write_bytes(b"no image")
     result = convert(folder, out, "--log-format", "json")
     events = [json.loads(line) for line in result.err.splitlines()]
     images = {event["id"]: event for event in events if event["event"] == "image"}

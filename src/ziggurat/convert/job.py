@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from ziggurat.convert import process
 from ziggurat.convert.coordinator import Coordinator
 from ziggurat.convert.hooks import ItemHooks, Notifier
 from ziggurat.convert.ledger.connection import is_blank
-from ziggurat.convert.ledger.ledger import Ledger
+from ziggurat.convert.ledger.ledger import Ledger, PlannedRow
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.manifest import (
     ROLES,
@@ -176,13 +176,13 @@ class Job:
                 + (f" ({len(self.skipped)} files have no image's suffix)" if self.skipped else "")
             )
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self, known: Container[str] = frozenset()) -> Iterator[Row]:
         if self._manifest is not None:
             return manifest_rows(self._manifest)
         suffixes = [suffix for entry in FORMATS.values() for suffix in entry.suffixes]
-        return listed_rows(self.request.sources, suffixes, self.skipped)
+        return listed_rows(self.request.sources, suffixes, self.skipped, known)
 
-    def _planned(self, rows: Iterator[Row]) -> Iterator[tuple[Row, str | None, str | None, str | None]]:
+    def _planned(self, rows: Iterator[Row]) -> Iterator[PlannedRow]:
         options = self.request.options
         fields = [*path_fields("a/b.c"), *ROLES]
         if self._manifest is not None:
@@ -223,7 +223,7 @@ class Job:
                 "mixed: use the same options, or start another job with --job and another destination"
             )
         if self._manifest is None:
-            self._take_new(ledger, withdraw=False)
+            self._take_new_files(ledger)
         elif before["manifest_sha256"] != facts["manifest_sha256"]:
             if not self.request.run.replan:
                 raise JobChanged(
@@ -234,24 +234,32 @@ class Job:
                 raise JobChanged(
                     f"the manifest {self._manifest.path} has other columns than the job; start another job"
                 )
-            self._take_new(ledger, withdraw=True)
-            with ledger.transaction():
-                ledger.set_fact("manifest_sha256", self._manifest.sha256)
+            self._take_over_manifest(ledger, self._manifest)
 
-    def _take_new(self, ledger: Ledger, *, withdraw: bool) -> None:
+    def _take_new_files(self, ledger: Ledger) -> None:
+        """Adds files that a listing has and the ledger has not; what is done keeps its name."""
+        known = {source for source, _ in ledger.known()}
+        new = list(self._planned(self._rows(known)))
+        if new:
+            self._append(ledger, new)
+            self.notes.append(f"{len(new)} images are new")
+
+    def _take_over_manifest(self, ledger: Ledger, manifest: Manifest) -> None:
+        """Adds the rows that a changed manifest has anew, and withdraws those that it has no longer."""
         known = ledger.known()
         planned = list(self._planned(self._rows()))
-        sources = {source for source, _ in known}
-        # A listing's rows are known by their source: a newcomer must not rename what is done already.
-        new = [p for p in planned if ((p[0].source, p[1]) not in known if withdraw else p[0].source not in sources)]
-        gone = known - {(p[0].source, p[1]) for p in planned} if withdraw else set()
-        if not new and not gone:
-            return
+        gone = known - {(row.source, name) for row, name, _, _ in planned}
+        new = [item for item in planned if (item[0].source, item[1]) not in known]
+        self._append(ledger, new, gone)
+        with ledger.transaction():
+            ledger.set_fact("manifest_sha256", manifest.sha256)
+        self.notes.append(f"{len(new)} images are new, {len(gone)} withdrawn")
+
+    def _append(self, ledger: Ledger, new: list[PlannedRow], gone: Collection[tuple[str, str | None]] = ()) -> None:
         with ledger.transaction():
             ledger.withdraw(gone)
             ledger.add_rows(ledger.free_of_collisions(new))
             ledger.count_items()
-        self.notes.append(f"{len(new)} images are new" + (f", {len(gone)} withdrawn" if gone else ""))
 
     def _settle_interrupted(self, ledger: Ledger) -> None:
         """Finds out what a killed run did with the images it had in hand, and clears its temporary files."""

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -188,19 +188,24 @@ def absolute(place: str) -> str:
     return place if "://" in place or place.startswith(("memory:", "file:")) else os.path.abspath(place)  # noqa: PTH100 - links stay
 
 
-def listed_rows(places: Iterable[str], suffixes: Iterable[str], skipped: list[str]) -> Iterator[Row]:
+def listed_rows(
+    places: Iterable[str], suffixes: Iterable[str], skipped: list[str], known: Container[str] = frozenset()
+) -> Iterator[Row]:
     """One row for every image file in folders, globs, prefixes, and for every single file.
 
     Args:
         places: as given on the command line.
         suffixes: endings by which a folder's files are taken for images.
         skipped: gets the URLs of files that do not have such an ending.
+        known: sources that are left out because the job has them.
     """
     for place in places:
         listing: Listing = list_sources(place, tuple(suffixes))
         for found in listing:
-            fields = path_fields(_shown(found.key).replace("\\", "%"))
             source = absolute(found.url)
+            if source in known:
+                continue
+            fields = path_fields(_shown(found.key).replace("\\", "%"))
             yield Row(
                 source=source,
                 fields=fields | {"name": fields["stem"], "group": fields["folder"], "source": source},
