@@ -26,13 +26,10 @@ REAL = (
     "balloon_eciRGBv2_ps_kduplugin.jp2",
     "kakadu61.jp2",
     "zoo2.jp2",
-    "gray.jp2",
     "67352ccc-d1b0-11e1-89ae-279075081939.jp2",
     "47102787.jp2",
     "tika-tlm-main-header.jp2",
     "null_terminated_content_in_xml_box.jp2",
-    "page.jp2",
-    "page_tlm.jp2",
     "2022_04_01__00_00_45__SOLO-EUI-FSI_EUI_FSI_174.jp2",
     "2013_06_24__17_31_30_84__SDO_AIA_AIA_193.jp2",
     # The samples that the repository carries, under their own names.

@@ -83,9 +83,12 @@ class Coordinator:
     def read_headers(self, limit: int) -> None:
         """Reads up to ``limit`` headers before anything is converted, and records the verdicts."""
         asked = 0
+        # Few headers are shared out too, so that all workers start at once and not one after the other.
+        few = len(self.ledger.unprobed(self._asked, CHUNK * self.pool.size))
+        chunk = max(1, min(CHUNK, -(-few // self.pool.size)))
         while not self.aborted:
             while not self.draining and asked < limit and self.pool.idle() and not self._headers_done:
-                asked += self._ask(min(CHUNK, limit - asked))
+                asked += self._ask(min(chunk, limit - asked))
             if not self.pool.busy():
                 return
             self._turn(admit=False)
