@@ -31,6 +31,9 @@ GENERIC_FLOOR = 20.0
 TWO_LOSSES = 20 * math.log10(2)
 """Decibels by which a coarser level may lie lower: it, and the finer one it is compared with, are both lossy."""
 
+REFERENCE_LOSS = 1.0
+"""Decibels that the rounding of the subsampled source, at quality 100, may take from the comparison with it."""
+
 COLOURS = 3
 
 SAMPLES = 2
@@ -80,7 +83,7 @@ def verify(conversion: Conversion, path: Path, options: OutputOptions, *, memory
         if measured < floor and subsampling is not None and picture.bands == COLOURS:
             # Colours that change within a chroma sample are lost legitimately, and nothing else.
             allowed = compared.level_zero(_beyond_subsampling(subsampling))
-            _require(allowed, floor - TWO_LOSSES, "the output")
+            _require(allowed, floor - REFERENCE_LOSS, "the output")
         else:
             _require(measured, floor, "the output")
         for level in range(1, len(output.levels)):
