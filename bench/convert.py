@@ -197,7 +197,10 @@ def main() -> int:
     output = given.output or (None if given.quick else REPOSITORY / "docs" / "benchmarks.md")
     if output is not None:
         write_section(output, "convert", text)
-    shutil.rmtree(work)
+    if any(outcome.failed for result in results for outcome in result.outcomes.values()):
+        print(f"what the pipelines said about their failures is in {outputs}", file=sys.stderr)
+    else:
+        shutil.rmtree(work)
     return 0
 
 

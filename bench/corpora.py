@@ -25,7 +25,6 @@ REAL = (
     "balloon_eciRGBv2_ps_adobeplugin.jpf",
     "balloon_eciRGBv2_ps_kduplugin.jp2",
     "kakadu61.jp2",
-    "zoo2.jp2",
     "67352ccc-d1b0-11e1-89ae-279075081939.jp2",
     "47102787.jp2",
     "tika-tlm-main-header.jp2",

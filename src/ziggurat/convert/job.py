@@ -14,7 +14,8 @@ from ziggurat.convert import process
 from ziggurat.convert.coordinator import Coordinator
 from ziggurat.convert.hooks import ItemHooks, Notifier
 from ziggurat.convert.ledger.connection import is_blank
-from ziggurat.convert.ledger.ledger import Ledger, PlannedRow
+from ziggurat.convert.ledger.ledger import Ledger
+from ziggurat.convert.ledger.planning import PlannedRow
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.manifest import (
     ROLES,

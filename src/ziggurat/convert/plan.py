@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from ziggurat.convert.ledger.ledger import PlannedRow
+from ziggurat.convert.ledger.planning import PlannedRow
 from ziggurat.convert.manifest import Row
 from ziggurat.convert.naming import DEFAULT_TEMPLATE, Template, parse_template
 from ziggurat.errors import TargetRefused, UsageError

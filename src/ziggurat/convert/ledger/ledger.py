@@ -1,198 +1,22 @@
 """The coordinator's hand on the ledger: every change of a row's state is one method here."""
 
-import json
-import os
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self, cast
+from typing import cast
 
 import apsw
 
-from ziggurat.convert.ledger.connection import open_writer
-from ziggurat.convert.ledger.schema import APPLICATION_ID, INDEXES, TABLES, UNSUCCESSFUL, VERSION, State
-from ziggurat.convert.manifest import Row
+from ziggurat.convert.ledger.planning import PlannedLedger
+from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.records import Failure, Probe, Published, Task, Verified
-from ziggurat.errors import WriteError
-from ziggurat.model import JSON
 
-type SQLiteValue = int | float | str | bytes | None
-
-type PlannedRow = tuple[Row, str | None, str | None, str | None]
-"""A row, its target's key, and the class and message of what is wrong with it."""
+CAP_SLACK = 256 << 20
+"""Bytes above its prediction, and half of it again, at which a task is stopped."""
 
 
-class Ledger:
-    """An open ledger with the job's lock. One process, one thread."""
-
-    def __init__(self, path: Path, connection: apsw.Connection, lock: int) -> None:
-        self.path = path
-        self._db = connection
-        self._lock = lock
-
-    @classmethod
-    def create(cls, path: Path, facts: dict[str, JSON], columns: Sequence[str] = ()) -> Self:
-        """Makes a new ledger.
-
-        Args:
-            path: the file; an existing one must be empty.
-            facts: what the job is, each value stored as JSON in the table ``job``.
-            columns: the manifest's own columns, which become the table ``manifest``.
-        """
-        connection, lock = open_writer(path, create=True)
-        ledger = cls(path, connection, lock)
-        with ledger.transaction():
-            for statement in TABLES:
-                connection.execute(statement)
-            named = "".join(f", {quoted(name)} TEXT" for name in columns)
-            connection.execute(f"CREATE TABLE manifest (images_id INTEGER PRIMARY KEY{named}) STRICT")
-            started: dict[str, JSON] = {
-                "id": uuid.uuid4().hex[:12],
-                "created_at": time.time(),
-                "manifest_columns": list(columns),
-            }
-            for key, value in {**started, **facts}.items():
-                ledger.set_fact(key, value)
-            connection.pragma("application_id", APPLICATION_ID)
-            connection.pragma("user_version", VERSION)
-        return ledger
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Opens an existing ledger to go on with its job.
-
-        Raises:
-            JobError: if it is no ledger.
-            JobLocked: if another process works on it.
-        """
-        return cls(path, *open_writer(path, create=False))
-
-    def close(self) -> None:
-        """Folds the write-ahead log into the file and releases the lock."""
-        self._db.close()
-        os.close(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """One atomic, durable change; a full disk or a damaged file is a ``WriteError``."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-        except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.ReadOnlyError) as error:
-            raise WriteError(f"the ledger {self.path} cannot be written: {error}; nothing is lost") from error
-
-    def _all(self, sql: str, bindings: Sequence[SQLiteValue] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query; their types are those of the columns."""
-        return self._db.execute(sql, bindings).fetchall()
-
-    # -- facts of the job -------------------------------------------------------------------------------------
-
-    def set_fact(self, key: str, value: JSON) -> None:
-        """Stores one fact of the job as JSON."""
-        self._db.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (key, json.dumps(value)))
-
-    def fact(self, key: str) -> JSON:
-        """One fact of the job, or None."""
-        found = self._db.execute("SELECT value FROM job WHERE key = ?", (key,)).fetchone()
-        return None if found is None else json.loads(found[0])
-
-    # -- planning ---------------------------------------------------------------------------------------------
-
-    def add_rows(self, rows: Iterable[PlannedRow]) -> None:
-        """Appends rows in order; those with something wrong are refused. Call inside a transaction."""
-        [(last,)] = self._all("SELECT coalesce(max(id), 0) FROM images")
-        columns = self.fact("manifest_columns")
-        width = len(columns) if isinstance(columns, list) else 0
-
-        def images() -> Iterator[tuple[SQLiteValue, ...]]:
-            for number, (row, target, error_class, message) in enumerate(rows, last + 1):
-                if width:
-                    padded = (row.columns + ("",) * width)[:width]
-                    extra.append((number, *padded))
-                    if len(extra) >= ADD_BATCH:
-                        flush()
-                state = State.PLANNED if error_class is None else State.REFUSED
-                yield (
-                    number, row.source, row.item, target, state, row.size, row.tag, row.checksum,
-                    error_class, message,
-                )  # fmt: skip
-
-        extra: list[tuple[SQLiteValue, ...]] = []
-
-        def flush() -> None:
-            marks = ", ".join("?" * (width + 1))
-            self._db.executemany(f"INSERT INTO manifest VALUES ({marks})", extra)  # noqa: S608 - our own marks
-            extra.clear()
-
-        self._db.executemany(
-            "INSERT INTO images (id, source, item, target, state, source_size, source_tag, expected_sha256,"
-            " error_class, error_message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            images(),
-        )
-        if extra:
-            flush()
-
-    def finish_planning(self) -> None:
-        """Builds the indexes and the items once all rows are there. Call inside a transaction.
-
-        Rows that would write the same target are refused, all of them: which one was meant is not ours to guess.
-        """
-        self._db.execute(
-            "UPDATE images SET state = 'refused', error_class = 'NameCollision', error_message ="
-            " 'another row has the same target ' || target || '; make the names differ with --name' "
-            "WHERE state <> 'refused' AND target IN (SELECT target FROM images WHERE target IS NOT NULL"
-            " AND state <> 'refused' GROUP BY target HAVING count(*) > 1)"
-        )
-        for statement in INDEXES:
-            self._db.execute(statement.replace("INDEX", "INDEX IF NOT EXISTS", 1))
-        self.count_items()
-        self.set_fact("planned_at", time.time())
-
-    def count_items(self) -> None:
-        """Brings the table of items up to the rows that there are. Call inside a transaction."""
-        self._db.execute(
-            "INSERT INTO items (item, images, done) SELECT item, count(*), sum(state = 'done') FROM images"
-            " WHERE item IS NOT NULL AND state <> 'skipped' GROUP BY item"
-            " ON CONFLICT (item) DO UPDATE SET images = excluded.images, done = excluded.done,"
-            " completed_at = CASE WHEN excluded.images = excluded.done THEN items.completed_at END"
-        )
-
-    def known(self) -> set[tuple[str, str | None]]:
-        """Source and target of every row, to tell new ones from those that are there."""
-        return {(source, name) for source, name in self._all("SELECT source, target FROM images")}
-
-    def free_of_collisions(self, rows: Iterable[PlannedRow]) -> Iterator[PlannedRow]:
-        """Refuses rows whose target another row of the ledger, or an earlier one of these, has."""
-        taken = {name for (name,) in self._all("SELECT target FROM images WHERE target IS NOT NULL")}
-        for row, name, error_class, message in rows:
-            if name is not None and name in taken:
-                yield row, name, "NameCollision", f"another row has the target {name}; see --name"
-                continue
-            if name is not None:
-                taken.add(name)
-            yield row, name, error_class, message
-
-    def withdraw(self, gone: Iterable[tuple[str, str | None]]) -> None:
-        """Skips open rows that the manifest no longer has. Call inside a transaction."""
-        self._db.executemany(
-            "UPDATE images SET state = 'skipped', error_class = 'Withdrawn',"
-            " error_message = 'no longer in the manifest' WHERE source = ? AND target IS ? AND state <> 'done'",
-            list(gone),
-        )
+class Ledger(PlannedLedger):
+    """An open ledger to work from. Methods that change rows are called inside a transaction."""
 
     # -- resuming ---------------------------------------------------------------------------------------------
 
@@ -443,15 +267,3 @@ class Sizes:
     output: int
     megapixels: float
     seconds: float
-
-
-CAP_SLACK = 256 << 20
-"""Bytes above its prediction, and half of it again, at which a task is stopped."""
-
-ADD_BATCH = 10_000
-"""Rows of the manifest's own columns that are inserted together."""
-
-
-def quoted(name: str) -> str:
-    """An SQL identifier for a foreign column name."""
-    return '"' + name.replace('"', '""') + '"'

@@ -13,7 +13,7 @@ from typing import Literal, Self
 import apsw
 
 from ziggurat.convert.ledger.connection import open_reader
-from ziggurat.convert.ledger.ledger import quoted
+from ziggurat.convert.ledger.file import quoted
 from ziggurat.convert.ledger.schema import OPEN, UNSUCCESSFUL, State
 from ziggurat.errors import JobError
 from ziggurat.model import JSON
