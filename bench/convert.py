@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+import ziggurat
 from corpora import Group, make
 from fidelity import Outcome, outcomes
 from pipelines import NAMES, MissingToolError, Name, Run, run, versions
 from tables import machine, table, write_section
-
-import ziggurat
 from ziggurat.errors import ZigguratError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -119,16 +118,22 @@ def report(results: Sequence[Result], *, repetitions: int, workers: int) -> str:
     parts = [
         "## Convert",
         f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. {versions()}.",
-        f"JPEG at quality 92 without chroma subsampling, the same files for all, {workers} jobs at once. Medians of "
-        f"{repetitions} runs, the pipelines taking turns; whole commands, from start to exit. CPU is user and system "
-        "time of all their processes.",
-        "Ziggurat's figures include what the others do not do: every output is decoded again and compared with its "
-        "source in every pixel, SSIMULACRA2 is taken, source and output get their SHA-256, outputs and ledger are "
-        "flushed to the disk (fsync), and the starting of workers that would serve for hundreds of thousands of "
-        "images. The others verify nothing.",
-        "PSNR and SSIMULACRA2 (two busiest tiles of every image) are against the decoded source, outside of the "
-        "measured time, with one decoder for all. The scans are crops of photographs and maps with noise "
-        "(standard deviation 1.5), for without it lossless files are smaller than scans are.",
+        (
+            f"JPEG at quality 92 without chroma subsampling, the same files for all, {workers} jobs at once. Medians "
+            f"of {repetitions} runs, the pipelines taking turns; whole commands, from start to exit. CPU is user and "
+            "system time of all their processes."
+        ),
+        (
+            "Ziggurat's figures include what the others do not do: every output is decoded again and compared with its "
+            "source in every pixel, SSIMULACRA2 is taken, source and output get their SHA-256, outputs and ledger are "
+            "flushed to the disk (fsync), and the starting of workers that would serve for hundreds of thousands of "
+            "images. The others verify nothing."
+        ),
+        (
+            "PSNR and SSIMULACRA2 (two busiest tiles of every image) are against the decoded source, outside of the "
+            "measured time, with one decoder for all. The scans are crops of photographs and maps with noise "
+            "(standard deviation 1.5), for without it lossless files are smaller than scans are."
+        ),
         "Ziggurat against each of them, above 1 is faster, and below 1 takes less processor time:",
         ratios(results),
     ]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from pipelines import required
 
 import ziggurat
+from pipelines import required
 from ziggurat.model import Samples
 
 NOISE = 1.5

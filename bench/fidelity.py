@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from corpora import Group
 
 import ziggurat
+from corpora import Group
 from ziggurat.errors import ZigguratError
 from ziggurat.model import Samples
 from ziggurat.quality.psnr import psnr, squared_error

@@ -98,12 +98,16 @@ def run(name: Name, source: Path, target: Path, workers: int) -> Run:
     target.with_suffix(".zgj").unlink(missing_ok=True)
     if name != "ziggurat":
         target.mkdir(parents=True)
-    arguments = command(name, source, target, workers)
+    return measured(command(name, source, target, workers), target.with_suffix(".log"))
+
+
+def measured(arguments: list[str], log: Path) -> Run:
+    """Runs a command to its end, with what it says in a log, and measures it and all its children."""
     # What earlier runs left to be written is not this one's.
     os.sync()
-    with target.with_suffix(".log").open("w", encoding="utf-8") as log:
+    with log.open("w", encoding="utf-8") as said:
         began = time.perf_counter()
-        process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(arguments, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         # Popen must not wait for what is gone.

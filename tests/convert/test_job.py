@@ -242,7 +242,7 @@ def test_a_manifest_names_targets_items_and_checksums(folder: Path, out: Path, t
     assert result.code == 3
     found = rows(ledger_of(out))
     assert {name: row["error_class"] for name, row in found.items()} == {
-        "a00.png": None, "a01.png": "ChecksumMismatch", "a02.png": "TargetRefused",
+        "a00.png": None, "a01.png": "SourceChanged", "a02.png": "TargetRefused",
     }  # fmt: skip
     assert files(out) == {"red/u1/p1.jpg"}
     assert query(ledger_of(out), "SELECT item, images, done FROM items ORDER BY item") == [("u1", 2, 1), ("u2", 1, 0)]

@@ -219,7 +219,6 @@ def _dry_run(request: JobRequest, log_format: LogFormat) -> int:
             coordinator = job.coordinator()
             with signals(coordinator) as received:
                 coordinator.read_headers(request.run.headers)
-                coordinator.pool.close()
             if received:
                 return EXIT_INTERRUPTED
             print(forecast(job.ledger, request.run.workers))

@@ -54,7 +54,7 @@ def examine() -> list[Finding]:
         Finding("ziggurat", __version__),
         Finding("Python", f"{platform.python_version()} at {sys.executable}"),
         *(_library(name) for name in LIBRARIES),
-        _checked("OpenJPEG", lambda: f"{openjpeg.version()} at {openjpeg.library_path()}"),
+        _checked("OpenJPEG", lambda: f"{'.'.join(map(str, openjpeg.version()))} at {openjpeg.library_path()}"),
         _checked("SQLite", _sqlite),
     ]
     for name, codec in CODECS.items():

@@ -42,7 +42,7 @@ def info(
             else:
                 print(f"{visible(url)}: {type(error).__name__}: {visible(str(error))}", file=sys.stderr)
             continue
-        print(json.dumps(facts) if json_ else _text(facts))
+        print(json.dumps(facts, default=dict) if json_ else _text(facts))
     return code
 
 
@@ -87,11 +87,11 @@ def describe(image: Image) -> dict[str, JSON]:
 def _text(facts: Mapping[str, JSON]) -> str:
     lines = [visible(str(facts["url"]))]
     for key, value in facts.items():
-        if key in {"url", "levels"} or value in (None, {}, []):
+        if key in {"url", "levels"} or value in (None, {}, [], ()):
             continue
         if isinstance(value, Mapping):
             lines.append(f"  {key}:")
-            lines += [f"    {name}: {_plain(part)}" for name, part in value.items() if part is not None]
+            lines += [f"    {name}: {_plain(part)}" for name, part in value.items() if part not in (None, [], {}, ())]
         else:
             lines.append(f"  {key}: {_plain(value)}")
     levels = facts["levels"]

@@ -4,6 +4,7 @@ Every turn of its loop is one durable transaction: what workers reported is reco
 as running, before any worker is told to publish or to begin.
 """
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,8 @@ from ziggurat.convert.probe import Question
 from ziggurat.convert.progress import Progress
 from ziggurat.convert.records import Budget, Failure, Probe, Published, Task, Verified
 from ziggurat.convert.worker import Answer, Probed
-from ziggurat.errors import StoreFull
+from ziggurat.errors import StoreFull, WriteError
+from ziggurat.storage.destination import Destination
 from ziggurat.write.table import target
 
 CHUNK = 100
@@ -51,6 +53,8 @@ SLOWEST_STORE = 200_000
 PATIENCE_SECONDS = 90.0
 """Seconds that every image may take besides its samples: stores may be slow."""
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Coordinator:
@@ -58,6 +62,7 @@ class Coordinator:
 
     ledger: Ledger
     pool: Pool
+    destination: Destination
     options: OutputOptions
     run_options: RunOptions
     budget: Budget
@@ -142,6 +147,7 @@ class Coordinator:
                 case Failure():
                     self._failed(event)
                 case Lost(work=Task() as task):
+                    self._clear(task)
                     text = f"{task.source}: {event.message}"
                     self._failed(
                         Failure(
@@ -279,10 +285,19 @@ class Coordinator:
         self.ledger.failed(failure, state)
         self.progress.failed(failure, state)
 
+    def _clear(self, task: Task) -> None:
+        """Removes the temporary file of a worker that is gone."""
+        try:
+            self.destination.cleanup(task.target, task.token)
+        except WriteError as error:
+            _log.warning("%s", error)
+
     def _put_back(self) -> None:
         """After an abort: kills the workers and plans their images again."""
         held = [worker.work for worker in self.pool.busy() if isinstance(worker.work, Task)]
         self.pool.close()
+        for task in held:
+            self._clear(task)
         if held:
             with self.ledger.transaction():
                 self.ledger.release([task.image for task in held])

@@ -12,7 +12,7 @@ from ziggurat.codec.jpeg import Subsampling, decode, encode, quantisation_tables
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pipeline import SCRATCH, Conversion
 from ziggurat.errors import VerificationFailed
-from ziggurat.geometry import Size, Window, row_bands
+from ziggurat.geometry import Size, Window
 from ziggurat.image import Image, open_image
 from ziggurat.model import Samples
 from ziggurat.pyramid import halve
@@ -133,7 +133,7 @@ class _Comparison:
         def cost(window: Window) -> int:
             return output.read_cost(0, window) + picture.read_cost(window)
 
-        windows = self._bands(picture.size, cost)
+        windows = self._blocks(picture.size, picture.grain, cost)
         total = 0.0
         for window in windows:
             pixels = output.read(0, window) if self._whole is None else self._whole
@@ -150,13 +150,15 @@ class _Comparison:
             raise VerificationFailed(f"level {level} of the output is {tuple(shape)}, below {tuple(finer)}")
 
         def above(window: Window) -> Window:
-            return Window(window.y0 * 2, 0, min(window.y1 * 2, finer.height), finer.width)
+            return Window(
+                window.y0 * 2, window.x0 * 2, min(window.y1 * 2, finer.height), min(window.x1 * 2, finer.width)
+            )
 
         def cost(window: Window) -> int:
             return output.read_cost(level, window) + 2 * output.read_cost(level - 1, above(window))
 
         total = 0.0
-        for window in self._bands(shape, cost):
+        for window in self._blocks(shape, output.levels[level].tile, cost):
             expected = halve(output.read(level - 1, above(window)))
             total += squared_error(expected, output.read(level, window))
         return psnr(total / (shape.pixels * self._picture.bands), self._peak)
@@ -175,23 +177,38 @@ class _Comparison:
             scores.append(ssimulacra2(picture.read(window), pixels))
         return min(scores)
 
-    def _bands(self, size: Size, cost: Callable[[Window], int]) -> list[Window]:
-        """Full-width bands as high as memory allows, multiples of the grain where there is one."""
-        grain = self._picture.grain
-        step = min(grain.height if grain is not None else 1, size.height)
+    def _blocks(self, size: Size, grain: Size | None, cost: Callable[[Window], int]) -> list[Window]:
+        """Windows that memory allows, of whole grains: bands, or narrower ones where a grain is as high as all."""
+        height, width = (1, size.width) if grain is None else grain
+        least = Size(min(_aligned(height), size.height), min(_aligned(width), size.width))
         limit = self._memory - SCRATCH
 
-        def band(rows: int) -> int:
-            return cost(Window(0, 0, min(rows, size.height), size.width))
+        def taken(rows: int, columns: int) -> int:
+            return cost(Window(0, 0, rows, columns))
 
-        rows = size.height
-        while rows > step and band(rows) > limit:
-            rows = max(step, rows // 2 // step * step)
-        if band(rows) > limit and band(rows) > band(size.height) // 2:
-            # One of the two decodes whole whatever is asked of it: once is better than for every band.
-            rows = size.height
-        return list(row_bands(size, rows))
+        rows, columns = size
+        while taken(rows, columns) > limit and (rows, columns) != least:
+            if rows > least.height:
+                rows = max(least.height, rows // 2 // least.height * least.height)
+            else:
+                columns = max(least.width, columns // 2 // least.width * least.width)
+        if taken(rows, columns) > limit and taken(rows, columns) > taken(*size) // 2:
+            # One of the two decodes whole whatever is asked of it: once is better than for every block.
+            rows, columns = size
+        return [
+            Window(y, x, min(y + rows, size.height), min(x + columns, size.width))
+            for y in range(0, size.height, rows)
+            for x in range(0, size.width, columns)
+        ]
 
+
+def _aligned(side: int) -> int:
+    """A side that holds whole chroma samples, so that subsampling comes out as in the whole picture."""
+    return -(-side // MCU) * MCU
+
+
+MCU = 16
+"""Pixels a side that JPEG codes together where chroma is halved."""
 
 MIN_SIDE = 8
 """Pixels a side below which SSIMULACRA2 has no scale to look at."""

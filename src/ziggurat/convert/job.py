@@ -113,6 +113,7 @@ class Job:
         self.progress = progress
         self.skipped: list[str] = []
         self.notes: list[str] = []
+        self._pool: Pool | None = None
         self._scratch = request.ledger.with_name(request.ledger.name + ".scratch")
         self.destination: Destination = open_destination(request.destination, scratch=os.fspath(self._scratch))
         # Wrong credentials are one error now, not one for every image.
@@ -126,6 +127,9 @@ class Job:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        if self._pool is not None:
+            # Whatever ended the job: workers that outlive it would keep this process from ending.
+            self._pool.close()
         self.progress.display.close()
         self.ledger.close()
         if self._scratch.is_dir() and not any(self._scratch.iterdir()):
@@ -321,9 +325,11 @@ class Job:
             share=settings.share,
         )
         path = os.fspath(self.request.ledger)
+        self._pool = Pool(settings.workers, config)
         return Coordinator(
             ledger=self.ledger,
-            pool=Pool(settings.workers, config),
+            pool=self._pool,
+            destination=self.destination,
             options=self.request.options,
             run_options=run,
             budget=settings.budget,

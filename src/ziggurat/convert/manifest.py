@@ -121,15 +121,21 @@ def manifest_rows(manifest: Manifest) -> Iterator[Row]:
     csv.field_size_limit(FIELD_LIMIT)
     base = os.path.abspath(manifest.path.parent)  # noqa: PTH100 - links stay
     with manifest.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        lines = csv.reader(file)
+        # Strict: a quote that is never closed is an error on its line, and does not swallow the lines behind it.
+        lines = csv.reader(file, strict=True)
         next(lines)
         while True:
+            first = lines.line_num + 1
             try:
                 values = next(lines)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Row(source="", problem=f"line {lines.line_num} of {manifest.path}: {error}")
+                last = lines.line_num
+                where = f"line {first}" if first == last else f"lines {first} to {last}"
+                yield Row(
+                    source="", problem=f"{where} of {manifest.path}: {error}; look for a quote that is not closed"
+                )
                 continue
             if values:
                 yield _row(manifest, base, values, lines.line_num)

@@ -14,6 +14,7 @@ from ziggurat.errors import (
     StoreUnavailable,
     TargetExists,
     TooManyPixels,
+    UsageError,
     ZigguratError,
 )
 from ziggurat.image import open_image
@@ -24,6 +25,9 @@ from ziggurat.storage.urls import local_path
 
 REMOTE_AT_ONCE = 16
 """Requests for headers that one worker has under way: the round trip is what takes time."""
+
+MOST_SAMPLES = 1 << 50
+"""Samples that an image may claim: a petabyte. The ledger's integers hold 63 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,18 @@ def probe_all(questions: Sequence[Question], terms: Terms) -> list[Probe]:
     def ask(question: Question) -> Probe:
         return probe(question, terms)
 
-    if isinstance(terms.destination, LocalDestination) and all(
-        local_path(question.source) is not None for question in questions
-    ):
+    if isinstance(terms.destination, LocalDestination) and all(_is_near(question.source) for question in questions):
         return [ask(question) for question in questions]
     with ThreadPoolExecutor(REMOTE_AT_ONCE) as threads:
         return list(threads.map(ask, questions))
+
+
+def _is_near(source: str) -> bool:
+    """Whether a source needs no round trip to a server: a local file, or no place at all."""
+    try:
+        return local_path(source) is not None
+    except UsageError:
+        return True
 
 
 def probe(question: Question, terms: Terms) -> Probe:
@@ -90,6 +100,11 @@ def probe(question: Question, terms: Terms) -> Probe:
 def _probe(question: Question, terms: Terms) -> Probe:
     with open_image(open_source(question.source)) as image:
         info, version = image.info, image.source.version
+        if info.size.pixels * info.bands > MOST_SAMPLES:
+            raise TooManyPixels(
+                f"{question.source} claims to be {info.size.height} x {info.size.width} x {info.bands}: its header "
+                "is wrong"
+            )
         facts = {
             "image": question.image,
             "source_size": version.size,

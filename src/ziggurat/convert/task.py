@@ -11,7 +11,7 @@ from ziggurat.convert.fidelity import verify
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pipeline import Conversion, set_up
 from ziggurat.convert.records import Published, Task, Verified
-from ziggurat.errors import ChecksumMismatch, SourceChanged
+from ziggurat.errors import SourceChanged
 from ziggurat.image import open_image
 from ziggurat.storage.destination import Destination, Digests, digests_of
 from ziggurat.storage.memory import MemorySource
@@ -81,7 +81,7 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
     source = _planned_source(task)
     source, sha256 = _hashed(source, hold_it=task.strategy == "whole")
     if task.expected_sha256 is not None and sha256 != task.expected_sha256:
-        raise ChecksumMismatch(
+        raise SourceChanged(
             f"{task.source} has SHA-256 {sha256}, the manifest says {task.expected_sha256}: the file is damaged "
             "or is not the one that was catalogued"
         )

@@ -204,22 +204,22 @@ class Ledger(PlannedLedger):
     def totals(self) -> tuple[int, int, int, int]:
         """Pixels and source bytes of all rows with a known header, and of those that are done."""
         [(pixels, size, pixels_done, size_done)] = self._all(
-            "SELECT coalesce(sum(height * width), 0), coalesce(sum(source_size), 0),"
-            " coalesce(sum(height * width) FILTER (WHERE state = 'done'), 0),"
-            " coalesce(sum(source_size) FILTER (WHERE state = 'done'), 0) FROM images"
+            # Headers may claim anything: sum() fails where integers overflow, total() does not.
+            "SELECT total(height * width), total(source_size), total(height * width) FILTER (WHERE state = 'done'),"
+            " total(source_size) FILTER (WHERE state = 'done') FROM images"
         )
-        return pixels, size, pixels_done, size_done
+        return int(pixels), int(size), int(pixels_done), int(size_done)
 
     def plan(self) -> "Plan":
         """What is left to do, as far as headers are known."""
         pixels: dict[str, int] = {}
         size = known = largest = in_bands = 0
         for name, count, area, bulk, memory, bands in self._all(
-            "SELECT format, count(*), sum(height * width), sum(source_size), max(predicted_memory),"
+            "SELECT format, count(*), total(height * width), sum(source_size), max(predicted_memory),"
             " sum(strategy = 'bands') FROM images WHERE state = 'planned' AND predicted_memory IS NOT NULL"
             " GROUP BY format"
         ):
-            pixels[name] = area
+            pixels[name] = int(area)
             size, known, largest, in_bands = (
                 size + bulk,
                 known + count,
@@ -241,7 +241,7 @@ class Ledger(PlannedLedger):
         """Bytes, pixels and time of the images that are done."""
         [row] = self._all(
             "SELECT coalesce(sum(source_size), 0), coalesce(sum(output_size), 0),"
-            " coalesce(sum(height * width), 0) / 1e6, coalesce(max(finished_at) - min(started_at), 0.0)"
+            " total(height * width) / 1e6, coalesce(max(finished_at) - min(started_at), 0.0)"
             " FROM images WHERE state = 'done'"
         )
         return Sizes(*row)

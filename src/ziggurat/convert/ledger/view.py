@@ -201,16 +201,20 @@ class View:
         }
 
     def progressed(self, since: float) -> tuple[Progressed, Recent]:
-        """Sums over the images, and over those done since a moment, in one pass over the table."""
+        """Sums over the images, and over those done since a moment, in one pass over the table.
+
+        Headers may claim anything: sum() fails where integers overflow, total() does not.
+        """
         recent = f"{_DONE} AND finished_at >= ?1"
         (row,) = self.query(
-            "SELECT count(*), count(height), coalesce(sum(height * width), 0), coalesce(sum(source_size), 0),"  # noqa: S608 - our own words
-            f" count(*) FILTER (WHERE {_DONE}), coalesce(sum(height * width) FILTER (WHERE {_DONE}), 0),"
+            "SELECT count(*), count(height), CAST(total(height * width) AS INTEGER),"  # noqa: S608 - our own words
+            " CAST(total(source_size) AS INTEGER),"
+            f" count(*) FILTER (WHERE {_DONE}), CAST(total(height * width) FILTER (WHERE {_DONE}) AS INTEGER),"
             f" coalesce(sum(source_size) FILTER (WHERE {_DONE}), 0),"
             f" coalesce(sum(output_size) FILTER (WHERE {_DONE}), 0),"
             f" count(*) FILTER (WHERE {_OPEN}), count(height) FILTER (WHERE {_OPEN}),"
-            f" coalesce(sum(height * width) FILTER (WHERE {_OPEN}), 0), max(finished_at),"
-            f" count(*) FILTER (WHERE {recent}), coalesce(sum(height * width) FILTER (WHERE {recent}), 0),"
+            f" CAST(total(height * width) FILTER (WHERE {_OPEN}) AS INTEGER), max(finished_at),"
+            f" count(*) FILTER (WHERE {recent}), CAST(total(height * width) FILTER (WHERE {recent}) AS INTEGER),"
             f" coalesce(sum(source_size) FILTER (WHERE {recent}), 0), min(started_at) FILTER (WHERE {recent})"
             f" FROM images WHERE state <> '{State.SKIPPED}'",
             (since,),

@@ -215,7 +215,7 @@ def summarise(view: View) -> Summary:
 def _costs(view: View) -> Costs:
     (row,) = view.query(
         "SELECT total(read_seconds), total(write_seconds), total(verify_seconds), total(publish_seconds),"  # noqa: S608 - our own text
-        " total(cpu_seconds), coalesce(sum(height * width) FILTER (WHERE cpu_seconds > 0), 0), max(peak_memory),"
+        " total(cpu_seconds), CAST(total(height * width) FILTER (WHERE cpu_seconds > 0) AS INTEGER), max(peak_memory),"
         f" (SELECT count(*) FROM attempts) FROM images WHERE {_DONE}"
     )
     return Costs(*row)  # type: ignore[arg-type]  # numbers, by the statement
@@ -267,7 +267,7 @@ def _bars(steps: Mapping[int, int]) -> tuple[Bar, ...]:
 
 def _sizes(view: View, name: str, tables: str) -> tuple[Sizes, ...]:
     rows = view.query(
-        f"SELECT {name} AS name, count(*), coalesce(sum(height * width), 0), coalesce(sum(source_size), 0),"  # noqa: S608 - quoted identifiers
+        f"SELECT {name} AS name, count(*), CAST(total(height * width) AS INTEGER), coalesce(sum(source_size), 0),"  # noqa: S608 - quoted identifiers
         f" coalesce(sum(output_size), 0) AS bytes FROM {tables} WHERE {_DONE} GROUP BY 1 ORDER BY bytes DESC, name"
     )
     return tuple(Sizes(*row) for row in rows)  # type: ignore[arg-type]  # by the statement
