@@ -146,3 +146,9 @@ def collection(folder: Path, count: int = 4, suffix: str = ".png") -> Path:
     for number in range(count):
         write_image(folder / f"a{number:02}{suffix}", seed=number)
     return folder
+
+
+def manifest(path: Path, lines: list[str]) -> Path:
+    """Writes a CSV file."""
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

@@ -38,8 +38,7 @@ def misbehave(name: str) -> None:
         case "hang":
             time.sleep(10_000)
         case "greedy":
-            for _ in range(512):
-                _held.append(np.ones(16 << 20, np.uint8))
+            _held.extend(np.ones(16 << 20, np.uint8) for _ in range(512))
         case _:
             pass
 
@@ -61,7 +60,12 @@ def convert(task, ports):  # noqa: ANN001, ANN201 - as the original
     """The original, after a temporary file is there and the fault has come."""
     ports.stage("read")
     ports.destination.temporary(task.target, task.token).write_bytes(b"begun")
-    misbehave(name_of(task.source))
+    try:
+        misbehave(name_of(task.source))
+    except MemoryError:
+        # Raised inside the original it would be cleared there.
+        ports.destination.cleanup(task.target, task.token)
+        raise
     return _convert(task, ports)
 
 

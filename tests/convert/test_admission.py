@@ -14,7 +14,8 @@ TOTAL = 1000
 def task(image: int, memory: int) -> Task:
     return Task(
         image=image, source=f"{image}", target=f"{image}.jpg", token="t", source_size=1, source_tag="", writer="jpeg",
-        expected_sha256=None, replaces=None, strategy="whole", memory=memory, cap=memory, pixels=1, samples=1, attempt=1,
+        expected_sha256=None, replaces=None, strategy="whole", memory=memory, cap=memory, pixels=1,
+        samples=1, attempt=1,
     )  # fmt: skip
 
 

@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 
 import pytest
-from jobs import as_recorded, finish, query, rows, start
 
+from jobs import as_recorded, finish, query, rows, start
 from ziggurat import errors
 from ziggurat.convert.fidelity import GENERIC_FLOOR
 

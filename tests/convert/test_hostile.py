@@ -1,6 +1,5 @@
 """Damaged, lying and malicious sources and names: each is an error on its own row, and the rest of the job is done."""
 
-import hashlib
 import io
 import os
 import random
@@ -12,10 +11,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+
 from jobs import (
     as_recorded,
     collection,
@@ -26,13 +25,10 @@ from jobs import (
     picture,
     rows,
     start,
-    states,
     write_image,
 )
-
 from ziggurat import errors
 
-DRIVER = Path(__file__).with_name("fault_driver.py")
 MUTANTS = 16
 """Of every format."""
 
@@ -70,7 +66,7 @@ def check(out: Path, done: set[str]) -> dict[str, dict[str, object]]:
     return found
 
 
-# -- damaged files --------------------------------------------------------------------------------------------------
+# -- damaged files ----------------------------------------------------------------------------------------------------
 
 
 def mutants(data: bytes, seed: int) -> list[bytes]:
@@ -109,7 +105,7 @@ def test_mutants_of_every_format_end_in_a_verdict_each(folder: Path, out: Path) 
     assert not [row for row in found.values() if row["error_class"] == "WorkerCrashed"]
 
 
-# -- headers that lie -----------------------------------------------------------------------------------------------
+# -- headers that lie -------------------------------------------------------------------------------------------------
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
@@ -240,7 +236,7 @@ class MemoryWatch:
             self.peak = max(self.peak, sum(pages) * page)
 
 
-# -- names and places -----------------------------------------------------------------------------------------------
+# -- names and places -------------------------------------------------------------------------------------------------
 
 
 def test_no_name_of_a_manifest_leads_out_of_the_destination(folder: Path, out: Path, tmp_path: Path) -> None:
@@ -339,7 +335,7 @@ def test_a_link_at_the_target_itself_is_not_followed(folder: Path, out: Path) ->
     assert not (out / "a.jpg").is_symlink()
 
 
-# -- manifests ------------------------------------------------------------------------------------------------------
+# -- manifests --------------------------------------------------------------------------------------------------------
 
 
 def test_a_manifest_with_broken_lines_fails_those_lines_alone(folder: Path, out: Path) -> None:
@@ -360,7 +356,16 @@ def test_a_manifest_with_broken_lines_fails_those_lines_alone(folder: Path, out:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"\x00\x01\x02", b"a,b\n1,2\n", b"source,source\n", b"source,,x\n", b"\xff\xfe\x00", b"s" * 10_000_000],
+    [
+        b"",
+        b"\n",
+        b"\x00\x01\x02",
+        b"a,b\n1,2\n",
+        b"source,source\n",
+        b"source,,x\n",
+        b"\xff\xfe\x00",
+        b"s" * 10_000_000,
+    ],
     ids=["empty", "blank", "binary", "no source", "twice", "nameless", "utf-16", "long"],
 )
 def test_a_manifest_that_is_none_is_a_usage_error_and_leaves_nothing(tmp_path: Path, out: Path, content: bytes) -> None:
@@ -368,51 +373,6 @@ def test_a_manifest_that_is_none_is_a_usage_error_and_leaves_nothing(tmp_path: P
     result = convert(tmp_path / "m.csv", out)
     assert (result.code, files(tmp_path)) == (2, {"m.csv"})
     assert 20 < len(result.err) < 10_000
-
-
-# -- decoders that crash, hang and eat ------------------------------------------------------------------------------
-
-
-def run_with_faults(folder: Path, out: Path, *options: str) -> int:
-    job = start(
-        "convert", folder, out, "--to", "jpeg", "--workers", "2", "--memory", "2G", *options, driver=DRIVER
-    )  # fmt: skip
-    return finish(job).code
-
-
-def test_decoders_that_crash_hang_or_eat_memory_cost_only_their_own_image(folder: Path, out: Path) -> None:
-    collection(folder, 12)
-    faults = {
-        "segv": "WorkerCrashed",
-        "exit": "WorkerCrashed",
-        "hang": "TimedOut",
-        "greedy": "OutOfMemory",
-        "header-segv": "WorkerCrashed",
-        "header-greedy": "OutOfMemory",
-    }
-    for name in faults:
-        write_image(folder / f"{name}.png")
-    assert run_with_faults(folder, out, "--timeout", "2", "--attempts", "2") == 3
-    found = check(out, {f"a{number:02}.png" for number in range(12)})
-    for name, error in faults.items():
-        row = found[f"{name}.png"]
-        assert (row["error_class"], row["source"] in str(row["error_message"])) == (error, True), row
-        if name.startswith("header-"):
-            assert row["state"] in {"quarantined", "deferred"}
-        else:
-            assert (row["state"], row["attempts"]) == ("quarantined", 2)
-    assert "SIGSEGV" in str(found["segv.png"]["error_message"])
-    assert int(str(found["greedy.png"]["peak_memory"])) < 2 << 30
-
-
-def test_a_decoder_that_crashes_once_is_given_another_chance(folder: Path, out: Path) -> None:
-    collection(folder, 3)
-    write_image(folder / "once-segv.png")
-    write_image(folder / "once-greedy.png")
-    assert run_with_faults(folder, out) == 0
-    found = rows(out.with_name("out.zgj"))
-    assert (set(states(out.with_name("out.zgj")).values()), found["once-segv.png"]["attempts"]) == ({"done"}, 2)
-    assert as_recorded(out.with_name("out.zgj"), out)
 
 
 def test_a_tiff_of_one_giant_compressed_strip_is_deferred_with_its_reason(folder: Path, out: Path) -> None:
@@ -428,23 +388,6 @@ def test_a_tiff_of_one_giant_compressed_strip_is_deferred_with_its_reason(folder
     assert (row["state"], row["error_class"], "--memory" in str(row["error_message"])) == (
         "deferred", "OutOfMemory", True,
     )  # fmt: skip
-
-
-def test_a_source_that_changes_between_plan_and_conversion_fails(folder: Path, out: Path) -> None:
-    for number in range(3):
-        write_image(folder / f"slow-{number}.png", seed=number)
-    job = start("convert", folder, out, "--to", "jpeg", "--workers", "1", "--memory", "1G", driver=DRIVER, SLOW="1")
-    deadline = time.monotonic() + 30
-    while not list(out.rglob(".*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    write_image(folder / "slow-2.png", picture(seed=99))
-    assert finish(job).code == 3
-    found = rows(out.with_name("out.zgj"))
-    assert (found["slow-2.png"]["state"], found["slow-2.png"]["error_class"]) == ("failed", "SourceChanged")
-    assert convert(folder, out, "--retry-failed").code == 0
-    row = rows(out.with_name("out.zgj"))["slow-2.png"]
-    assert row["source_sha256"] == hashlib.sha256((folder / "slow-2.png").read_bytes()).hexdigest()
 
 
 def test_the_codestream_is_believed_where_a_box_contradicts_it(folder: Path, out: Path) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jobs import write_image
 
+from jobs import write_image
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pool import WORKER_BASE, Lost, Pool
 from ziggurat.convert.probe import Question

@@ -22,8 +22,9 @@ from ziggurat.geometry import Size, Window
 from ziggurat.model import ColourSpace, Metadata, Resolution
 from ziggurat.pyramid import halve
 from ziggurat.storage.local import LocalSource
-from ziggurat.write.ptiff import PtiffOptions, PtiffWriter
+from ziggurat.write.ptiff import PtiffOptions
 from ziggurat.write.ptiff.bands import plan_bands, tile_rows
+from ziggurat.write.ptiff.writer import PtiffWriter
 
 type Pixels = np.ndarray[Any, np.dtype[Any]]
 
@@ -363,7 +364,8 @@ from pathlib import Path
 import numpy as np
 from ziggurat.geometry import Size
 from ziggurat.model import ColourSpace, Metadata
-from ziggurat.write.ptiff import PtiffOptions, PtiffWriter
+from ziggurat.write.ptiff import PtiffOptions
+from ziggurat.write.ptiff.writer import PtiffWriter
 
 class Generated:
     size, bands, dtype, bit_depth = Size(12000, 12000), 3, np.dtype("u1"), 8

@@ -6,6 +6,7 @@ Exit codes: 0 all done; 1 an error that stopped the command; 2 the command line 
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError
@@ -13,6 +14,9 @@ from cyclopts import App, CycloptsError
 from ziggurat import __version__
 from ziggurat.convert.text import visible
 from ziggurat.errors import UsageError, ZigguratError
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -35,8 +39,11 @@ COMMANDS = {
 """Every command, and its line in the help. ``convert`` is ``ziggurat.cli.convert:convert``, and so on."""
 
 
-def build() -> App:
+def build() -> "App":
     """The command line as a value."""
+    # Spawned workers import the main script, and so this module; they need no command line.
+    from cyclopts import App  # noqa: PLC0415 - as said
+
     app = App(
         name="ziggurat",
         help="Keeps big image collections small, safe and instantly viewable.",

@@ -64,7 +64,7 @@ _BLOCK = 8
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _FIRST_ARITHMETIC = 0xC9
-_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 

@@ -26,6 +26,9 @@ from ziggurat.write.table import target
 CHUNK = 100
 """Headers that a worker reads at once."""
 
+HEADERS_AT_MOST = 1 << 30
+"""Bytes that reading headers may take before it is stopped."""
+
 READY = 64
 """Images with known headers, per worker, that are kept ready."""
 
@@ -201,7 +204,7 @@ class Coordinator:
             self._asked = rows[-1][0]
             questions = [Question(*row) for row in rows]
         self._probing += 1
-        self.pool.submit(questions, seconds=60 + 5 * len(questions), cap=1 << 30)
+        self.pool.submit(questions, seconds=60 + 5 * len(questions), cap=min(HEADERS_AT_MOST, self.budget.total))
         return len(questions)
 
     def _probed(self, answers: Iterable[Probe]) -> None:

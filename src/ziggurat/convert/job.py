@@ -187,12 +187,12 @@ class Job:
         suffixes = [suffix for entry in FORMATS.values() for suffix in entry.suffixes]
         return listed_rows(self.request.sources, suffixes, self.skipped, known)
 
-    def _planned(self, rows: Iterator[Row]) -> Iterator[PlannedRow]:
+    def _planned(self, rows: Iterator[Row], taken: Container[str] = ()) -> Iterator[PlannedRow]:
         options = self.request.options
         fields = [*path_fields("a/b.c"), *ROLES]
         if self._manifest is not None:
             fields = [*path_fields("a/b.c"), *self._manifest.header, *self._manifest.roles]
-        return plan_rows(rows, options.name, target(options.target).suffixes[0], fields)
+        return plan_rows(rows, options.name, target(options.target).suffixes[0], fields, taken)
 
     # -- resuming ---------------------------------------------------------------------------------------------
 
@@ -243,8 +243,9 @@ class Job:
 
     def _take_new_files(self, ledger: Ledger) -> None:
         """Adds files that a listing has and the ledger has not; what is done keeps its name."""
-        known = {source for source, _ in ledger.known()}
-        new = list(self._planned(self._rows(known)))
+        known = ledger.known()
+        taken = {name for _, name in known if name is not None}
+        new = list(self._planned(self._rows({source for source, _ in known}), taken))
         if new:
             self._append(ledger, new)
             self.notes.append(f"{len(new)} images are new")

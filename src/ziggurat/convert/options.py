@@ -80,6 +80,14 @@ class RunOptions:
             raise UsageError(f"--workers {self.workers}: at least one is needed")
         if self.attempts < 1:
             raise UsageError(f"--attempts {self.attempts}: at least one is needed")
+        if self.timeout is not None and not self.timeout > 0:
+            raise UsageError(f"--timeout {self.timeout}: more than 0 seconds are needed")
+        if self.headers < 0:
+            raise UsageError(f"--headers {self.headers}: 0 or more are needed")
+        if not self.stall_minutes > 0:
+            raise UsageError(f"--stall-minutes {self.stall_minutes}: more than 0 minutes are needed")
+        if not 0 <= self.failure_limit <= 1:
+            raise UsageError(f"--failure-limit {self.failure_limit} is no share from 0 to 1")
 
 
 def differences(before: Mapping[str, JSON], now: Mapping[str, JSON], path: str = "") -> list[str]:

@@ -1,7 +1,7 @@
 """From rows to targets: pure, before any source is opened."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from ziggurat.convert.ledger.planning import PlannedRow
 from ziggurat.convert.manifest import Row
@@ -13,7 +13,9 @@ SHA256_HEX = 64
 """Characters of a SHA-256 in hex."""
 
 
-def plan_rows(rows: Iterable[Row], template: str | None, suffix: str, known: Sequence[str]) -> Iterator[PlannedRow]:
+def plan_rows(
+    rows: Iterable[Row], template: str | None, suffix: str, known: Sequence[str], taken: Container[str] = ()
+) -> Iterator[PlannedRow]:
     """Gives every row its target, or says why it has none.
 
     With the default template two sources of one name and different suffixes (``a.jp2``, ``a.tif``) keep their suffixes
@@ -25,6 +27,7 @@ def plan_rows(rows: Iterable[Row], template: str | None, suffix: str, known: Seq
         template: of the target names, or None for the sources' own paths.
         suffix: of the target's files.
         known: fields that a template may use.
+        taken: targets that the default template leaves to others.
 
     Raises:
         UsageError: if the template makes no sense.
@@ -36,7 +39,12 @@ def plan_rows(rows: Iterable[Row], template: str | None, suffix: str, known: Seq
     counts = Counter(row.fields.get("path") for row in everything)
     plain = parse_template(DEFAULT_TEMPLATE, suffix, known)
     doubled = parse_template("{path}.{suffix}" + suffix, suffix, known)
-    return (_planned(row, doubled if counts[row.fields.get("path")] > 1 else plain) for row in everything)
+
+    def chosen(row: Row) -> Template:
+        path = row.fields.get("path")
+        return doubled if counts[path] > 1 or f"{path}{suffix}" in taken else plain
+
+    return (_planned(row, chosen(row)) for row in everything)
 
 
 def _planned(row: Row, template: Template) -> PlannedRow:

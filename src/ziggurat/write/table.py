@@ -40,7 +40,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         # libjpeg's JPEG_MAX_DIMENSION; the format itself ends at 65,535.
         "jpeg": Target("ziggurat.write.jpeg:JpegWriter", (".jpg", ".jpeg"), max_side=65_500),
-        "ptiff": Target("ziggurat.write.ptiff:PtiffWriter", (".tif", ".tiff", ".btf")),
+        "ptiff": Target("ziggurat.write.ptiff.writer:PtiffWriter", (".tif", ".tiff", ".btf")),
     }
 )
 
