@@ -6,10 +6,8 @@ Exit codes: 0 all done; 1 an error that stopped the command; 2 the command line 
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from io import TextIOWrapper
-
-from cyclopts import App, CycloptsError
+from typing import TYPE_CHECKING
 
 from ziggurat import __version__
 from ziggurat.convert.text import visible
