@@ -64,10 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command; errors become messages on standard error and exit codes."""
+    from cyclopts import CycloptsError  # noqa: PLC0415 - as in ``build``
+
     try:
         code = build()(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"ziggurat: {error}\nTry `ziggurat --help` or `ziggurat COMMAND --help`.", file=sys.stderr)
+        print(f"ziggurat: {visible(str(error), LONGEST)}\nTry `ziggurat --help` or `ziggurat COMMAND --help`.", file=sys.stderr)
         return EXIT_USAGE
     except UsageError as error:
         print(f"ziggurat: {visible(str(error), LONGEST)}", file=sys.stderr)
