@@ -40,6 +40,12 @@ REAL = (
 )
 """JP2s from Aware, Kakadu, Adobe and OpenJPEG that all pipelines read."""
 
+REPEAT = "again-"
+"""How the names of repeated images begin."""
+
+TIMES = 3
+"""How often every image is in its group."""
+
 LARGE = ((2600, 3400), (1900, 2600), (1700, 2400))
 SMALL = ((900, 1200), (700, 1000), (640, 900))
 """Heights and widths of the crops, in turns."""
@@ -70,6 +76,16 @@ class Group:
     def sources(self) -> list[Path]:
         """The images, by name."""
         return sorted(self.folder.iterdir())
+
+    def originals(self) -> list[Path]:
+        """The images without their repeats."""
+        return [source for source in self.sources() if not source.name.startswith(REPEAT)]
+
+    def repeat(self, times: int) -> None:
+        """Adds every image again under further names: a collection is long, and starting a program is not its cost."""
+        for source in self.originals():
+            for time in range(2, times + 1):
+                os.link(source, self.folder / f"{REPEAT}{time}-{source.name}")
 
     def reference(self, source: Path) -> Samples:
         """The pixels that every output is compared with: (y, x, band) uint8."""
@@ -152,7 +168,10 @@ def make(work: Path, data: Path, *, quick: bool) -> list[Group]:
     real = find(data, REAL)
     for path in real[:4] if quick else real:
         shutil.copyfile(path, groups[-1].folder / path.name)
-    return [*groups, strips]
+    groups.append(strips)
+    for group in [] if quick else groups:
+        group.repeat(TIMES)
+    return groups
 
 
 def _group(work: Path, name: str, title: str, truth: Path | None) -> Group:

@@ -42,7 +42,7 @@ def outcomes(group: Group, folders: dict[str, Path]) -> dict[str, Outcome]:
     """Compares the outputs in each of the folders; every source is decoded once."""
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in folders}
     failed: dict[str, list[str]] = {name: [] for name in folders}
-    for source in group.sources():
+    for source in group.originals():
         reference = group.reference(source)
         for name, folder in folders.items():
             score = compare(reference, folder / f"{source.stem}.jpg")

@@ -69,7 +69,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = build()(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"ziggurat: {visible(str(error), LONGEST)}\nTry `ziggurat --help` or `ziggurat COMMAND --help`.", file=sys.stderr)
+        print(f"ziggurat: {visible(str(error), LONGEST)}", file=sys.stderr)
+        print("Try `ziggurat --help` or `ziggurat COMMAND --help`.", file=sys.stderr)
         return EXIT_USAGE
     except UsageError as error:
         print(f"ziggurat: {visible(str(error), LONGEST)}", file=sys.stderr)
