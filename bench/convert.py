@@ -132,7 +132,8 @@ def report(results: Sequence[Result], *, repetitions: int, workers: int) -> str:
         (
             "PSNR and SSIMULACRA2 (two busiest tiles of every image) are against the decoded source, outside of the "
             "measured time, with one decoder for all. The scans are crops of photographs and maps with noise "
-            "(standard deviation 1.5), for without it lossless files are smaller than scans are. Every image is in its group three times."
+            "(standard deviation 1.5), for without it lossless files are smaller than "
+            "scans are. Every image is in its group three times."
         ),
         "Ziggurat against each of them, above 1 is faster, and below 1 takes less processor time:",
         ratios(results),
