@@ -49,6 +49,7 @@ check: lint test
 
 bench: $(VENV)/test-installed
 	$(BIN)/python bench/convert.py
+	$(BIN)/python bench/scale.py
 
 clean:
 	rm -rf $(VENV) demo build dist
