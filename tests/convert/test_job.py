@@ -47,6 +47,14 @@ def test_the_same_command_again_does_nothing_to_what_is_done(folder: Path, out: 
     assert {row["attempts"] for row in rows(ledger_of(out)).values()} == {1}
 
 
+def test_outputs_below_a_source_folder_are_not_sources(folder: Path) -> None:
+    before = len(files(folder))
+    for _ in range(2):
+        result = convert(folder, folder / "jpeg")
+        assert result.code == 0, result.said
+        assert len(rows(folder / "jpeg.zgj")) == before
+
+
 def test_other_options_are_refused(folder: Path, out: Path) -> None:
     assert convert(folder, out).code == 0
     result = convert(folder, out, "--quality", 80)

@@ -245,7 +245,10 @@ class Job:
         """Adds files that a listing has and the ledger has not; what is done keeps its name."""
         known = ledger.known()
         taken = {name for _, name in known if name is not None}
-        new = list(self._planned(self._rows({source for source, _ in known}), taken))
+        # Outputs that lie below a source folder are not sources.
+        place = absolute(self.request.destination).rstrip("/")
+        ours = {source for source, _ in known} | {f"{place}/{name}" for name in taken}
+        new = list(self._planned(self._rows(ours), taken))
         if new:
             self._append(ledger, new)
             self.notes.append(f"{len(new)} images are new")

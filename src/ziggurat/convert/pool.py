@@ -109,6 +109,8 @@ class Pool:
         """Waits up to ``seconds`` and yields what workers said, and what became of lost ones."""
         handles: list[object] = [worker.connection for worker in self.workers]
         handles += [worker.process.sentinel for worker in self.workers]
+        if not handles:
+            time.sleep(seconds)
         ready = set(map(id, wait(handles, seconds))) if handles else set()  # type: ignore[arg-type]  # as documented
         for worker in list(self.workers):
             if id(worker.connection) in ready:
