@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+
+from jobs import query
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 IMAGES = 24
@@ -58,8 +59,8 @@ def finish(collection: Path) -> None:
     said, _ = job.communicate(timeout=120)
     assert job.returncode == 0, said.decode()
     out = collection.parent / "out"
-    ledger = sqlite3.connect(f"{out}.zgj")
-    rows = ledger.execute("SELECT source, target, state, output_sha256, output_size FROM images").fetchall()
+    ledger = Path(f"{out}.zgj")
+    rows = query(ledger, "SELECT source, target, state, output_sha256, output_size FROM images")
     assert len(rows) == IMAGES
     assert {state for _, _, state, _, _ in rows} == {"done"}
     assert len({target for _, target, *_ in rows}) == IMAGES
@@ -69,7 +70,7 @@ def finish(collection: Path) -> None:
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert found == {target for _, target, *_ in rows}, "a temporary or foreign file remains"
     assert not list(out.parent.glob("*.scratch"))
-    assert ledger.execute("SELECT sum(images), sum(done) FROM items").fetchone() in {(None, None), (IMAGES, IMAGES)}
+    assert query(ledger, "SELECT sum(images), sum(done) FROM items") in ([(None, None)], [(IMAGES, IMAGES)])
 
 
 def others_gone(group: int) -> bool:

@@ -1,6 +1,7 @@
 import sqlite3
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def published(image: int) -> Published:
 
 def test_the_manifests_own_columns_are_real_columns_for_plain_sqlite(tmp_path: Path) -> None:
     make(tmp_path / "j.zgj").close()
-    with sqlite3.connect(tmp_path / "j.zgj") as plain:
+    with closing(sqlite3.connect(tmp_path / "j.zgj")) as plain:
         found = plain.execute(
             "SELECT target, uuid, note FROM images JOIN manifest ON id = images_id WHERE uuid = '2'"
         ).fetchall()

@@ -1,5 +1,6 @@
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.parametrize("sql", blocks("sql"))
 def test_every_query_of_the_document_answers(job: Path, sql: str) -> None:
-    with sqlite3.connect(f"file:{job}?mode=ro", uri=True) as ledger:
+    with closing(sqlite3.connect(f"file:{job}?mode=ro", uri=True)) as ledger:
         assert ledger.execute(sql).fetchall()
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
+from jobs import query
 from s3_server import NEEDS_S3, S3Server
 from ziggurat.testing.fault_proxy import Fault, FaultProxy, Rule
 
@@ -54,7 +54,7 @@ def ended(job: subprocess.Popen[bytes], code: int = 0) -> str:
 
 def prove(s3: S3Server, bucket: str, prefix: str, ledger: Path) -> None:
     """Every row is done once, and every object holds the bytes that the ledger records, by an independent client."""
-    rows = sqlite3.connect(ledger).execute("SELECT target, state, output_sha256, output_size FROM images").fetchall()
+    rows = query(ledger, "SELECT target, state, output_sha256, output_size FROM images")
     assert len(rows) == IMAGES
     assert {state for _, state, _, _ in rows} == {"done"}
     listed = s3.client.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
@@ -81,9 +81,7 @@ def test_an_existing_object_is_not_overwritten(s3: S3Server, bucket: str, scans:
     s3.client.put_object(Bucket=bucket, Key="jpeg/07.jpg", Body=b"somebody's")
     ended(convert(str(scans), f"s3://{bucket}/jpeg", tmp_path / "a.zgj", s3.env), 3)
     assert s3.client.get_object(Bucket=bucket, Key="jpeg/07.jpg")["Body"].read() == b"somebody's"
-    [(kind, message)] = sqlite3.connect(tmp_path / "a.zgj").execute(
-        "SELECT error_class, error_message FROM images WHERE state <> 'done'"
-    )
+    [(kind, message)] = query(tmp_path / "a.zgj", "SELECT error_class, error_message FROM images WHERE state <> 'done'")
     assert kind == "TargetExists"
     assert "--overwrite" in message
     ended(convert(str(scans), f"s3://{bucket}/jpeg", tmp_path / "a.zgj", s3.env, "--overwrite", "--retry-failed"))
@@ -133,7 +131,7 @@ def test_faults_on_the_way_cost_attempts_and_nothing_else(
         ended(convert(str(scans), f"s3://{bucket}/jpeg", tmp_path / "a.zgj", environment))
     prove(s3, bucket, "jpeg", tmp_path / "a.zgj")
     if fault is Fault.FLIP_UPLOAD:
-        attempts = sqlite3.connect(tmp_path / "a.zgj").execute("SELECT error_class FROM attempts").fetchall()
+        attempts = query(tmp_path / "a.zgj", "SELECT error_class FROM attempts")
         assert ("ChecksumMismatch",) in attempts
 
 
