@@ -30,11 +30,11 @@ def reach(who: str, point: str) -> None:
         return
     _seen += 1
     if _seen == int(NTH):
-        log = Path(os.environ["KILL_LOG"])
-        if who == "worker" and log.exists():
-            return  # one worker, once: its successor must get on
-        with log.open("a") as file:
-            file.write(f"{who}:{point}:{NTH}\n")
+        try:
+            with Path(os.environ["KILL_LOG"]).open("x") as file:
+                file.write(f"{who}:{point}:{NTH}\n")
+        except FileExistsError:
+            return  # one process, once: a worker beside it, or its successor, must get on
         os.kill(os.getpid(), signal.SIGKILL)
 
 
