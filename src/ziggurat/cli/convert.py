@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -210,9 +211,6 @@ def default_job(destination: str) -> Path:
 
 
 def _dry_run(request: JobRequest, log_format: LogFormat) -> int:
-    from dataclasses import replace  # noqa: PLC0415 - only here
-    from tempfile import TemporaryDirectory  # noqa: PLC0415 - only here
-
     with TemporaryDirectory(prefix="ziggurat-plan-") as folder:
         pretended = replace(request, ledger=Path(folder) / "plan.zgj")
         with Job(pretended, default_display(log_format)) as job:

@@ -296,7 +296,7 @@ class Coordinator:
             _log.warning("%s", error)
 
     def _put_back(self) -> None:
-        """After an abort: kills the workers and plans their images again."""
+        """Ends the workers; images that they still hold, after an abort, are planned again."""
         held = [worker.work for worker in self.pool.busy() if isinstance(worker.work, Task)]
         self.pool.close()
         for task in held:

@@ -15,13 +15,11 @@ class Template:
     """A checked name template such as ``{group}/{item}/{name}.jpg``.
 
     Attributes:
-        text: as given; ``{{`` and ``}}`` stand for braces.
-        suffix: ".jpg" or the like, appended where the text has no suffix of its own.
+        text: with its suffix; ``{{`` and ``}}`` stand for braces.
         fields: names of the fields that it uses.
     """
 
     text: str
-    suffix: str
     fields: tuple[str, ...]
 
     def name(self, fields: Mapping[str, str]) -> str:
@@ -33,15 +31,11 @@ class Template:
         for name in self.fields:
             if not fields.get(name):
                 raise TargetRefused(f"the name template {self.text!r} uses {{{name}}}, which is empty here")
-        key = self.text.format_map(fields)
-        return key if self._has_suffix() else key + self.suffix
-
-    def _has_suffix(self) -> bool:
-        return self.text.endswith(self.suffix) or "." in self.text.rpartition("}")[2]
+        return self.text.format_map(fields)
 
 
 def parse_template(text: str, suffix: str, known: Iterable[str]) -> Template:
-    """Checks a template against the fields that rows have.
+    """Checks a template against the fields that rows have, and appends the suffix where it has none of its own.
 
     Raises:
         UsageError: if it cannot be parsed, uses an unknown field, or has conversions or formats.
@@ -62,4 +56,5 @@ def parse_template(text: str, suffix: str, known: Iterable[str]) -> Template:
     names = tuple(name for _, name, _, _ in parts if name is not None)
     if not names:
         raise UsageError(f"--name {text!r} gives every image the same name; use a field such as {{name}}")
-    return Template(text, suffix, names)
+    has_suffix = text.endswith(suffix) or "." in text.rpartition("}")[2]
+    return Template(text if has_suffix else text + suffix, names)

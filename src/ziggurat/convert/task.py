@@ -18,10 +18,8 @@ from ziggurat.storage.memory import MemorySource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.resolve import open_source
+from ziggurat.storage.stored import source_digest
 from ziggurat.write.picture import hold
-
-HASH_PIECE = 8 << 20
-"""Bytes that are read at once to hash a source that is not held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +79,7 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
     source = _planned_source(task)
     source, sha256 = _hashed(source, hold_it=task.strategy == "whole")
     if task.expected_sha256 is not None and sha256 != task.expected_sha256:
+        source.close()
         raise SourceChanged(
             f"{task.source} has SHA-256 {sha256}, the manifest says {task.expected_sha256}: the file is damaged "
             "or is not the one that was catalogued"
@@ -135,7 +134,4 @@ def _hashed(source: ByteSource, *, hold_it: bool) -> tuple[ByteSource, str]:
         source.close()
         held = MemorySource(source.url, data, version=source.version)
         return held, hashlib.sha256(data).hexdigest()
-    digest = hashlib.sha256()
-    for start in range(0, source.size, HASH_PIECE):
-        digest.update(source.read_ranges([ByteRange(start, min(start + HASH_PIECE, source.size))])[0])
-    return source, digest.hexdigest()
+    return source, source_digest(source)[0]

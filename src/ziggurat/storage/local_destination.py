@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -97,11 +98,8 @@ class LocalDestination:
         Raises:
             SourceError: if it cannot be read.
         """
-        source = self.source(key)
-        try:
+        with closing(self.source(key)) as source:
             return source_digest(source)
-        finally:
-            source.close()
 
     def holds(self, key: str, sha256: str) -> bool:
         """Whether a file with this SHA-256 lies at the target; reads it."""

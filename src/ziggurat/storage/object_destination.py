@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import mimetypes
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -212,11 +213,8 @@ class ObjectDestination:
         Raises:
             SourceError: if it cannot be read.
         """
-        source = self.source(key)
-        try:
+        with closing(self.source(key)) as source:
             return source_digest(source)
-        finally:
-            source.close()
 
     def holds(self, key: str, sha256: str) -> bool:
         """Whether an object with this SHA-256 lies at the target; reads it."""

@@ -14,6 +14,12 @@ from ziggurat.convert.records import Failure, Probe, Published, Task, Verified
 CAP_SLACK = 256 << 20
 """Bytes above its prediction, and half of it again, at which a task is stopped."""
 
+PLAN_AGAIN = (
+    "UPDATE images SET state = 'planned', predicted_memory = NULL, attempts = 0, retry_at = NULL,"
+    " error_class = NULL, error_message = NULL"
+)
+"""How a row that ended goes back to be probed and done anew."""
+
 
 class Ledger(PlannedLedger):
     """An open ledger to work from. Methods that change rows are called inside a transaction."""
@@ -31,11 +37,7 @@ class Ledger(PlannedLedger):
 
     def reopen(self, images: Iterable[int]) -> None:
         """Puts rows back to planned, to be probed and done again; their earlier outputs may be replaced."""
-        self._db.executemany(
-            "UPDATE images SET state = 'planned', predicted_memory = NULL, attempts = 0, retry_at = NULL,"
-            " error_class = NULL, error_message = NULL WHERE id = ?",
-            [(image,) for image in images],
-        )
+        self._db.executemany(f"{PLAN_AGAIN} WHERE id = ?", [(image,) for image in images])
 
     def release(self, images: Iterable[int]) -> None:
         """Puts rows that were in a worker's hands back to planned without counting an attempt."""
@@ -48,8 +50,7 @@ class Ledger(PlannedLedger):
         """Plans rows in these states again, but for what the names alone refuse; returns how many."""
         marks = ", ".join(f"'{state}'" for state in states)
         self._db.execute(
-            "UPDATE images SET state = 'planned', predicted_memory = NULL, attempts = 0, retry_at = NULL,"  # noqa: S608 - our own words
-            f" error_class = NULL, error_message = NULL WHERE state IN ({marks}) AND target IS NOT NULL"
+            f"{PLAN_AGAIN} WHERE state IN ({marks}) AND target IS NOT NULL"
             " AND error_class NOT IN ('NameCollision', 'TargetRefused')"
         )
         return self._db.changes()
