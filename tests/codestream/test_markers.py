@@ -9,10 +9,7 @@ from ziggurat.codestream.markers import (
     MainHeader,
     Marker,
     parse_main_header,
-    tile_part_segments,
-    walk_tile_parts,
 )
-from ziggurat.codestream.repair import with_true_part_counts
 from ziggurat.codestream.segments import Component, Progression
 from ziggurat.codestream.widen import widened
 from ziggurat.errors import CorruptImage
@@ -147,44 +144,9 @@ def test_mutated_headers_end_in_a_header_a_wish_or_a_corrupt_image(changes: list
         if isinstance(main, Incomplete):
             assert main.needed > length
         else:
-            list(walk_tile_parts(bytes(data), main))
+            assert main.siz.tiles > 0
     except CorruptImage:
         pass
-
-
-def test_tile_parts_are_walked_by_their_lengths_up_to_the_end() -> None:
-    main = parsed(DATA)
-    parts = list(walk_tile_parts(DATA, main))
-    assert [part.tile for part in parts] == list(range(6))
-    assert parts[0].offset == main.length
-    assert DATA[parts[-1].end :] == b"\xff\xd9"
-    with pytest.raises(CorruptImage, match="truncated"):
-        list(walk_tile_parts(DATA[:-3], main))
-
-
-def test_a_tile_parts_own_segments_are_listed_however_long() -> None:
-    plt = segment(Marker.PLT, b"\0" + bytes(60_000))
-    body = plt + plt + b"\xff\x93\x00"
-    sot = segment(0xFF90, bytes(2) + (12 + len(body)).to_bytes(4) + b"\0\1")
-    data = b"\xff\x4f" + SIZ + COD + QCD + sot + body + b"\xff\xd9"
-    (part,) = walk_tile_parts(data, parsed(data))
-    found = tile_part_segments(data, part)
-    assert [item.name for item in found] == ["PLT", "PLT"]
-    assert data[found[1].end : found[1].end + 2] == b"\xff\x93"
-
-
-def test_part_counts_one_too_low_are_corrected_and_too_high_ones_refused() -> None:
-    main = parsed(DATA)
-    wrong = bytearray(DATA)
-    wrong[main.length + 11] = 2
-    with pytest.raises(CorruptImage, match="tile 0 consists of 2 tile-parts, of which 1 are there"):
-        with_true_part_counts(bytes(wrong), list(walk_tile_parts(bytes(wrong), main)))
-    assert with_true_part_counts(DATA, list(walk_tile_parts(DATA, main))) is None
-    two = SOT[:6] + (14).to_bytes(4)
-    lying = b"\xff\x4f" + SIZ + COD + QCD + two + b"\0\1\xff\x93" + two + b"\1\1\xff\x93\xff\xd9"
-    repaired = with_true_part_counts(lying, list(walk_tile_parts(lying, parsed(lying))))
-    assert repaired is not None
-    assert [part.parts for part in walk_tile_parts(repaired, parsed(repaired))] == [2, 2]
 
 
 @pytest.mark.parametrize("reversible", [True, False])

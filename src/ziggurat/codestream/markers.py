@@ -4,7 +4,7 @@ Parsers work on a prefix of the codestream and answer ``Incomplete`` where it is
 counted from SOC; ``base`` only makes messages name the byte of the file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -57,8 +57,6 @@ class Marker(IntEnum):
 
 
 _SOT_LENGTH = 12
-_TILE_HEADER = 256
-"""Bytes of a tile-part's header looked at first; PLT can make it longer."""
 _BLOCK_STYLE_HT = 0x40
 _PART_HT = 15
 
@@ -120,6 +118,12 @@ class MainHeader:
         return any(style.block_style & _BLOCK_STYLE_HT for style in styles) or (
             self.cap is not None and _PART_HT in self.cap.parts
         )
+
+    @property
+    def part_2(self) -> bool:
+        """Whether a decomposition or a wavelet of 15444-2 is used, of which only the name is known here."""
+        styles = [self.cod.style, *self.coc.values()]
+        return any(style.factors is not None or style.transform > 1 for style in styles)
 
     @property
     def levels(self) -> int:
@@ -274,45 +278,3 @@ def parse_tile_part(data: bytes, at: int, *, tiles: int, base: int = 0, size: in
     # 12 is not allowed, but encoders write it for a tile-part without even SOD.
     fields.require(length == 0 or length >= _SOT_LENGTH, f"a tile-part of {length} bytes")
     return TilePart(tile, part, parts, at, size if length == 0 else at + length)
-
-
-def walk_tile_parts(data: bytes, header: MainHeader, *, base: int = 0) -> Iterator[TilePart]:
-    """All tile-parts of a whole codestream, in order, by their SOT segments alone.
-
-    Ends at EOC, at the last byte, or where what follows is no tile-part.
-
-    Raises:
-        CorruptImage: if a tile-part leaves the codestream.
-    """
-    at = header.length
-    while at + _SOT_LENGTH <= len(data) and int.from_bytes(data[at : at + 2]) == Marker.SOT:
-        part = parse_tile_part(data, at, tiles=header.siz.tiles, base=base, size=len(data))
-        if isinstance(part, Incomplete):
-            return
-        if part.end > len(data):
-            raise CorruptImage(
-                f"tile-part {part.part} of tile {part.tile} at byte {base + at} is {part.end - at} bytes long, "
-                f"{len(data) - at} are left: the file is truncated"
-            )
-        yield part
-        at = part.end
-
-
-def tile_part_segments(data: bytes, part: TilePart, *, base: int = 0) -> tuple[Segment, ...]:
-    """The marker segments in the header of a tile-part that lies in ``data`` whole.
-
-    Raises:
-        CorruptImage: if its header does not end with SOD inside the tile-part.
-    """
-    if part.end == part.offset + _SOT_LENGTH:
-        return ()
-    header = data[part.offset + _SOT_LENGTH : min(part.end, part.offset + _SOT_LENGTH + _TILE_HEADER)]
-    while True:
-        found, end = scan_segments(header, 0, until=Marker.SOD, base=base + part.offset + _SOT_LENGTH)
-        if not isinstance(end, Incomplete):
-            shift = part.offset + _SOT_LENGTH
-            return tuple(Segment(item.marker, item.offset + shift, item.end + shift) for item in found)
-        longer = data[part.offset + _SOT_LENGTH : min(part.end, part.offset + _SOT_LENGTH + 2 * end.needed)]
-        if len(longer) <= len(header):
-            raise CorruptImage(f"tile-part at byte {base + part.offset}: its header does not end with SOD")
-        header = longer

@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ziggurat.codec import openjpeg
-from ziggurat.codestream.markers import TilePart, walk_tile_parts
-from ziggurat.codestream.repair import with_true_part_counts
-from ziggurat.errors import CorruptImage, FormatError, LimitExceeded, OutOfMemory
-from ziggurat.format.jpeg2000 import fast
+from ziggurat.errors import FormatError, LimitExceeded, OutOfMemory
 from ziggurat.format.jpeg2000.bands import BandPlan, plan_bands
 from ziggurat.format.jpeg2000.container import Container, read_container
 from ziggurat.format.jpeg2000.cost import read_cost
-from ziggurat.format.jpeg2000.grid import Grid, decoded_area
+from ziggurat.format.jpeg2000.grid import Grid
 from ziggurat.format.jpeg2000.info import build_info
 from ziggurat.format.jpeg2000.pixels import assemble
+from ziggurat.format.jpeg2000.windows import WindowDecoder
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource
@@ -47,6 +44,7 @@ class Jpeg2000Reader:
         self._plan = plan
         self._info = info
         self._grid = Grid.of(container.main.siz)
+        self._windows = WindowDecoder(source, container)
         self.warnings: tuple[str, ...] = ()
 
     @property
@@ -67,60 +65,14 @@ class Jpeg2000Reader:
         """
         self.warnings = ()
         with _named(self._source.url):
-            data, parts = self._codestream()
-            if fast.suits(self._container.main, self._plan) and fast.tiles_suit(data, parts):
-                return self._fast(data, level, window)
-            return self._general(data, level, window)
+            components = sorted({band.component for band in self._plan.bands})
+            planes, remarks = self._windows.planes(level, window, components)
+            self.warnings = tuple(dict.fromkeys(remarks))
+            return assemble(planes, self._plan, self._grid, level, window)
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""
         return read_cost(self._container, self._plan, level, window)
-
-    def _codestream(self) -> tuple[bytes, list[TilePart]]:
-        """The codestream, found complete by its tile-parts' own lengths."""
-        container, main = self._container, self._container.main
-        span = container.codestream
-        if container.truncated:
-            raise CorruptImage(
-                f"box 'jp2c' at byte {span.start}: {container.truncated} of its bytes are missing at the end of "
-                "the file: it is truncated"
-            )
-        data = self._source.read_ranges([span])[0]
-        parts = list(walk_tile_parts(data, main, base=span.start))
-        seen = {part.tile for part in parts}
-        missing = (tile for tile in range(main.siz.tiles) if tile not in seen)
-        lost = next((tile for tile in missing if not self._grid.tile_is_empty(tile)), None)
-        if lost is not None:
-            raise CorruptImage(f"tile {lost} of {main.siz.tiles} is missing in the codestream")
-        repaired = with_true_part_counts(data, parts)
-        if repaired is None:
-            return data, parts
-        self.warnings = ("tiles have more tile-parts than they say; all are read",)
-        return repaired, parts
-
-    def _general(self, data: bytes, level: int, window: Window) -> Samples:
-        area = decoded_area(self._container.main, level, window)
-        decoded = openjpeg.decode(data, reduce=level, area=area and openjpeg.Area(*area))
-        self.warnings += decoded.warnings
-        if len(decoded.planes) != len(self._container.main.siz.components):
-            raise CorruptImage(f"{len(decoded.planes)} components were decoded, the header has another number")
-        return assemble(decoded.planes, self._plan, self._grid, level, window)
-
-    def _fast(self, data: bytes, level: int, window: Window) -> Samples:
-        size = self._info.levels[level].shape
-        try:
-            pixels = fast.decode(data, self._container.main, self._plan, level, size)
-        except FormatError as refused:
-            return self._second_try(data, level, window, refused)
-        return pixels[window.slices()]
-
-    def _second_try(self, data: bytes, level: int, window: Window, first: FormatError) -> Samples:
-        try:
-            pixels = self._general(data, level, window)
-        except FormatError as second:
-            raise type(second)(f"{second}; before that, {first}") from second
-        self.warnings += (str(first),)
-        return pixels
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """From decoded components to the result's pixels, in blocks of rows that stay in the processor's cache."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +34,14 @@ class _Source:
         return rows[:, self.columns]
 
 
-def assemble(planes: Sequence[Plane], plan: BandPlan, grid: Grid, level: int, window: Window) -> Samples:
+def assemble(planes: Mapping[int, Plane], plan: BandPlan, grid: Grid, level: int, window: Window) -> Samples:
     """The pixels of a window from planes that hold at least its samples.
 
     Returns:
         Array (y, x, band) of the plan's type.
     """
     oy, ox = grid.origin(level)
-    sources = [_source(plane, grid, window.shifted(oy, ox)) for plane in planes]
+    sources = {number: _source(plane, grid, window.shifted(oy, ox)) for number, plane in planes.items()}
     result = np.empty((window.height, window.width, len(plan.bands)), np.dtype(plan.dtype))
     rows = max(1, BLOCK_SAMPLES // (window.width * len(plan.bands)))
     convert = None if plan.plain else _Converter(plan)
@@ -76,7 +76,7 @@ class _Converter:
         self._chroma = range(1, 3) if plan.encoding else range(0)
         self._signed_chroma = plan.encoding is not None and plan.bands[1].signed
 
-    def __call__(self, sources: Sequence[_Source], start: int, end: int) -> NDArray[np.int32]:
+    def __call__(self, sources: Mapping[int, _Source], start: int, end: int) -> NDArray[np.int32]:
         """The block (y, x, band) as int32."""
         plan = self._plan
         values = [

@@ -1,0 +1,105 @@
+"""Bytes of the file put together from many places, with as few reads as can be."""
+
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.codestream.reads import Reads, Span
+from ziggurat.errors import CorruptImage
+
+type Piece = bytes | tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Bytes as they are, or offsets and lengths of bytes in the file."""
+
+_GAP = 256
+"""Bytes between two spans that are read in vain rather than asking twice."""
+
+
+class Held:
+    """Spans of the file that have been read."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []
+        self._data: dict[int, bytes] = {}
+
+    def add(self, start: int, data: bytes) -> None:
+        """Keeps bytes; a longer read replaces a shorter one that begins at the same place."""
+        if not data:
+            return
+        old = self._data.get(start)
+        if old is not None:
+            if len(old) >= len(data):
+                return
+            self._spans.remove((start, start + len(old)))
+        insort(self._spans, (start, start + len(data)))
+        self._data[start] = data
+
+    def find(self, start: int, end: int) -> memoryview | None:
+        """The bytes of a span, if one read brought all of them."""
+        at = bisect_right(self._spans, (start, 1 << 63)) - 1
+        if at < 0 or self._spans[at][1] < end:
+            return None
+        first = self._spans[at][0]
+        return memoryview(self._data[first])[start - first : end - first]
+
+
+def runs(offset: NDArray[np.int64], length: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Start and end of pieces, those joined that follow each other in the file as they do here."""
+    filled = length > 0
+    offset, length = offset[filled], length[filled]
+    if not len(offset):
+        return []
+    ends = offset + length
+    breaks = np.flatnonzero(offset[1:] != ends[:-1]) + 1
+    first = np.concatenate([np.zeros(1, np.int64), breaks])
+    last = np.concatenate([breaks - 1, np.array([len(offset) - 1])])
+    return list(zip(offset[first].tolist(), ends[last].tolist(), strict=True))
+
+
+def gather(pieces: Sequence[Piece], held: Held, size: int) -> Reads[list[bytes | memoryview]]:
+    """Puts pieces together, reading what is not held yet in one go.
+
+    Args:
+        pieces: in order.
+        held: what has been read before.
+        size: bytes of the file.
+
+    Returns:
+        The parts, to be joined.
+
+    Raises:
+        CorruptImage: if a piece lies outside of the file.
+    """
+    wanted = [piece if isinstance(piece, bytes) else runs(*piece) for piece in pieces]
+    missing = [run for item in wanted if isinstance(item, list) for run in item if held.find(*run) is None]
+    spans = _joined(sorted(set(missing)))
+    if spans:
+        if spans[-1].end > size:
+            raise CorruptImage(
+                f"packets lie at bytes {spans[-1].start} to {spans[-1].end}, the file ends at {size}: it is truncated"
+            )
+        for span, data in zip(spans, (yield spans), strict=True):
+            held.add(span.start, data)
+    parts: list[bytes | memoryview] = []
+    for item in wanted:
+        if isinstance(item, bytes):
+            parts.append(item)
+            continue
+        for start, end in item:
+            found = held.find(start, end)
+            if found is None or len(found) < end - start:
+                raise CorruptImage(f"bytes {start} to {end} could not be read")
+            parts.append(found)
+    return parts
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[Span]:
+    """Spans in ascending order, joined where they overlap or nearly touch."""
+    made: list[Span] = []
+    for start, end in spans:
+        if made and start - made[-1].end <= _GAP:
+            made[-1] = Span(made[-1].start, max(made[-1].end, end))
+        else:
+            made.append(Span(start, end))
+    return made

@@ -1,0 +1,121 @@
+"""Where every packet of a codestream lies, found as it is needed."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from ziggurat.codestream.coding import TileCoding, main_coding, tile_coding
+from ziggurat.codestream.markers import MainHeader, Segment, TilePart
+from ziggurat.codestream.partition import Partition, tile_rect
+from ziggurat.codestream.parts import PartHeader, Parts, locate_parts, main_packed_headers, read_headers
+from ziggurat.codestream.reads import Reads, Span
+from ziggurat.codestream.tile_index import TileIndex
+from ziggurat.errors import CorruptImage, UnsupportedFeature
+
+_PACKETS_KEPT = 1 << 20
+"""Packets of all tiles whose indexes are kept in memory at once: about 30 MB."""
+
+_PACKET_BYTES = 3
+"""Bytes that PLT takes for a packet, first guess."""
+_HEADER_BYTES = 1 << 12
+_LONGEST_GUESS = 1 << 18
+
+
+class CodestreamIndex:
+    """An index that fills itself; its methods are generators, see ``reads``.
+
+    Args:
+        main: the main header.
+        head: its bytes, from SOC on.
+        span: where the codestream lies in the file; beyond the file's end where that is cut short.
+        size: bytes of the file.
+
+    Raises:
+        UnsupportedFeature: if the decomposition is one of Part 2's.
+    """
+
+    def __init__(self, main: MainHeader, head: bytes, span: Span, size: int) -> None:
+        if main.part_2:
+            raise UnsupportedFeature("a wavelet decomposition of ISO/IEC 15444-2 is not read in parts")
+        self.main = main
+        self.span = span
+        self.size = size
+        self._packed = main_packed_headers(main, head)
+        self._parts: Parts | None = None
+        self._tiles: OrderedDict[int, TileIndex] = OrderedDict()
+        self._packets = 0
+
+    def parts(self) -> Reads[Parts]:
+        """Where the tile-parts of every tile lie."""
+        if self._parts is None:
+            self._parts = yield from locate_parts(self.main, self.span, self.size)
+        return self._parts
+
+    def tile(self, number: int, *, use_lengths: bool = True) -> Reads[TileIndex]:
+        """The index of one tile.
+
+        Args:
+            number: of the tile.
+            use_lengths: whether PLT is believed.
+
+        Raises:
+            CorruptImage: if the tile is missing, or its headers are damaged.
+        """
+        kept = self._tiles.get(number)
+        if kept is not None and (use_lengths or not kept.listed):
+            self._tiles.move_to_end(number)
+            return kept
+        parts = yield from self.parts()
+        own = parts.get(number, ())
+        if not own:
+            raise CorruptImage(f"tile {number} of {self.main.siz.tiles} is missing in the codestream")
+        rect = tile_rect(self.main.siz, number)
+        usual = main_coding(self.main)
+        divided = Partition(self.main.siz, usual, rect)
+        expected = divided.precincts * usual.layers * _PACKET_BYTES
+        guess = min(_LONGEST_GUESS, max(_HEADER_BYTES, expected))
+        headers = yield from read_headers(own, guess=guess, size=self.size)
+        declared = max(header.parts for header in headers)
+        if declared > len(own):
+            raise CorruptImage(f"tile {number} consists of {declared} tile-parts, of which {len(own)} are there")
+        coding = self._coding(headers)
+        if coding != usual:
+            divided = Partition(self.main.siz, coding, rect)
+        packed = None if self._packed is None else self._packed_of(parts, own)
+        made = TileIndex(
+            self.main.siz, coding, divided, headers, size=self.size, packed=packed, use_lengths=use_lengths
+        )
+        self.keep(made)
+        return made
+
+    def _coding(self, headers: Sequence[PartHeader]) -> TileCoding:
+        data = b"".join(header.data for header in headers)
+        found: list[Segment] = []
+        shift = 0
+        for header in headers:
+            found += [Segment(item.marker, item.offset + shift, item.end + shift) for item in header.segments]
+            shift += len(header.data)
+        return tile_coding(self.main, data, found, base=headers[0].part.offset)
+
+    def _packed_of(self, parts: Parts, own: Sequence[TilePart]) -> list[bytes]:
+        """The packed headers of a tile's parts: the main header has them in the order of all tile-parts."""
+        everything = sorted(part.offset for found in parts.values() for part in found)
+        packed = self._packed or []
+        numbers = [everything.index(part.offset) for part in own]
+        if max(numbers) >= len(packed):
+            raise CorruptImage(f"marker PPM: headers for {len(packed)} tile-parts, there are {len(everything)}")
+        return [packed[number] for number in numbers]
+
+    def keep(self, made: TileIndex) -> None:
+        """Keeps the index of a tile, and lets go of those used longest ago."""
+        old = self._tiles.pop(made.number, None)
+        if old is not None:
+            self._packets -= _weight(old)
+        self._tiles[made.number] = made
+        self._packets += _weight(made)
+        while self._packets > _PACKETS_KEPT and len(self._tiles) > 1:
+            _, gone = self._tiles.popitem(last=False)
+            self._packets -= _weight(gone)
+
+
+def _weight(tile: TileIndex) -> int:
+    return tile.partition.precincts * tile.coding.layers

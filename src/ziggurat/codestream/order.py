@@ -1,0 +1,121 @@
+"""The order of a tile's packets (ISO/IEC 15444-1 B.12), computed for all of them at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.codestream.coding import TileCoding
+from ziggurat.codestream.partition import Partition
+from ziggurat.codestream.segments import Progression, ProgressionChange, Siz
+from ziggurat.errors import LimitExceeded
+
+MAX_PACKETS = 1 << 25
+"""Packets of one tile that are believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketOrder:
+    """The packets in the order of the codestream.
+
+    Attributes:
+        precinct: number of each packet's precinct.
+        layer: its layer.
+    """
+
+    precinct: NDArray[np.int32]
+    layer: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Precincts:
+    """What the orders sort by, a value a precinct."""
+
+    component: NDArray[np.int32]
+    resolution: NDArray[np.int32]
+    number: NDArray[np.int64]
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+
+
+def packet_order(siz: Siz, coding: TileCoding, partition: Partition) -> PacketOrder:
+    """The packets of a tile, in order.
+
+    Packets that no progression change mentions come nowhere: they are not in the codestream.
+
+    Raises:
+        LimitExceeded: if there are implausibly many.
+    """
+    if partition.precincts * coding.layers > MAX_PACKETS:
+        raise LimitExceeded(
+            f"a tile of {partition.precincts} precincts and {coding.layers} layers has more than {MAX_PACKETS} "
+            "packets; its header is not believed"
+        )
+    table = _precincts(siz, partition)
+    deepest = max(item.style.levels for item in coding.components) + 1
+    everything = ProgressionChange(0, 0, coding.layers, deepest, len(coding.components), coding.progression)
+    done = np.zeros(partition.precincts, np.int32)
+    precincts, layers = [], []
+    for change in coding.changes or (everything,):
+        inside = (table.resolution >= change.resolution_start) & (table.resolution < change.resolution_end)
+        inside &= (table.component >= change.component_start) & (table.component < change.component_end)
+        chosen = np.flatnonzero(inside)
+        precinct, layer = _sorted(table, chosen, done[chosen], min(change.layer_end, coding.layers), change.progression)
+        done[chosen] = np.maximum(done[chosen], min(change.layer_end, coding.layers))
+        precincts.append(precinct)
+        layers.append(layer)
+    return PacketOrder(np.concatenate(precincts).astype(np.int32), np.concatenate(layers).astype(np.int32))
+
+
+def _precincts(siz: Siz, partition: Partition) -> _Precincts:
+    parts = []
+    for component, number, resolution in partition.resolutions():
+        count = resolution.precincts
+        if not count:
+            continue
+        shift = len(partition.components[component]) - 1 - number
+        item = siz.components[component]
+        rows = (resolution.row + np.arange(resolution.high, dtype=np.int64)) << (resolution.precinct_y + shift)
+        columns = (resolution.column + np.arange(resolution.wide, dtype=np.int64)) << (resolution.precinct_x + shift)
+        # The first row and column begin where the tile does, if not at a multiple of their size (B.12.1.3).
+        y = np.maximum(rows * item.dy, partition.rect.y0)
+        x = np.maximum(columns * item.dx, partition.rect.x0)
+        parts.append(
+            (
+                np.full(count, component, np.int32),
+                np.full(count, number, np.int32),
+                np.arange(count, dtype=np.int64),
+                np.repeat(y, resolution.wide),
+                np.tile(x, resolution.high),
+            )
+        )
+    if not parts:
+        nothing = np.zeros(0, np.int64)
+        return _Precincts(nothing.astype(np.int32), nothing.astype(np.int32), nothing, nothing, nothing)
+    return _Precincts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _sorted(
+    table: _Precincts,
+    chosen: NDArray[np.int64],
+    start: NDArray[np.int32],
+    end: int,
+    progression: Progression,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Precincts and layers of the packets of one progression: the layers from ``start`` on, by precinct, to ``end``."""
+    counts = np.maximum(end - start, 0)
+    precinct = np.repeat(chosen, counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    layer = np.arange(len(precinct), dtype=np.int64) - first + np.repeat(start, counts)
+    component, resolution = table.component[precinct], table.resolution[precinct]
+    number, y, x = table.number[precinct], table.y[precinct], table.x[precinct]
+    # numpy sorts by the last key first.
+    keys = {
+        Progression.LRCP: (number, component, resolution, layer),
+        Progression.RLCP: (number, component, layer, resolution),
+        Progression.RPCL: (layer, number, component, x, y, resolution),
+        Progression.PCRL: (layer, number, resolution, component, x, y),
+        Progression.CPRL: (layer, number, resolution, x, y, component),
+    }[progression]
+    order = np.lexsort(keys)
+    return precinct[order], layer[order]

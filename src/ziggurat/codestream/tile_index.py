@@ -1,0 +1,397 @@
+"""Where the packets of one tile lie, and what their headers say of the code-blocks."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.codestream.coding import TileCoding
+from ziggurat.codestream.order import PacketOrder, packet_order
+from ziggurat.codestream.packet_parser import OK, PacketParser
+from ziggurat.codestream.packets import Layout, Packets, Records
+from ziggurat.codestream.partition import Partition
+from ziggurat.codestream.parts import PartHeader, packed_headers, packet_lengths
+from ziggurat.codestream.reads import Reads, Span
+from ziggurat.codestream.segments import Siz
+from ziggurat.errors import CorruptImage
+
+_CHUNK = 1 << 17
+"""Bytes first read in search of packet headers; doubled while they lie close together."""
+_LONGEST_CHUNK = 1 << 23
+_FAR = 1 << 18
+"""Bytes of bodies that are passed over rather than read."""
+_HEADER_BYTES = 4
+"""Bytes of a packet's header that a code-block takes, first guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What the packets of one precinct say, layer after layer.
+
+    Attributes:
+        block: number of the code-block within the precinct, ascending within each packet.
+        passes, length, offset: of each piece, and where it lies in the file.
+        packet: first piece of each layer's packet; one more at the end.
+        planes: zero bit-planes of each code-block of the precinct.
+    """
+
+    block: NDArray[np.int64]
+    passes: NDArray[np.uint8]
+    length: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    packet: NDArray[np.int64]
+    planes: NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far the packet headers have been read."""
+
+    parser: PacketParser
+    part: int = 0
+    entered: bool = False
+    base: int = 0
+    data: bytes = b""
+    chunk: int = _CHUNK
+    packed: bytes = b""
+
+
+@dataclass(slots=True)
+class Columns:
+    """The packets in order, as arrays that compiled and interpreted code share.
+
+    Attributes:
+        known: packets, from the first on, of which it is known where they lie.
+        listed: whether PLT told.
+        walk: how far their headers have been read.
+        loaded: what they say, where a stored index told.
+    """
+
+    packets: Packets
+    planes: "array[int]"
+    known: int = 0
+    listed: bool = False
+    walk: _Walk | None = None
+    loaded: Records | None = None
+
+
+class TileIndex:
+    """One tile of a codestream, whose packets are looked for when they are first asked about.
+
+    Args:
+        siz: the geometry.
+        coding, partition: how the tile is coded and divided.
+        headers: of its tile-parts, in order.
+        size: bytes of the file.
+        packed: packet headers from the main header (PPM), by tile-part.
+        use_lengths: whether PLT is believed.
+
+    Attributes:
+        number: of the tile.
+        parsed: precincts whose packets have been parsed one by one.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a part of what is known of a tile
+        self,
+        siz: Siz,
+        coding: TileCoding,
+        partition: Partition,
+        headers: Sequence[PartHeader],
+        *,
+        size: int,
+        packed: Sequence[bytes] | None = None,
+        use_lengths: bool = True,
+    ) -> None:
+        self.siz = siz
+        self.coding = coding
+        self.partition = partition
+        self.headers = headers
+        self.size = size
+        self.packed = packed
+        self.number = headers[0].part.tile
+        self.parsed: dict[int, Parsed] = {}
+        self._use_lengths = use_lengths
+
+    @property
+    def packed_apart(self) -> bool:
+        """Whether packet headers lie apart from the packets (PPM, PPT)."""
+        return self.packed is not None or any(packed_headers(header) for header in self.headers)
+
+    @cached_property
+    def order(self) -> PacketOrder:
+        """The order of its packets."""
+        return packet_order(self.siz, self.coding, self.partition)
+
+    @cached_property
+    def place(self) -> NDArray[np.int32]:
+        """By precinct and layer, a packet's place in the order; -1 where it is not in the codestream."""
+        order, layers = self.order, self.coding.layers
+        place = np.full(self.partition.precincts * layers, -1, np.int32)
+        place[order.precinct.astype(np.int64) * layers + order.layer] = np.arange(len(order.precinct), dtype=np.int32)
+        return place
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Where its packets lie."""
+        count = len(self.order.precinct)
+        columns = Columns(
+            Packets(
+                precinct=to_array("i", self.order.precinct),
+                layer=to_array("i", self.order.layer),
+                offset=array("q", bytes(8 * count)),
+                header=array("I", bytes(4 * count)),
+                length=array("q", bytes(8 * count)),
+                record=array("q", bytes(8 * (count + 1))),
+            ),
+            planes=array("B"),
+        )
+        if self._use_lengths and not self.packed_apart:
+            columns.listed = _listed(columns, self.headers)
+        return columns
+
+    @property
+    def listed(self) -> bool:
+        """Whether PLT told where the packets lie."""
+        return self.columns.listed
+
+    def places(self, precinct: int) -> list[int]:
+        """Places of a precinct's packets in the codestream, by layer; those that are not in it are left out."""
+        layers = self.coding.layers
+        return [place for place in self.place[precinct * layers : (precinct + 1) * layers].tolist() if place >= 0]
+
+
+def to_array(code: str, values: NDArray[np.generic]) -> "array[int]":
+    """The values as a column of this type code, whose size the values' type has."""
+    made = array(code)
+    made.frombytes(np.ascontiguousarray(values).tobytes())
+    return made
+
+
+def _listed(columns: Columns, headers: Sequence[PartHeader]) -> bool:
+    """Takes the packets' places from PLT, if it is there for all of them and adds up."""
+    lengths, offsets = [], []
+    for header in headers:
+        found = packet_lengths(header)
+        if found is None:
+            if header.part.end > header.body:
+                return False
+            continue
+        ends = np.cumsum(found)
+        if header.body + int(ends[-1]) != header.part.end:
+            return False
+        lengths.append(found)
+        offsets.append(header.body + ends - found)
+    count = len(columns.packets.precinct)
+    if sum(map(len, lengths)) != count or not count:
+        return False
+    np.frombuffer(columns.packets.length, np.int64)[:] = np.concatenate(lengths)
+    np.frombuffer(columns.packets.offset, np.int64)[:] = np.concatenate(offsets)
+    columns.known = count
+    return True
+
+
+def layout(coding: TileCoding, partition: Partition, precincts: Iterable[int] | None = None) -> Layout:
+    """The precincts as the parser wants them: all of them, or those given, numbered anew from 0."""
+    tables = partition.tables
+    modes = np.array([item.termination for item in coding.components], np.uint8)
+    if precincts is None:
+        bands = np.arange(len(tables.width))
+        first = tables.band_first
+        block_first = tables.block_first[:-1]
+        blocks = int(tables.block_first[-1])
+    else:
+        spans = [(int(tables.band_first[p]), int(tables.band_first[p + 1])) for p in precincts]
+        bands = np.concatenate([np.arange(*span) for span in spans])
+        first = np.cumsum([0, *(end - start for start, end in spans)])
+        sizes = tables.width[bands].astype(np.int64) * tables.height[bands]
+        block_first = np.cumsum(sizes) - sizes
+        blocks = int(sizes.sum())
+    return Layout(
+        band_first=to_array("q", first.astype(np.int64)),
+        width=to_array("i", tables.width[bands]),
+        height=to_array("i", tables.height[bands]),
+        block_first=to_array("q", block_first.astype(np.int64)),
+        mode=to_array("B", modes[tables.component[bands]]),
+        blocks=blocks,
+        layers=coding.layers,
+        eph=coding.eph,
+    )
+
+
+def walk_to(index: TileIndex, last: int) -> Reads[None]:
+    """Reads packet headers until the first ``last`` packets are known.
+
+    Raises:
+        CorruptImage: if a header contradicts itself, or the file ends before.
+    """
+    columns = index.columns
+    if columns.known >= last:
+        return
+    if columns.walk is None:
+        laid = layout(index.coding, index.partition)
+        columns.planes = array("B", bytes(laid.blocks))
+        columns.walk = _Walk(PacketParser(laid, columns.packets, columns.planes))
+    walk = columns.walk
+    parser = walk.parser
+    while parser.next < last:
+        header = _enter(index, walk)
+        if header is None:
+            _end(columns, parser)
+            return
+        limit = header.part.end
+        status = parser.run(walk.data, walk.base, limit, last, walk.packed)
+        columns.known = parser.next
+        if status != OK:
+            yield from _read_on(index, walk, limit)
+        elif parser.next < last:
+            walk.part += 1
+            walk.entered = False
+
+
+def _end(columns: Columns, parser: PacketParser) -> None:
+    """Takes the packets that the tile-parts end before for empty ones, as decoders do: some encoders leave them out."""
+    count = len(columns.packets.precinct)
+    np.frombuffer(columns.packets.record, np.int64)[parser.next + 1 :] = parser.records
+    columns.known = count
+
+
+def _enter(index: TileIndex, walk: _Walk) -> PartHeader | None:
+    """The tile-part that the next packet lies in; None behind the last one."""
+    if walk.part >= len(index.headers):
+        return None
+    header = index.headers[walk.part]
+    if not walk.entered:
+        walk.entered = True
+        walk.parser.at = header.body
+        walk.parser.packed_at = 0
+        walk.packed = packed_headers(header) if index.packed is None else index.packed[walk.part]
+        start = header.body - header.part.offset
+        if not walk.base <= header.body < walk.base + len(walk.data):
+            walk.base, walk.data = header.body, header.data[start:]
+    return header
+
+
+def _read_on(index: TileIndex, walk: _Walk, limit: int) -> Reads[None]:
+    """Reads the bytes in which the next packet's header lies, more of them where they did not suffice."""
+    at = walk.parser.at
+    held = walk.base + len(walk.data)
+    tables = index.partition.tables
+    precinct = int(index.order.precinct[walk.parser.next])
+    first, last = int(tables.band_first[precinct]), int(tables.band_first[precinct + 1])
+    blocks = int((tables.width[first:last].astype(np.int64) * tables.height[first:last]).sum())
+    wanted = 64 + _HEADER_BYTES * blocks
+    if walk.base <= at < held:
+        # What was there did not hold the header whole.
+        wanted = max(wanted, 2 * (held - at))
+    far = at - held > _FAR
+    walk.chunk = _CHUNK if far else min(2 * walk.chunk, _LONGEST_CHUNK)
+    end = min(at + max(wanted, 0 if far else walk.chunk), limit, index.size)
+    if end <= at or (walk.base <= at and end <= held):
+        raise CorruptImage(
+            f"packet {walk.parser.next} of tile {index.number} at byte {at}: the file ends before it; it is truncated"
+        )
+    walk.data = (yield [Span(at, end)])[0]
+    walk.base = at
+
+
+def parse_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Parsed:
+    """Parses the packets of a precinct from their bytes.
+
+    Args:
+        index: of the tile.
+        precinct: its number.
+        data: each packet, or enough of it to hold its header, in the order of the layers.
+
+    Raises:
+        CorruptImage: if a header contradicts itself or the packet's known length.
+    """
+    parsed = try_precinct(index, precinct, data)
+    if isinstance(parsed, int):
+        place = index.places(precinct)[parsed]
+        raise CorruptImage(f"packet {place} of tile {index.number}: its header is longer than the packet")
+    return parsed
+
+
+def try_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Parsed | int:
+    """As ``parse_precinct``; or which layer's packet needs more bytes."""
+    places = index.places(precinct)
+    source = index.columns.packets
+    count = len(places)
+    packets = Packets(
+        precinct=array("i", bytes(4 * count)),
+        layer=array("i", [source.layer[place] for place in places]),
+        offset=array("q", bytes(8 * count)),
+        header=array("I", bytes(4 * count)),
+        length=array("q", bytes(8 * count)),
+        record=array("q", bytes(8 * (count + 1))),
+    )
+    laid = layout(index.coding, index.partition, [precinct])
+    planes = array("B", bytes(laid.blocks))
+    parser = PacketParser(laid, packets, planes)
+    for number, (place, held) in enumerate(zip(places, data, strict=True)):
+        start, end = source.offset[place], source.offset[place] + source.length[place]
+        parser.at = start
+        if parser.run(held, start, end, number + 1, b"") != OK or parser.next != number + 1:
+            return number
+        if parser.at != end:
+            raise CorruptImage(
+                f"packet {place} of tile {index.number} at byte {start}: {parser.at - start} bytes long by its header, "
+                f"{end - start} by PLT"
+            )
+    return _parsed(packets, parser.rows, parser.records, planes)
+
+
+def _parsed(packets: Packets, rows: Records, count: int, planes: "array[int]") -> Parsed:
+    length = np.frombuffer(rows.length, np.uint32)[:count].astype(np.int64)
+    first = np.frombuffer(packets.record, np.int64)
+    body = np.frombuffer(packets.offset, np.int64) + np.frombuffer(packets.header, np.uint32)
+    return Parsed(
+        block=np.frombuffer(rows.block, np.uint32)[:count].astype(np.int64),
+        passes=np.frombuffer(rows.passes, np.uint8)[:count],
+        length=length,
+        offset=_offsets(length, first, body),
+        packet=first,
+        planes=np.frombuffer(planes, np.uint8),
+    )
+
+
+def _offsets(length: NDArray[np.int64], first: NDArray[np.int64], body: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where pieces lie: one behind the other from their packet's body on."""
+    before = np.cumsum(length) - length
+    counts = np.diff(first)
+    filled = counts > 0
+    starts = before[first[:-1][filled]]
+    shift: NDArray[np.int64] = np.repeat(body[filled] - starts, counts[filled])
+    return before + shift
+
+
+def walked_precinct(index: TileIndex, precinct: int) -> Parsed:
+    """What the packets of a precinct say, from the headers that the walk has read."""
+    columns = index.columns
+    rows = columns.walk.parser.rows if columns.walk is not None else columns.loaded
+    if rows is None:
+        raise AssertionError
+    packets = columns.packets
+    tables = index.partition.tables
+    first_block = int(tables.block_first[tables.band_first[precinct]])
+    last_block = int(tables.block_first[tables.band_first[precinct + 1]])
+    places = index.places(precinct)
+    spans = [slice(packets.record[place], packets.record[place + 1]) for place in places]
+    block, passes, length = (
+        np.concatenate([np.frombuffer(column, dtype)[span] for span in spans])
+        for column, dtype in ((rows.block, np.uint32), (rows.passes, np.uint8), (rows.length, np.uint32))
+    )
+    first = np.cumsum([0, *(span.stop - span.start for span in spans)])
+    body = np.array([packets.offset[place] + packets.header[place] for place in places], np.int64)
+    long = length.astype(np.int64)
+    return Parsed(
+        block=block.astype(np.int64) - first_block,
+        passes=passes,
+        length=long,
+        offset=_offsets(long, first, body),
+        packet=first,
+        planes=np.frombuffer(columns.planes, np.uint8)[first_block:last_block],
+    )

@@ -1,0 +1,77 @@
+"""Which decoder takes a slice: OpenJPH what it decodes right, OpenJPEG the rest."""
+
+import numpy as np
+
+from ziggurat.codec import openjpeg, openjph
+from ziggurat.codec.openjpeg import Decoded, Plane
+from ziggurat.codestream.markers import MainHeader, parse_main_header
+from ziggurat.codestream.partition import Rect, shrunk
+from ziggurat.codestream.whole import Slice
+from ziggurat.codestream.widen import widened
+from ziggurat.errors import CorruptImage, FormatError, UnsupportedFeature
+
+_FULL_DEPTHS = (8, 16)
+"""Depths whose numpy type has no value left for an overshoot: OpenJPH 0.32 clips to 2^depth, one too many."""
+
+
+def decode_slice(made: Slice, source: MainHeader) -> Decoded:
+    """Decodes the area of a slice.
+
+    Args:
+        made: the slice.
+        source: the main header of the codestream that it was made from.
+
+    Returns:
+        A plane a component of the slice; it holds at least the area.
+
+    Raises:
+        FormatError: if no decoder takes it.
+    """
+    if not source.ht:
+        return _openjpeg(made, area=made.area)
+    refused = ""
+    if _suits_openjph(made):
+        try:
+            return Decoded(_openjph(made), ())
+        except FormatError as error:
+            refused = str(error)
+    # OpenJPEG 2.5.4 decodes areas of HT code-blocks to grey: all of it is decoded.
+    decoded = _openjpeg(made, area=made.canvas.rect)
+    return Decoded(decoded.planes, (*decoded.warnings, *([refused] if refused else [])))
+
+
+def _openjpeg(made: Slice, area: Rect) -> Decoded:
+    decoded = openjpeg.decode(made.data, area=None if area == made.canvas.rect else openjpeg.Area(*area))
+    if len(decoded.planes) != len(made.components):
+        raise CorruptImage(f"{len(decoded.planes)} components were decoded of {len(made.components)}")
+    return decoded
+
+
+def _suits_openjph(made: Slice) -> bool:
+    components = made.canvas.components
+    return len(set(components)) == 1 and not any(item.roi for item in made.canvas.coding.components)
+
+
+def _openjph(made: Slice) -> tuple[Plane, ...]:
+    """All planes of a slice's canvas, through OpenJPH with its overshoot clipped."""
+    data, offset = made.data, 0
+    item = made.canvas.components[0]
+    if item.depth in _FULL_DEPTHS:
+        main = parse_main_header(data)
+        wide = widened(data, main) if isinstance(main, MainHeader) else None
+        if wide is None:
+            raise UnsupportedFeature("OpenJPH is not tried: there is no guard bit to see overshoot with")
+        data = wide
+        offset = 0 if item.signed else 1 << (item.depth - 1)
+    pixels = openjph.decode(data)
+    rect = shrunk(made.canvas.rect, item.dx, item.dy)
+    shape = (rect.y1 - rect.y0, rect.x1 - rect.x0, len(made.components))
+    if pixels.shape != shape or pixels.dtype.kind not in "iu":
+        raise CorruptImage(f"OpenJPH returned {pixels.shape} {pixels.dtype} for {shape}")
+    low = -(1 << (item.depth - 1)) if item.signed else 0
+    high = low + (1 << item.depth) - 1
+    planes = []
+    for index in range(shape[2]):
+        plane = np.clip(pixels[:, :, index].astype(np.int32) - offset, low, high)
+        planes.append(Plane(plane, item.depth, item.signed, item.dx, item.dy, rect.x0, rect.y0))
+    return tuple(planes)

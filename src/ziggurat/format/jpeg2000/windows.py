@@ -1,0 +1,207 @@
+"""Decoding a window tile by tile, each from a codestream that holds what the window needs and nothing else."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ziggurat.codec.openjpeg import Plane
+from ziggurat.codestream.coding import main_coding
+from ziggurat.codestream.compose import Canvas
+from ziggurat.codestream.index import CodestreamIndex
+from ziggurat.codestream.partition import Rect, shrunk, tile_rect
+from ziggurat.codestream.reads import Reads, Span, together
+from ziggurat.codestream.segments import Siz
+from ziggurat.codestream.slice import slice_tile
+from ziggurat.codestream.whole import Slice
+from ziggurat.errors import UnsupportedFeature
+from ziggurat.format.jpeg2000.container import Container
+from ziggurat.format.jpeg2000.decode import decode_slice
+from ziggurat.format.jpeg2000.grid import Grid, sample_span
+from ziggurat.geometry import Window
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
+
+GROUP_SAMPLES = 1 << 24
+"""Samples of the tiles whose bytes are fetched in one batch, if more than one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileTask:
+    """One tile of a window: the samples wanted of each component, on its grid at the level."""
+
+    number: int
+    wanted: dict[int, Rect]
+
+    @property
+    def samples(self) -> int:
+        """How many they are."""
+        return sum((rect.x1 - rect.x0) * (rect.y1 - rect.y0) for rect in self.wanted.values())
+
+
+def drive[T](reads: Reads[T], source: ByteSource) -> T:
+    """Runs a generator that asks for bytes, over a source."""
+    try:
+        spans = next(reads)
+        while True:
+            spans = reads.send(source.read_ranges([_within(span, source.size) for span in spans]))
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+def _within(span: Span, size: int) -> ByteRange:
+    start = min(span.start, size)
+    return ByteRange(start, max(start, min(span.end, size)))
+
+
+class WindowDecoder:
+    """Decodes windows of one codestream. Safe to use from several threads.
+
+    Args:
+        source: the file.
+        container: where the codestream lies in it.
+
+    Attributes:
+        warnings: what the decoders remarked without failing.
+    """
+
+    def __init__(self, source: ByteSource, container: Container) -> None:
+        self._source = source
+        self._container = container
+        self._lock = threading.Lock()
+        self._index: CodestreamIndex | None = None
+
+    @property
+    def index(self) -> CodestreamIndex:
+        """The codestream's index, made when first asked for."""
+        if self._index is None:
+            container = self._container
+            span = container.codestream
+            end = span.end + container.truncated
+            head = self._source.read_ranges([ByteRange(span.start, span.start + container.main.length)])[0]
+            self._index = CodestreamIndex(container.main, head, Span(span.start, end), self._source.size)
+        return self._index
+
+    def planes(self, level: int, window: Window, components: Sequence[int]) -> tuple[dict[int, Plane], list[str]]:
+        """The samples of a window.
+
+        Args:
+            level: finest resolutions that are left out.
+            window: on the pixel grid of that level.
+            components: numbers of the components wanted.
+
+        Returns:
+            A plane a component, which holds at least the samples of the window's pixels, and the decoder's remarks.
+
+        Raises:
+            CorruptImage: if the codestream is damaged there.
+        """
+        siz = self._container.main.siz
+        wanted = {component: component_rect(siz, component, level, window) for component in components}
+        tasks = list(tile_tasks(siz, level, wanted))
+        planes: dict[int, Plane] = {}
+        remarks: list[str] = []
+        if len(tasks) > 1:
+            planes = {component: _empty(siz, component, rect) for component, rect in wanted.items()}
+        for group in _groups(tasks):
+            for made in self._slices(level, group):
+                decoded = decode_slice(made, self._container.main)
+                remarks += decoded.warnings
+                found = dict(zip(made.components, decoded.planes, strict=True))
+                if len(tasks) == 1:
+                    return {component: found[component] for component in wanted}, remarks
+                for component, target in planes.items():
+                    if component in found:
+                        _paste(target, found[component])
+        return planes, remarks
+
+    def _slices(self, level: int, group: Sequence[TileTask]) -> Iterator[Slice]:
+        if self._container.main.part_2:
+            yield self._everything()
+            return
+        with self._lock:
+            index = self.index
+            drive(index.parts(), self._source)
+            made = drive(together([slice_tile(index, task.number, level, task.wanted) for task in group]), self._source)
+        made.reverse()
+        while made:
+            yield made.pop()
+
+    def _everything(self) -> Slice:
+        """The whole codestream as it is: nobody here can take one of Part 2 apart."""
+        main, span = self._container.main, self._container.codestream
+        if main.siz.tiles > 1:
+            raise UnsupportedFeature("a codestream of ISO/IEC 15444-2 in several tiles is not read")
+        rect = tile_rect(main.siz, 0)
+        canvas = Canvas(rect, main.siz.components, main_coding(main))
+        data = self._source.read_ranges([span])[0]
+        return Slice(data, canvas, tuple(range(len(main.siz.components))), rect)
+
+
+def component_rect(siz: Siz, component: int, level: int, window: Window) -> Rect:
+    """The samples of a component that the pixels of a window take, on the component's grid at the level."""
+    grid = Grid.of(siz)
+    item = siz.components[component]
+    oy, ox = grid.origin(level)
+    whole = shrunk(Rect(siz.x0, siz.y0, siz.x1, siz.y1), item.dx, item.dy, level)
+    x0, x1 = sample_span(range(window.x0 + ox, window.x1 + ox), (whole.x0, whole.x1), fine=grid.dx, coarse=item.dx)
+    y0, y1 = sample_span(range(window.y0 + oy, window.y1 + oy), (whole.y0, whole.y1), fine=grid.dy, coarse=item.dy)
+    return Rect(x0, y0, x1, y1)
+
+
+def tile_tasks(siz: Siz, level: int, wanted: dict[int, Rect]) -> Iterator[TileTask]:
+    """The tiles that hold the samples wanted, in their order."""
+    pairs = [(siz.components[component], rect) for component, rect in wanted.items()]
+    x0 = min(max(siz.x0, ((rect.x0 - 1) * item.dx << level) + 1) for item, rect in pairs)
+    y0 = min(max(siz.y0, ((rect.y0 - 1) * item.dy << level) + 1) for item, rect in pairs)
+    x1 = max((((rect.x1 - 1) * item.dx) << level) + 1 for item, rect in pairs)
+    y1 = max((((rect.y1 - 1) * item.dy) << level) + 1 for item, rect in pairs)
+    columns = range((x0 - siz.tile_x0) // siz.tile_width, -(-(x1 - siz.tile_x0) // siz.tile_width))
+    rows = range((y0 - siz.tile_y0) // siz.tile_height, -(-(y1 - siz.tile_y0) // siz.tile_height))
+    for row in rows:
+        for column in columns:
+            if not (0 <= row < siz.tiles_down and 0 <= column < siz.tiles_across):
+                continue
+            number = row * siz.tiles_across + column
+            rect = tile_rect(siz, number)
+            inside = {}
+            for component, samples in wanted.items():
+                item = siz.components[component]
+                common = shrunk(rect, item.dx, item.dy, level).intersect(samples)
+                if not common.empty:
+                    inside[component] = common
+            if inside:
+                yield TileTask(number, inside)
+
+
+def _groups(tasks: Sequence[TileTask]) -> Iterator[list[TileTask]]:
+    group: list[TileTask] = []
+    samples = 0
+    for task in tasks:
+        if group and samples + task.samples > GROUP_SAMPLES:
+            yield group
+            group, samples = [], 0
+        group.append(task)
+        samples += task.samples
+    if group:
+        yield group
+
+
+def _empty(siz: Siz, component: int, rect: Rect) -> Plane:
+    item = siz.components[component]
+    data = np.empty((rect.y1 - rect.y0, rect.x1 - rect.x0), np.int32)
+    return Plane(data, item.depth, item.signed, item.dx, item.dy, rect.x0, rect.y0)
+
+
+def _paste(target: Plane, plane: Plane) -> None:
+    """Copies what a decoded plane has of another."""
+    height, width = plane.data.shape
+    y0, x0 = max(target.y0, plane.y0), max(target.x0, plane.x0)
+    y1 = min(target.y0 + target.data.shape[0], plane.y0 + height)
+    x1 = min(target.x0 + target.data.shape[1], plane.x0 + width)
+    if y0 < y1 and x0 < x1:
+        target.data[y0 - target.y0 : y1 - target.y0, x0 - target.x0 : x1 - target.x0] = plane.data[
+            y0 - plane.y0 : y1 - plane.y0, x0 - plane.x0 : x1 - plane.x0
+        ]
