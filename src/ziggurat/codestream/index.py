@@ -1,18 +1,23 @@
 """Where every packet of a codestream lies, found as it is needed."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from ziggurat.codestream.coding import TileCoding, main_coding, tile_coding
+from ziggurat.codestream.index_file import StoredTile, fill, load_tile
 from ziggurat.codestream.markers import MainHeader, Segment, TilePart
 from ziggurat.codestream.partition import Partition, tile_rect
 from ziggurat.codestream.parts import PartHeader, Parts, locate_parts, main_packed_headers, read_headers
 from ziggurat.codestream.reads import Reads, Span
-from ziggurat.codestream.tile_index import TileIndex
+from ziggurat.codestream.tile_index import TileIndex, walk_to
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 
 _PACKETS_KEPT = 1 << 20
 """Packets of all tiles whose indexes are kept in memory at once: about 30 MB."""
+
+EMPTY: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 _PACKET_BYTES = 3
 """Bytes that PLT takes for a packet, first guess."""
@@ -28,17 +33,21 @@ class CodestreamIndex:
         head: its bytes, from SOC on.
         span: where the codestream lies in the file; beyond the file's end where that is cut short.
         size: bytes of the file.
+        stored: tiles of a stored index, see ``index_file.load``.
 
     Raises:
         UnsupportedFeature: if the decomposition is one of Part 2's.
     """
 
-    def __init__(self, main: MainHeader, head: bytes, span: Span, size: int) -> None:
+    def __init__(
+        self, main: MainHeader, head: bytes, span: Span, size: int, stored: Mapping[int, bytes] = EMPTY
+    ) -> None:
         if main.part_2:
             raise UnsupportedFeature("a wavelet decomposition of ISO/IEC 15444-2 is not read in parts")
         self.main = main
         self.span = span
         self.size = size
+        self._stored = stored
         self._packed = main_packed_headers(main, head)
         self._parts: Parts | None = None
         self._tiles: OrderedDict[int, TileIndex] = OrderedDict()
@@ -64,6 +73,10 @@ class CodestreamIndex:
         if kept is not None and (use_lengths or not kept.listed):
             self._tiles.move_to_end(number)
             return kept
+        if use_lengths and number in self._stored:
+            made = self._restored(load_tile(self._stored[number]))
+            self.keep(made)
+            return made
         parts = yield from self.parts()
         own = parts.get(number, ())
         if not own:
@@ -86,6 +99,21 @@ class CodestreamIndex:
         )
         self.keep(made)
         return made
+
+    def _restored(self, stored: StoredTile) -> TileIndex:
+        coding = self._coding(stored.headers)
+        divided = Partition(self.main.siz, coding, tile_rect(self.main.siz, stored.headers[0].part.tile))
+        made = TileIndex(
+            self.main.siz, coding, divided, stored.headers, size=self.size, use_lengths=False, apart=stored.apart
+        )
+        fill(made, stored.columns)
+        return made
+
+    def complete(self, number: int) -> Reads[TileIndex]:
+        """The index of a tile with all its packets: listed by PLT, or found by walking their headers."""
+        tile = yield from self.tile(number)
+        yield from walk_to(tile, len(tile.order.precinct))
+        return tile
 
     def _coding(self, headers: Sequence[PartHeader]) -> TileCoding:
         data = b"".join(header.data for header in headers)

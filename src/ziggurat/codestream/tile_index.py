@@ -77,6 +77,11 @@ class Columns:
     walk: _Walk | None = None
     loaded: Records | None = None
 
+    @property
+    def rows(self) -> Records | None:
+        """What the packet headers say that have been read, of all packets that are known; None where none was."""
+        return self.loaded if self.walk is None else self.walk.parser.rows
+
 
 class TileIndex:
     """One tile of a codestream, whose packets are looked for when they are first asked about.
@@ -88,6 +93,7 @@ class TileIndex:
         size: bytes of the file.
         packed: packet headers from the main header (PPM), by tile-part.
         use_lengths: whether PLT is believed.
+        apart: whether packet headers are known to lie apart from the packets.
 
     Attributes:
         number: of the tile.
@@ -104,6 +110,7 @@ class TileIndex:
         size: int,
         packed: Sequence[bytes] | None = None,
         use_lengths: bool = True,
+        apart: bool = False,
     ) -> None:
         self.siz = siz
         self.coding = coding
@@ -114,11 +121,12 @@ class TileIndex:
         self.number = headers[0].part.tile
         self.parsed: dict[int, Parsed] = {}
         self._use_lengths = use_lengths
+        self._apart = apart
 
     @property
     def packed_apart(self) -> bool:
         """Whether packet headers lie apart from the packets (PPM, PPT)."""
-        return self.packed is not None or any(packed_headers(header) for header in self.headers)
+        return self._apart or self.packed is not None or any(packed_headers(header) for header in self.headers)
 
     @cached_property
     def order(self) -> PacketOrder:
@@ -371,9 +379,9 @@ def _offsets(length: NDArray[np.int64], first: NDArray[np.int64], body: NDArray[
 def walked_precinct(index: TileIndex, precinct: int) -> Parsed:
     """What the packets of a precinct say, from the headers that the walk has read."""
     columns = index.columns
-    rows = columns.walk.parser.rows if columns.walk is not None else columns.loaded
+    rows = columns.rows
     if rows is None:
-        raise AssertionError
+        raise CorruptImage(f"the packet headers of tile {index.number} have not been read")
     packets = columns.packets
     tables = index.partition.tables
     first_block = int(tables.block_first[tables.band_first[precinct]])
