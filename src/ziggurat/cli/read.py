@@ -9,11 +9,12 @@ import tifffile
 from cyclopts import Parameter
 
 import ziggurat
-from ziggurat.cli.parsing import NO_NETWORK, Network, parse_bytes, parse_integers
+from ziggurat.cli.parsing import NO_NETWORK, Network, parse_integers
 from ziggurat.errors import UnsupportedFeature, UsageError, WriteError
 from ziggurat.geometry import Window
 from ziggurat.image import DEFAULT_MEMORY
 from ziggurat.model import Samples
+from ziggurat.storage.amounts import parse_bytes
 
 
 def read(  # noqa: PLR0913 - one parameter per option of the command
