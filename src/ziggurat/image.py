@@ -11,6 +11,7 @@ from ziggurat.format.protocol import OpenReader, Reader
 from ziggurat.format.table import FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ImageInfo, Level, Samples
+from ziggurat.storage.file_cache import default_cache
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.resolve import open_source
@@ -134,6 +135,7 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     *,
     formats: Mapping[str, Format] = FORMATS,
     memory: int = DEFAULT_MEMORY,
+    cache: bool = True,
 ) -> Image:
     """Opens an image by its header.
 
@@ -141,12 +143,14 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
         url: a path, or file:, s3:, gs:, az:, http(s): or memory: URL.
         formats: the formats to recognise.
         memory: bytes that one ``read`` may take.
+        cache: keep what is fetched of a remote image on this machine, for the next time.
 
     Raises:
         SourceError: if the bytes cannot be had.
         FormatError: if they are not an image that can be read.
     """
-    return open_image(open_source(url), formats=formats, memory=memory)
+    source = open_source(url, cache=default_cache() if cache else None)
+    return open_image(source, formats=formats, memory=memory)
 
 
 def open_image(source: ByteSource, *, formats: Mapping[str, Format] = FORMATS, memory: int = DEFAULT_MEMORY) -> Image:

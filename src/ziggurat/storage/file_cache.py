@@ -59,6 +59,19 @@ def cache_limit(environment: Mapping[str, str] = os.environ) -> int:
         raise UsageError(f"ZIGGURAT_CACHE_SIZE: {error}; 0 is no cache") from None
 
 
+def default_cache() -> "FileCache | None":
+    """The cache of this user, as the environment says; None if there is to be none, or is no place for it.
+
+    Raises:
+        UsageError: if ``$ZIGGURAT_CACHE_SIZE`` is no amount.
+    """
+    limit = cache_limit()
+    try:
+        return FileCache(cache_folder(), limit=limit) if limit else None
+    except UsageError:
+        return None
+
+
 class _Entry(NamedTuple):
     used: int
     size: int
