@@ -10,6 +10,8 @@ import pytest
 from ziggurat.errors import SourceChanged, StoreFull, UsageError, WriteError
 from ziggurat.storage import file_cache
 from ziggurat.storage.file_cache import FileCache, cache_folder, cache_limit
+from ziggurat.storage.local import LocalSource
+from ziggurat.storage.ranges import ByteRange
 
 KIB = 1 << 10
 
@@ -78,6 +80,13 @@ def test_an_entry_open_while_it_is_evicted_stays_readable(cache: FileCache) -> N
             store(cache, str(number), bytes(64 * KIB))
         assert cache.get("old") is None
         assert file.read() == b"o" * 64 * KIB
+
+
+def test_looking_for_an_entry_does_not_change_it_for_those_who_have_it_open(cache: FileCache) -> None:
+    path = store(cache, "a", b"abc")
+    source = LocalSource(path)
+    assert cache.get("a")
+    assert source.read_ranges([ByteRange(0, 3)]) == [b"abc"]
 
 
 def test_small_entries_are_evicted_too(cache: FileCache) -> None:
@@ -205,7 +214,7 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_how_large_the_cache_may_be() -> None:
-    assert cache_limit({}) == cache_limit({"ZIGGURAT_CACHE_SIZE": ""}) == 4 << 30
+    assert cache_limit({}) == cache_limit({"ZIGGURAT_CACHE_SIZE": ""}) == 10 << 30
     assert cache_limit({"ZIGGURAT_CACHE_SIZE": "1.5G"}) == 3 << 29
     assert cache_limit({"ZIGGURAT_CACHE_SIZE": "0"}) == 0
     with pytest.raises(UsageError, match=r"ZIGGURAT_CACHE_SIZE.*lots"):

@@ -47,7 +47,7 @@ class CachedSource:
         self._source = source
         self._cache = cache
         self._key = f"block\0{identity}\0{source.version.tag}\0{source.size}\0{BLOCK}"
-        self._largest = min(LARGEST, cache.limit // 8) if _is_certain(source.version) else -1
+        self._largest = min(LARGEST, cache.limit // 8) if is_certain(source.version) else -1
         self._writable = True
         self._closed = False
 
@@ -142,7 +142,7 @@ class CachedSource:
         self._source.close()
 
 
-def _is_certain(version: SourceVersion) -> bool:
+def is_certain(version: SourceVersion) -> bool:
     """Whether equal versions mean equal bytes: not for weak ETags, nor for a second that has hardly passed."""
     if version.tag.startswith("modified:"):
         return time.time() - int(version.tag.removeprefix("modified:")) > SETTLED

@@ -14,8 +14,8 @@ from ziggurat.errors import StoreFull, UsageError
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.stored import writing
 
-DEFAULT_LIMIT: Final = 4 << 30
-"""Bytes of the cache unless told otherwise: 4 GiB, the coarser levels of some twenty scans of a gigapixel."""
+DEFAULT_LIMIT: Final = 10 << 30
+"""Bytes of the cache unless told otherwise: 10 GiB, twice the coarser levels of an image of 24 GB."""
 
 UNIT: Final = 1 << 16
 """Bytes that one byte of the tally stands for."""
@@ -45,7 +45,7 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def cache_limit(environment: Mapping[str, str] = os.environ) -> int:
-    """Bytes that the cache may take: ``$ZIGGURAT_CACHE_SIZE`` such as 800M or 4G, else 4 GiB; 0 is no cache.
+    """Bytes that the cache may take: ``$ZIGGURAT_CACHE_SIZE`` such as 800M or 4G, else 10 GiB; 0 is no cache.
 
     Raises:
         UsageError: if the variable is no amount.
@@ -81,7 +81,7 @@ class _Entry(NamedTuple):
 class FileCache:
     """Finished files under keys, in a folder that many processes share. Safe to use from several threads.
 
-    An entry appears whole or not at all. Its modification time is the time of its last use. An entry that is
+    An entry appears whole or not at all. Its access time is the time of its last use. An entry that is
     evicted while it is open stays readable; one whose path is opened too late is gone, as if it had never been.
     Nothing here makes entries survive a power cut: whoever reads one must notice if it is damaged.
 
@@ -112,7 +112,8 @@ class FileCache:
         """The finished entry of a key, marked as used now; None if there is none."""
         path = self._path(key)
         try:
-            os.utime(path)
+            # The modification time stays: a source that has the entry open would take it for changed.
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
@@ -151,6 +152,26 @@ class FileCache:
                 self._evict()
         return path
 
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Waits until no other process or thread is in here for this key: what takes long is made once.
+
+        Few locks serve all keys, so that their files need never be removed: now and then it waits for another key.
+
+        Raises:
+            WriteError: if the folder cannot be written to.
+        """
+        with writing(str(self._folder)):
+            folder = self._folder / "locks"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(folder / self._path(key).parent.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with writing(str(self._folder)):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
     def _path(self, key: str) -> Path:
         name = sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         return self._folder / name[:2] / name[2:]
@@ -177,7 +198,7 @@ class FileCache:
 
     def _evict(self) -> None:
         """Looks at everything and removes the least recently used, unless another process is at it."""
-        with self._alone() as alone:
+        with self._evicting() as alone:
             if not alone:
                 return
             self._sweep()
@@ -194,7 +215,7 @@ class FileCache:
             os.truncate(tally, -(-total // UNIT) + since)
 
     @contextmanager
-    def _alone(self) -> Iterator[bool]:
+    def _evicting(self) -> Iterator[bool]:
         """Whether no other process is evicting; the lock ends with the process that holds it."""
         file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -213,7 +234,7 @@ class FileCache:
                 for item in found:
                     with suppress(FileNotFoundError):
                         status = item.stat(follow_symlinks=False)
-                        yield _Entry(status.st_mtime_ns, status.st_size, item.path)
+                        yield _Entry(status.st_atime_ns, status.st_size, item.path)
 
     def _sweep_once(self) -> None:
         if not self._swept:

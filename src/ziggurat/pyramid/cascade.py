@@ -1,7 +1,7 @@
 """Tiles of all levels made in one pass from top to bottom; coarser levels wait in a temporary file."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from ziggurat.geometry import Size
 from ziggurat.model import Samples
 from ziggurat.pyramid import halve
-from ziggurat.write.ptiff.encode import Encode
+
+type Encode = Callable[[Samples], bytes]
 
 SLAB = 4096
 """Columns halved at a time, which bounds the intermediate sums."""
