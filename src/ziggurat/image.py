@@ -92,6 +92,11 @@ class Image:
         stored = len(self.info.levels)
         return self._reader.read(level, wanted) if level < stored else self._made.read(level - stored, wanted)
 
+    @property
+    def overview(self) -> Path | None:
+        """The file in which all made levels lie ready, beside the image or in the cache; None if there is none."""
+        return self._made.ready()
+
     def build_levels(self, *, progress: Progress | None = None) -> Path | None:
         """Makes the levels that the file lacks, in one pass over it, unless they lie ready.
 
@@ -192,6 +197,7 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     formats: Mapping[str, Format] = FORMATS,
     memory: int = DEFAULT_MEMORY,
     cache: bool = True,
+    progress: Progress | None = None,
 ) -> Image:
     """Opens an image by its header.
 
@@ -201,6 +207,8 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
         memory: bytes that one ``read`` may take.
         cache: keep what is fetched of a remote image, and levels that are slow to make, on this machine for the
             next time. Without it, levels that lie beside the image are not used either.
+        progress: called during a pass over the image that makes its levels, with the pixels read so far and those
+            to be read.
 
     Raises:
         SourceError: if the bytes cannot be had.
@@ -208,7 +216,7 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     """
     kept = default_cache() if cache else None
     named = identity(url) if cache else None
-    home = None if named is None else Home(named, kept, local_path(url))
+    home = None if named is None else Home(named, kept, local_path(url), progress)
     return open_image(open_source(url, cache=kept), formats=formats, memory=memory, home=home)
 
 

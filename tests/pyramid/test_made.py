@@ -1,9 +1,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -16,8 +16,10 @@ from ziggurat.geometry import Size, Window
 from ziggurat.image import Image, open_image
 from ziggurat.model import Samples
 from ziggurat.pyramid import blocks, halve, made, overview
+from ziggurat.storage.cached import BLOCK, CachedSource
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.local import LocalSource
+from ziggurat.testing.sources import CountingSource
 
 type Shape = tuple[int, int]
 
@@ -46,7 +48,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileCache:
 
 
 @pytest.fixture
-def builds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files of levels that are written meanwhile; every read of a finer level counts as slow."""
     written: list[Path] = []
     real = made.write_overview
@@ -57,7 +59,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
 
     monkeypatch.setattr(made, "write_overview", counted)
     monkeypatch.setattr(made, "MODEST", 0)
-    return iter(written) and written  # type: ignore[return-value]
+    return written
 
 
 def write_strips(path: Path, pixels: Samples, rows: int = 7, **options: object) -> Path:
@@ -162,16 +164,10 @@ def entries_of(image: Image, builds: list[Path]) -> Path:
 
 def test_a_png_is_decoded_once(tmp_path: Path, builds: list[Path]) -> None:
     pixels = noise((900, 700, 3))
-    (tmp_path / "a.png").write_bytes(ziggurat_png(pixels))
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
     with ziggurat.open(str(tmp_path / "a.png")) as image:
         check(image, pixels)
     assert len(builds) == 1
-
-
-def ziggurat_png(pixels: Samples) -> bytes:
-    import imagecodecs  # noqa: PLC0415 - used here alone
-
-    return bytes(imagecodecs.png_encode(pixels))
 
 
 def test_the_second_process_finds_what_the_first_made(tmp_path: Path, builds: list[Path], cache: FileCache) -> None:
@@ -339,6 +335,36 @@ def test_many_processes_at_once_make_them_once(tmp_path: Path) -> None:
     told = [process.communicate(timeout=60)[0] for process in started]
     assert [process.returncode for process in started] == [0] * 3
     assert sorted(told) == [b"", b"", b"built\n"]
+
+
+def test_the_pass_over_a_remote_image_keeps_none_of_its_blocks(
+    tmp_path: Path, builds: list[Path], cache: FileCache
+) -> None:
+    pixels = noise((1400, 600, 3))
+    counting = CountingSource(LocalSource(write_strips(tmp_path / "a.tif", pixels, compression="zlib")))
+    source = CachedSource(counting, cache, identity="here")
+    with open_image(source, home=made.Home("here", cache)) as image:
+        header = len(entries(cache))
+        image.read(1)
+    assert len(builds) == 1
+    assert len(entries(cache)) == header + 1
+    assert counting.bytes_read < 1.2 * source.size + 4 * BLOCK
+
+
+def test_a_large_thumbnail_is_made_in_bounded_memory(tmp_path: Path, cache: FileCache) -> None:
+    path = tmp_path / "a.tif"
+    row = noise((8, 12_000, 3))
+    strips = (row for _ in range(1500))
+    tifffile.imwrite(path, strips, shape=(12_000, 12_000, 3), dtype=np.uint8, photometric="rgb", rowsperstrip=8)  # type: ignore[arg-type]
+    code = (
+        "import re, sys, ziggurat\n"
+        "with ziggurat.open(sys.argv[1]) as image: print(image.thumbnail(300).shape)\n"
+        "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=True, text=True)
+    assert done.stdout == "(300, 300, 3)\n"
+    assert int(done.stderr) < 200 << 10
+    assert len(entries(cache)) == 1
 
 
 def test_errors_of_the_image_are_its_own(tmp_path: Path, builds: list[Path], cache: FileCache) -> None:

@@ -1,8 +1,10 @@
 """The levels that a file lacks: computed where that is cheap, else made once and kept."""
 
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -15,14 +17,13 @@ from ziggurat.pyramid.blocks import Progress, finer_window, reduced, reduced_cos
 from ziggurat.pyramid.overview import Overview, made_levels, open_overview, write_cost, write_overview
 from ziggurat.storage.cached import is_certain
 from ziggurat.storage.file_cache import FileCache
+from ziggurat.storage.names import temporary_name
 from ziggurat.storage.protocol import SourceVersion
+from ziggurat.storage.stored import writing
 
 MODEST: Final = 64 << 20
 """Bytes that reading the finer pixels of a window may take for it to be computed each time: 64 MiB, that is a
 quarter of a second. All levels are made once where it takes more."""
-
-SUFFIX: Final = ".ovr"
-"""What is added to the name of an image's file, as GDAL does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,18 @@ class Home:
         identity: what tells the image from all others, as ``storage.resolve.identity`` has it.
         cache: where they are kept once they are made; None keeps nothing.
         beside: a local image's path, beside which they may lie.
+        progress: told how far a pass over the image is that makes them.
     """
 
     identity: str
     cache: FileCache | None = None
     beside: Path | None = None
+    progress: Progress | None = None
+
+
+def beside_of(image: Path) -> Path:
+    """The file of levels beside an image, named as GDAL does."""
+    return image.with_name(image.name + ".ovr")
 
 
 class MadeLevels:
@@ -99,6 +107,11 @@ class MadeLevels:
         cost = reduced_cost(reader, level, times, window)
         return max(cost, write_cost(self._reader)) if self._should_make(number, window) else cost
 
+    def ready(self) -> Path | None:
+        """The file in which all made levels lie ready, if there is one."""
+        found = self._found()
+        return found.path if found is not None and len(found.places) == len(self.levels) else None
+
     def make(self, *, progress: Progress | None = None) -> Path | None:
         """Makes sure that all made levels lie ready: beside the image, or in the cache.
 
@@ -113,29 +126,38 @@ class MadeLevels:
             FormatError: if it does not decode.
         """
         with self._lock:
-            found = self._found()
-            if found is not None and len(found.places) == len(self.levels):
-                return found.path
+            ready = self.ready()
+            if ready is not None:
+                return ready
             cache, key = self._kept_under()
             if cache is None or not self.levels:
                 return None
             with cache.alone(key):
                 path = cache.get(key)
                 if path is None or not self._use(path):
-                    limit = cache.limit
-                    path = cache.put(key, lambda path: self.write(path, limit=limit, progress=progress))
+                    told = progress or (self._home.progress if self._home else None)
+                    write = partial(self._write, limit=cache.limit, progress=told)
+                    path = cache.put(key, write)
                     self._use(path)
             return path
 
-    def write(self, path: Path, *, limit: int | None = None, progress: Progress | None = None) -> None:
-        """Writes all made levels to a file, in one pass over the image.
+    def write(self, path: Path, *, progress: Progress | None = None) -> None:
+        """Writes all made levels to a file, in one pass over the image; the file appears when it is whole.
 
         Raises:
-            StoreFull: if the disk is full, or the file would be larger than the limit.
             WriteError: if it cannot be written.
             SourceError: if the image cannot be read.
             FormatError: if it does not decode.
         """
+        temporary = path.with_name(temporary_name(secrets.token_hex(8)))
+        with writing(str(path)):
+            try:
+                self._write(temporary, progress=progress)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def _write(self, path: Path, *, limit: int | None = None, progress: Progress | None) -> None:
         write_overview(self._plain(), path, self._version, limit=limit, progress=progress)
 
     def _should_make(self, number: int, window: Window) -> bool:
@@ -171,7 +193,7 @@ class MadeLevels:
             return self._overview
 
     def _look_beside(self, image: Path | None) -> None:
-        path = None if image is None else image.with_name(image.name + SUFFIX)
+        path = None if image is None else beside_of(image)
         if image is None or path is None or not path.is_file():
             return
         try:
