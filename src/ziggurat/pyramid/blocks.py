@@ -1,8 +1,9 @@
 """Reading a level piece by piece in bounded memory, and halving the pieces."""
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from ziggurat.pyramid import halve
 
 BLOCK_COST = 40 << 20
 """Bytes that reading one block may take: 40 MiB. Larger ones are no faster, even from a store."""
+
+AHEAD = 3
+"""Blocks that are read while one is worked on: encoding a row of tiles then does not make the disk wait."""
 
 type Progress = Callable[[int, int], None]
 """Called with the pixels that were read so far, and with all that will be."""
@@ -151,13 +155,14 @@ def _halved_bands(reader: Reader, level: int, progress: Progress | None) -> Iter
             yield band[: half.shape[0]]
 
 
-def _ahead(reader: Reader, level: int, windows: list[Window]) -> Iterator[tuple[Window, Samples]]:
-    """Windows with their pixels, each read while the one before is worked on; one at a time, in their order."""
+def _ahead(reader: Reader, level: int, windows: Sequence[Window]) -> Iterator[tuple[Window, Samples]]:
+    """Windows with their pixels; the next ones are read meanwhile, one after the other in their order."""
     with ThreadPoolExecutor(1, thread_name_prefix="ziggurat-ahead") as pool:
-        coming = pool.submit(reader.read, level, windows[0])
-        for window, after in zip(windows, [*windows[1:], None], strict=True):
-            pixels = coming.result()
-            if after is not None:
-                coming = pool.submit(reader.read, level, after)
-            yield window, pixels
-            del pixels
+        coming: deque[Future[Samples]] = deque()
+        try:
+            for number, window in enumerate(windows):
+                for after in windows[number + len(coming) : number + 1 + AHEAD]:
+                    coming.append(pool.submit(reader.read, level, after))
+                yield window, coming.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

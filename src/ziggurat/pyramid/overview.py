@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -150,8 +151,12 @@ def write_overview(
     predictor, encode = _packing(np.dtype(info.dtype))
     colours = 3 if info.colour_space in {ColourSpace.RGB, ColourSpace.SRGB} and info.bands >= 3 else 1  # noqa: PLR2004 - RGB
     strips = _within(halved_strips(reader, level, TILE, progress), path, limit)
-    with writing(str(path)), tempfile.TemporaryFile(dir=path.parent) as spool:
-        cascade = Cascade(sizes, TILE, encode, spool)
+    with (
+        writing(str(path)),
+        tempfile.TemporaryFile(dir=path.parent) as spool,
+        ThreadPoolExecutor(thread_name_prefix="ziggurat-encode") as pool,
+    ):
+        cascade = Cascade(sizes, TILE, encode, spool, encode_all=pool.map)
         with TiffWriter(path, bigtiff=True, byteorder="<", kind="generic") as tiff:
             for number, size in enumerate(sizes):
                 tiff.write(
@@ -204,7 +209,10 @@ def _packing(dtype: np.dtype[np.generic]) -> tuple[int | None, Encode]:
     predictor = 2 if dtype.kind in "iu" and dtype.itemsize < 8 else None  # noqa: PLR2004 - libtiff 4.3 has none of 64 bits
 
     def encode(tile: Samples) -> bytes:
-        data = np.asarray(imagecodecs.delta_encode(tile, axis=-2)) if predictor else tile
+        data = tile
+        if predictor:
+            data = tile.copy()
+            np.subtract(tile[:, 1:], tile[:, :-1], out=data[:, 1:])
         return bytes(imagecodecs.zstd_encode(data.astype(dtype.newbyteorder("<"), copy=False).tobytes(), SPEED))
 
     return predictor, encode
