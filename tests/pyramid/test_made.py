@@ -16,6 +16,7 @@ from ziggurat.geometry import Size, Window
 from ziggurat.image import Image, open_image
 from ziggurat.model import Samples
 from ziggurat.pyramid import blocks, halve, made, overview
+from ziggurat.storage import file_cache
 from ziggurat.storage.cached import BLOCK, CachedSource
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.local import LocalSource
@@ -365,6 +366,34 @@ def test_a_large_thumbnail_is_made_in_bounded_memory(tmp_path: Path, cache: File
     assert done.stdout == "(300, 300, 3)\n"
     assert int(done.stderr) < 200 << 10
     assert len(entries(cache)) == 1
+
+
+HALF = """
+import sys, time, ziggurat
+def stop(done, total):
+    if done > total // 2:
+        print("half", flush=True)
+        time.sleep(60)
+with ziggurat.open(sys.argv[1]) as image:
+    image.build_levels(progress=stop)
+"""
+
+
+def test_a_build_that_was_killed_is_begun_again(
+    tmp_path: Path, builds: list[Path], cache: FileCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = noise((1400, 600, 3))
+    path = write_strips(tmp_path / "a.tif", pixels)
+    with subprocess.Popen([sys.executable, "-c", HALF, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"half\n"
+        process.kill()
+    assert not entries(cache)
+    monkeypatch.setattr(file_cache, "ABANDONED", -1.0)
+    with ziggurat.open(str(path)) as image:
+        check(image, pixels)
+    assert len(builds) == 1
+    assert not list((cache.folder / "new").iterdir())
 
 
 def test_errors_of_the_image_are_its_own(tmp_path: Path, builds: list[Path], cache: FileCache) -> None:

@@ -1,4 +1,5 @@
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -203,6 +204,39 @@ def test_a_writer_killed_at_its_work_leaves_no_entry(cache: FileCache) -> None:
     assert cache.get("a") is None
     assert [path.read_bytes() for path in (cache.folder / "new").iterdir()] == [b"half"]
     assert store(cache, "a", b"whole").read_bytes() == b"whole"
+
+
+def test_nobody_else_may_look_into_it(cache: FileCache) -> None:
+    path = store(cache, "a", b"a")
+    assert {folder.stat().st_mode & 0o777 for folder in (cache.folder, path.parent, cache.folder / "new")} == {0o700}
+
+
+WAITING = """
+import sys
+from pathlib import Path
+from ziggurat.storage.file_cache import FileCache
+with FileCache(Path(sys.argv[1]), limit=1 << 20).alone("a"):
+    print("alone", flush=True)
+    sys.stdin.read(1)
+"""
+
+
+def test_one_process_at_a_time_is_alone_and_a_killed_one_no_longer(cache: FileCache) -> None:
+    command = [sys.executable, "-c", WAITING, cache.folder]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as second,
+    ):
+        assert first.stdout
+        assert second.stdout
+        ready, _, _ = select.select([first.stdout, second.stdout], [], [], 30)
+        assert len(ready) == 1
+        other = second.stdout if first.stdout in ready else first.stdout
+        assert not select.select([other], [], [], 0.5)[0]
+        (first if first.stdout in ready else second).kill()
+        assert other.readline() == b"alone\n"
+        for process in (first, second):
+            process.kill()
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ class FileCache:
                         "raise ZIGGURAT_CACHE_SIZE"
                     )
                 os.utime(temporary)
-                path.parent.mkdir(mode=0o700, exist_ok=True)
+                self._made(path.parent.name)
                 temporary.replace(path)
             if self._tally(-(-size // UNIT)) > self._limit:
                 self._evict()
@@ -162,9 +162,9 @@ class FileCache:
             WriteError: if the folder cannot be written to.
         """
         with writing(str(self._folder)):
-            folder = self._folder / "locks"
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(folder / self._path(key).parent.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(
+                self._made("locks") / self._path(key).parent.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
         try:
             with writing(str(self._folder)):
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -176,12 +176,18 @@ class FileCache:
         name = sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         return self._folder / name[:2] / name[2:]
 
+    def _made(self, name: str) -> Path:
+        """A folder in the cache's, made if need be; what is kept may be seen by this user alone."""
+        folder = self._folder / name
+        if not folder.is_dir():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
         """A new name to write to; whatever lies there at the end is removed."""
-        folder = self._folder / "new"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / secrets.token_hex(16)
+        path = self._made("new") / secrets.token_hex(16)
         try:
             yield path
         finally:
