@@ -12,6 +12,12 @@ __all__ = ["pytest_xdist_make_scheduler", "s3"]
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test touches the cache of whoever runs the tests."""
+    os.environ["ZIGGURAT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real images outside the repository, by ZIGGURAT_TEST_DATA or beside the checkout."""

@@ -2,6 +2,8 @@
 
 import importlib
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
@@ -11,9 +13,13 @@ from ziggurat.format.protocol import OpenReader, Reader
 from ziggurat.format.table import FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ImageInfo, Level, Samples
+from ziggurat.pyramid.blocks import Progress
+from ziggurat.pyramid.made import Home, MadeLevels
+from ziggurat.storage.cached import CachedSource
+from ziggurat.storage.file_cache import default_cache
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
-from ziggurat.storage.resolve import open_source
+from ziggurat.storage.resolve import identity, local_path, open_source
 
 DEFAULT_MEMORY = 8 << 30
 """Bytes that one ``read`` may take unless told otherwise: a header that asks for more is more often a lie
@@ -21,12 +27,24 @@ than an image, and the caller who has such an image also knows of it."""
 
 
 class Image:
-    """One picture with its levels, finest first. Made by ``ziggurat.open``; close it or use ``with``."""
+    """One picture with its levels, finest first. Made by ``ziggurat.open``; close it or use ``with``.
 
-    def __init__(self, source: ByteSource, reader: Reader, *, memory: int = DEFAULT_MEMORY) -> None:
+    The levels that the file stores are followed by made ones, each half as large as the one before, down to 512
+    pixels. Where a window of one is not cheap to make, all of them are made in one pass over the image and kept.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        reader: Reader,
+        *,
+        memory: int = DEFAULT_MEMORY,
+        made: MadeLevels | None = None,
+    ) -> None:
         self._source = source
         self._reader = reader
         self._memory = memory
+        self._made = MadeLevels(reader, source.version, home=None, plain=lambda: reader) if made is None else made
 
     @property
     def url(self) -> str:
@@ -45,8 +63,8 @@ class Image:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """The resolutions, finest first; each with ``shape`` (height, width)."""
-        return self._reader.info.levels
+        """The resolutions, finest first, each with ``shape`` (height, width): those of ``info``, then made ones."""
+        return self._reader.info.levels + self._made.levels
 
     def read(self, level: int = 0, window: Window | tuple[int, int, int, int] | None = None) -> Samples:
         """Pixels of a window of a level, as stored: no orientation applied, no colour converted.
@@ -64,24 +82,67 @@ class Image:
             CorruptImage: if the pixels do not decode completely.
         """
         wanted = self._checked(level, window)
-        cost = self._reader.read_cost(level, wanted)
+        cost = self.read_cost(level, wanted)
         if cost > self._memory:
             raise OutOfMemory(
                 f"{self.url}: reading {wanted.height} x {wanted.width} pixels of level {level} takes about "
                 f"{cost >> 20} MiB, the limit is {self._memory >> 20} MiB; read a smaller window or a "
                 "coarser level, or raise the limit"
             )
-        return self._reader.read(level, wanted)
+        stored = len(self.info.levels)
+        return self._reader.read(level, wanted) if level < stored else self._made.read(level - stored, wanted)
+
+    @property
+    def overview(self) -> Path | None:
+        """The file in which all made levels lie ready, beside the image or in the cache; None if there is none."""
+        return self._made.ready()
+
+    def build_levels(self, *, progress: Progress | None = None) -> Path | None:
+        """Makes the levels that the file lacks, in one pass over it, unless they lie ready.
+
+        Args:
+            progress: called with the pixels read so far and those to be read.
+
+        Returns:
+            Where they lie: beside the image or in the cache; None if there are none to make, or no cache.
+
+        Raises:
+            WriteError: if they cannot be kept.
+            CorruptImage: if the pixels do not decode completely.
+        """
+        return self._made.make(progress=progress)
+
+    def write_levels(self, path: Path, *, progress: Progress | None = None) -> None:
+        """Writes the levels that the file lacks into a TIFF of their own, lossless, as GDAL reads it.
+
+        Named as the image with ``.ovr`` after it, and beside it, it is used from then on, as long as the image
+        stays as it is.
+
+        Args:
+            path: the file to write; one that is there is written over.
+            progress: called with the pixels read so far and those to be read.
+
+        Raises:
+            UsageError: if there are none to make.
+            WriteError: if the file cannot be written.
+            CorruptImage: if the pixels do not decode completely.
+        """
+        if not self._made.levels:
+            raise UsageError(f"{self.url} has all its levels; there are none to make")
+        self._made.write(path, progress=progress)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What decoders complained of so far and went on nevertheless."""
         found: tuple[str, ...] = getattr(self._reader, "warnings", ())
-        return found
+        return (*found, *self._made.notes)
 
     def read_cost(self, level: int = 0, window: Window | None = None) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""
-        return self._reader.read_cost(level, self._checked(level, window))
+        wanted, stored = self._checked(level, window), len(self.info.levels)
+        if level < stored:
+            return self._reader.read_cost(level, wanted)
+        return self._made.read_cost(level - stored, wanted)
 
     def thumbnail(self, size: int) -> Samples:
         """The whole image made to fit into ``size`` x ``size`` pixels, from the coarsest level that suffices.
@@ -111,6 +172,7 @@ class Image:
 
     def close(self) -> None:
         """Releases the source."""
+        self._made.close()
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -134,6 +196,8 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     *,
     formats: Mapping[str, Format] = FORMATS,
     memory: int = DEFAULT_MEMORY,
+    cache: bool = True,
+    progress: Progress | None = None,
 ) -> Image:
     """Opens an image by its header.
 
@@ -141,22 +205,45 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
         url: a path, or file:, s3:, gs:, az:, http(s): or memory: URL.
         formats: the formats to recognise.
         memory: bytes that one ``read`` may take.
+        cache: keep what is fetched of a remote image, and levels that are slow to make, on this machine for the
+            next time. Without it, levels that lie beside the image are not used either.
+        progress: called during a pass over the image that makes its levels, with the pixels read so far and those
+            to be read.
 
     Raises:
         SourceError: if the bytes cannot be had.
         FormatError: if they are not an image that can be read.
     """
-    return open_image(open_source(url), formats=formats, memory=memory)
+    kept = default_cache() if cache else None
+    named = identity(url) if cache else None
+    home = None if named is None else Home(named, kept, local_path(url), progress)
+    return open_image(open_source(url, cache=kept), formats=formats, memory=memory, home=home)
 
 
-def open_image(source: ByteSource, *, formats: Mapping[str, Format] = FORMATS, memory: int = DEFAULT_MEMORY) -> Image:
-    """Opens an image over a source; closes the source where that fails."""
+def open_image(
+    source: ByteSource,
+    *,
+    formats: Mapping[str, Format] = FORMATS,
+    memory: int = DEFAULT_MEMORY,
+    home: Home | None = None,
+) -> Image:
+    """Opens an image over a source; closes the source where that fails.
+
+    Args:
+        source: the bytes.
+        formats: the formats to recognise.
+        memory: bytes that one ``read`` may take.
+        home: where made levels are looked for and kept; None computes them each time.
+    """
     try:
         head = source.read_ranges([ByteRange(0, min(HEAD, source.size))])[0]
         _, entry = recognise(head, formats, url=source.url)
         module, _, name = entry.reader.partition(":")
         opener = cast("OpenReader", getattr(importlib.import_module(module), name))
-        return Image(source, opener(source), memory=memory)
+        reader = opener(source)
+        plain = partial(opener, source.inner) if isinstance(source, CachedSource) else lambda: reader
+        made = MadeLevels(reader, source.version, home=home, plain=plain)
+        return Image(source, reader, memory=memory, made=made)
     except BaseException:
         source.close()
         raise

@@ -82,10 +82,12 @@ class Level:
         shape: height and width in pixels.
         tile: height and width of the unit that the file stores, or None where it stores the level whole.
             A strip is a tile as wide as the level.
+        made: not stored in the file: made from the next finer level, each pixel the mean of 2 x 2.
     """
 
     shape: Size
     tile: Size | None = None
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

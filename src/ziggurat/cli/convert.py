@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
-from ziggurat.cli.parsing import NO_NETWORK, Network, parse_bytes, parse_integers
+from ziggurat.cli.parsing import NO_NETWORK, Network, parse_integers
 from ziggurat.convert.forecast import forecast
 from ziggurat.convert.job import Job, JobRequest, default_memory, default_workers, signals
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
@@ -20,6 +20,7 @@ from ziggurat.convert.options import OutputOptions, Oversize, RunOptions
 from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
+from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.urls import local_path
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.picture import PictureOptions

@@ -72,9 +72,11 @@ def describe(image: Image) -> dict[str, JSON]:
                 "level": number,
                 "shape": list(level.shape),
                 "tile": None if level.tile is None else list(level.tile),
+                "made": level.made,
             }
-            for number, level in enumerate(header.levels)
+            for number, level in enumerate(image.levels)
         ],
+        "overview": None if image.overview is None else str(image.overview),
         "metadata": {
             name: len(block)
             for name in ("exif", "xmp", "iptc")
@@ -103,7 +105,8 @@ def _text(facts: Mapping[str, JSON]) -> str:
 
 def _level(level: Mapping[str, JSON]) -> str:
     tile = "" if level["tile"] is None else f", tile {_plain(level['tile'])}"
-    return f"    {level['level']}: {_plain(level['shape'])}{tile}"
+    made = ", made" if level["made"] else ""
+    return f"    {level['level']}: {_plain(level['shape'])}{tile}{made}"
 
 
 def _plain(value: JSON) -> str:

@@ -1,6 +1,5 @@
-"""Words of the command line that several commands share: sizes of memory, windows, numbers in a row, places."""
+"""Words of the command line that several commands share: windows, numbers in a row, places."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,20 +7,6 @@ from cyclopts import Parameter
 
 from ziggurat.errors import UsageError
 from ziggurat.storage.network import NetworkOptions, configure
-
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def parse_bytes(text: str) -> int:
-    """Reads ``800M``, ``1.5G``, ``1GiB`` or a plain number of bytes; units are powers of 1024.
-
-    Raises:
-        UsageError: if it is none of these.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
-    if found is None:
-        raise UsageError(f"{text!r} is not an amount of memory such as 800M or 1.5G")
-    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def parse_integers(text: str, count: int, name: str) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """``ziggurat read URL OUT``: pixels of a window of a level, as stored, into a file."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,14 @@ import tifffile
 from cyclopts import Parameter
 
 import ziggurat
-from ziggurat.cli.parsing import NO_NETWORK, Network, parse_bytes, parse_integers
+from ziggurat.cli.parsing import NO_NETWORK, Network, parse_integers
+from ziggurat.cli.passing import shown
+from ziggurat.convert.text import visible
 from ziggurat.errors import UnsupportedFeature, UsageError, WriteError
 from ziggurat.geometry import Window
 from ziggurat.image import DEFAULT_MEMORY
 from ziggurat.model import Samples
+from ziggurat.storage.amounts import parse_bytes
 
 
 def read(  # noqa: PLR0913 - one parameter per option of the command
@@ -33,7 +37,7 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
     Args:
         url: path or URL of the image.
         out: file to write; its suffix decides the format. A .npy file holds an array (y, x, band).
-        level: 0 is full resolution.
+        level: 0 is full resolution; those that the file lacks are made.
         window: Y0,X0,Y1,X1 in pixels of that level, end-exclusive; all of it if not given.
         memory: what reading may take, such as 2G.
         overwrite: replace OUT if it exists.
@@ -46,8 +50,11 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
         raise UsageError(f"{out} exists; use --overwrite to replace it")
     limit = DEFAULT_MEMORY if memory is None else parse_bytes(memory)
     wanted = None if window is None else Window(*parse_integers(window, 4, "--window"))
-    with ziggurat.open(url, memory=limit) as image:
+    with shown(url) as progress, ziggurat.open(url, memory=limit, progress=progress) as image:
         pixels = image.read(level, wanted)
+        warnings = image.warnings
+    for warning in warnings:
+        print(f"{visible(url)}: {visible(warning)}", file=sys.stderr)
     try:
         _save(pixels, out)
     except OSError as error:

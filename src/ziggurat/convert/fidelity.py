@@ -86,7 +86,7 @@ def verify(conversion: Conversion, path: Path, options: OutputOptions, *, memory
             _require(allowed, floor - REFERENCE_LOSS, "the output")
         else:
             _require(measured, floor, "the output")
-        for level in range(1, len(output.levels)):
+        for level in range(1, len(output.info.levels)):
             _require(compared.coarser(level), floor - TWO_LOSSES, f"level {level} of the output")
         return Fidelity(measured, compared.sampled(exact=math.isinf(measured)))
 
@@ -145,7 +145,7 @@ class _Comparison:
     def coarser(self, level: int) -> float:
         """PSNR of a level against the halved next finer one."""
         output = self._output
-        shape, finer = output.levels[level].shape, output.levels[level - 1].shape
+        shape, finer = output.info.levels[level].shape, output.info.levels[level - 1].shape
         if shape != finer.halved(1):
             raise VerificationFailed(f"level {level} of the output is {tuple(shape)}, below {tuple(finer)}")
 
@@ -158,7 +158,7 @@ class _Comparison:
             return output.read_cost(level, window) + 2 * output.read_cost(level - 1, above(window))
 
         total = 0.0
-        for window in self._blocks(shape, output.levels[level].tile, cost):
+        for window in self._blocks(shape, output.info.levels[level].tile, cost):
             expected = halve(output.read(level - 1, above(window)))
             total += squared_error(expected, output.read(level, window))
         return psnr(total / (shape.pixels * self._picture.bands), self._peak)

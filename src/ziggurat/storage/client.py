@@ -100,7 +100,8 @@ def _bind_web(place: Remote, network: NetworkOptions, environment: tuple[tuple[s
     return Bound(_web_client(f"{base}/{place.key}{query}", network, environment), "", place.url)
 
 
-def _endpoint(scheme: str, network: NetworkOptions) -> str | None:
+def endpoint_of(scheme: str, network: NetworkOptions) -> str | None:
+    """URL of the server behind a store's scheme, or None for the provider's own."""
     if scheme == "s3" and network.endpoint is not None:
         return network.endpoint
     return next((os.environ[name] for name in _ENDPOINTS[scheme] if os.environ.get(name)), None)
@@ -110,7 +111,7 @@ def _endpoint(scheme: str, network: NetworkOptions) -> str | None:
 def _client(
     scheme: str, root: str, network: NetworkOptions, _environment: tuple[tuple[str, str], ...]
 ) -> "ObjectStore":
-    endpoint = _endpoint(scheme, network)
+    endpoint = endpoint_of(scheme, network)
     client = _client_options(network, plain=endpoint is not None and endpoint.startswith("http://"))
     retries = _retries(network)
     if scheme == "gs":

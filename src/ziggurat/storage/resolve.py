@@ -1,8 +1,11 @@
 """From a string to a source: the one place that opens paths and URLs."""
 
+import os
 from pathlib import Path
 
-from ziggurat.storage.client import bind
+from ziggurat.storage.cached import CachedSource
+from ziggurat.storage.client import bind, endpoint_of
+from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.memory import open_held
 from ziggurat.storage.network import NetworkOptions, configure, configured
@@ -10,15 +13,16 @@ from ziggurat.storage.object_store import ObjectSource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.urls import Held, local_path, parse, path_url
 
-__all__ = ["NetworkOptions", "configure", "local_path", "open_source", "path_url"]
+__all__ = ["NetworkOptions", "configure", "identity", "local_path", "open_source", "path_url"]
 
 
-def open_source(url: str, *, network: NetworkOptions | None = None) -> ByteSource:
+def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileCache | None = None) -> ByteSource:
     """Opens a place to read from.
 
     Args:
         url: a path, or a file:, s3:, gs:, az:, http:, https: or memory: URL.
         network: how stores are reached; None is what ``configure`` set in this process.
+        cache: where blocks of remote bytes are kept for the next time; None keeps nothing.
 
     Raises:
         UsageError: if the string names no kind of place that is known.
@@ -32,4 +36,25 @@ def open_source(url: str, *, network: NetworkOptions | None = None) -> ByteSourc
     if isinstance(place, Held):
         return open_held(place.name)
     options = configured() if network is None else network
-    return ObjectSource(bind(place, options), options)
+    source = ObjectSource(bind(place, options), options)
+    return source if cache is None else CachedSource(source, cache, identity=identity(url, network=options) or url)
+
+
+def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
+    """What tells a place from all others that this machine knows: a cache's name for it. Nothing is asked.
+
+    Args:
+        url: as ``open_source`` takes it.
+        network: how stores are reached; None is what ``configure`` set in this process.
+
+    Returns:
+        Of a path, where its links lead; of an object also its server and query, so that it may hold a signature
+        and must not be shown; None for ``memory:``, which no other process knows.
+    """
+    place = parse(url)
+    if isinstance(place, Path):
+        return os.path.realpath(place)
+    if isinstance(place, Held):
+        return None
+    server = None if place.is_web else endpoint_of(place.scheme, configured() if network is None else network)
+    return f"{server or ''} {place.url}?{place.query}"

@@ -128,7 +128,7 @@ def _shown(url: str | None, options: PictureOptions, like: Size | None) -> tuple
     if url is None:
         return Pictures(problem="its place is not known"), None
     try:
-        with ziggurat.open(url, memory=MEMORY) as image:
+        with ziggurat.open(url, memory=MEMORY, cache=False) as image:
             size = prepare(image, options, form="display").size
             factor = 1 if like is None else max(1, round(max(size) / max(like)))
             return Pictures(_thumbnail(image, options), _piece(image, options, factor)), size

@@ -9,10 +9,9 @@ import numpy as np
 
 from ziggurat.errors import UnsupportedFeature
 from ziggurat.model import ColourSpace, Samples
+from ziggurat.pyramid.cascade import Encode
 from ziggurat.write.protocol import Picture
 from ziggurat.write.ptiff.options import LOSSY_QUALITY, PtiffOptions
-
-type Encode = Callable[[Samples], bytes]
 
 WHITE_IS_0, BLACK_IS_0, RGB, CMYK, YCBCR, CIELAB = 0, 1, 2, 5, 6, 8
 """Values of tag 262, PhotometricInterpretation."""

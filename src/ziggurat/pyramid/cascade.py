@@ -1,7 +1,7 @@
 """Tiles of all levels made in one pass from top to bottom; coarser levels wait in a temporary file."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -9,7 +9,11 @@ import numpy as np
 from ziggurat.geometry import Size
 from ziggurat.model import Samples
 from ziggurat.pyramid import halve
-from ziggurat.write.ptiff.encode import Encode
+
+type Encode = Callable[[Samples], bytes]
+
+type EncodeAll = Callable[[Encode, Iterable[Samples]], Iterable[bytes]]
+"""``map``, or the same with threads."""
 
 SLAB = 4096
 """Columns halved at a time, which bounds the intermediate sums."""
@@ -31,12 +35,16 @@ class Cascade:
         tile: height and width of a tile.
         encode: a full tile → its bytes.
         spool: where the tiles of the coarser levels wait.
+        encode_all: how the tiles of a row are encoded; ``map`` one by one.
     """
 
-    def __init__(self, sizes: list[Size], tile: int, encode: Encode, spool: BinaryIO) -> None:
+    def __init__(
+        self, sizes: list[Size], tile: int, encode: Encode, spool: BinaryIO, *, encode_all: EncodeAll = map
+    ) -> None:
         self._sizes = sizes
         self._tile = tile
         self._encode = encode
+        self._encode_all = encode_all
         self._spool = spool
         self._waiting: list[Samples | None] = [None] * len(sizes)
         self._filled = [0] * len(sizes)
@@ -60,6 +68,10 @@ class Cascade:
             yield self._spool.read(length)
 
     def _tiles(self, strip: Samples) -> Iterator[bytes]:
+        """The encoded tiles of one tile row."""
+        yield from self._encode_all(self._encode, self._cut(strip))
+
+    def _cut(self, strip: Samples) -> Iterator[Samples]:
         """The tiles of one tile row, those at the border filled by repeating its pixels."""
         side = self._tile
         for x0 in range(0, strip.shape[1], side):
@@ -67,7 +79,7 @@ class Cascade:
             below, beside = side - tile.shape[0], side - tile.shape[1]
             if below or beside:
                 tile = np.pad(tile, ((0, below), (0, beside), (0, 0)), mode="edge")
-            yield self._encode(np.ascontiguousarray(tile))
+            yield np.ascontiguousarray(tile)
 
     def _halve_into(self, level: int, strip: Samples) -> None:
         """Adds half of a finer level's rows to a level, and passes on each tile row that this completes.

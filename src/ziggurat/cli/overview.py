@@ -1,0 +1,83 @@
+"""``ziggurat overview URL...``: the levels that images lack, made in one pass."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import ziggurat
+from ziggurat.cli import EXIT_ERROR, EXIT_OK
+from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.passing import shown
+from ziggurat.convert.text import size, visible
+from ziggurat.errors import TargetExists, UsageError, ZigguratError
+from ziggurat.pyramid.made import beside_of
+from ziggurat.storage.urls import local_path
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def overview(
+    *urls: str,
+    beside: Flag = False,
+    out: Path | None = None,
+    overwrite: Flag = False,
+    network: Network = NO_NETWORK,
+) -> int:
+    """Make the levels that images lack, in one pass over each, so that any window of any level is read at once.
+
+    They are kept in the cache of this user, $ZIGGURAT_CACHE, unless told otherwise.
+
+    Args:
+        urls: paths or URLs of images.
+        beside: write them beside each image, which is local, as NAME.ovr: for good, and for GDAL, too.
+        out: write those of a single image to this file.
+        overwrite: replace files that exist.
+        network: how stores are reached.
+    """
+    network.options()
+    if not urls:
+        raise UsageError("give at least one image")
+    if out is not None and (beside or len(urls) > 1):
+        raise UsageError("--out is for a single image, and not together with --beside")
+    code = EXIT_OK
+    for url in urls:
+        try:
+            print(visible(_make(url, _target(url, out, beside=beside), overwrite=overwrite)), flush=True)
+        except UsageError:
+            raise
+        except ZigguratError as error:
+            code = EXIT_ERROR
+            print(f"{visible(url)}: {type(error).__name__}: {visible(str(error))}", file=sys.stderr)
+    return code
+
+
+def _target(url: str, out: Path | None, *, beside: bool) -> Path | None:
+    """The file to write, or None for the cache."""
+    if not beside:
+        return out
+    image = local_path(url)
+    if image is None:
+        raise UsageError(f"{url} is not local, nothing can be written beside it; use --out, or the cache")
+    return beside_of(image)
+
+
+def _make(url: str, target: Path | None, *, overwrite: bool) -> str:
+    """Makes the levels of one image, and says what came of it."""
+    with ziggurat.open(url) as image, shown(url) as progress:
+        number = len(image.levels) - len(image.info.levels)
+        if not number:
+            return f"{url}: has all its levels"
+        if target is None:
+            path = image.build_levels(progress=progress)
+            if path is None:
+                raise UsageError("there is no cache: set ZIGGURAT_CACHE_SIZE to 10G or so, or use --beside or --out")
+        elif image.overview == target and not overwrite:
+            return f"{target}: is there already, with {number} levels of {url}"
+        elif target.exists() and not overwrite:
+            raise TargetExists(f"{target} exists already; use --overwrite to replace it")
+        else:
+            image.write_levels(target, progress=progress)
+            path = target
+        return f"{path}: {number} levels of {url}, {size(path.stat().st_size)}"

@@ -1,0 +1,168 @@
+"""Reading a level piece by piece in bounded memory, and halving the pieces."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from ziggurat.format.protocol import Reader
+from ziggurat.geometry import Size, Window
+from ziggurat.model import Samples
+from ziggurat.pyramid import halve
+
+BLOCK_COST = 40 << 20
+"""Bytes that reading one block may take: 40 MiB. Larger ones are no faster, even from a store."""
+
+AHEAD = 3
+"""Blocks that are read while one is worked on: encoding a row of tiles then does not make the disk wait."""
+
+type Progress = Callable[[int, int], None]
+"""Called with the pixels that were read so far, and with all that will be."""
+
+
+def finer_window(window: Window, times: int, finer: Size) -> Window:
+    """The pixels from which a window is made.
+
+    Args:
+        window: on a level that is so many halvings of the finer one.
+        times: halvings.
+        finer: the finer level's size.
+    """
+    y1, x1 = min(window.y1 << times, finer.height), min(window.x1 << times, finer.width)
+    return Window(window.y0 << times, window.x0 << times, y1, x1)
+
+
+def block_size(reader: Reader, level: int, unit: int) -> Size:
+    """Height and width in which a level is read from end to end, by what its reader says of the cost.
+
+    Args:
+        reader: of the image.
+        level: that is read.
+        unit: both sides are multiples of it, unless they reach the level's end.
+
+    Returns:
+        Full-width bands of whole strips or tiles where these are affordable; else parts of a row of tiles, or a
+        few rows of a strip where strips can be read in part. The whole level where it is stored whole.
+    """
+    shape, tile = reader.info.levels[level].shape, reader.info.levels[level].tile
+    if tile is None:
+        return shape
+
+    def cost(rows: int, columns: int) -> int:
+        return reader.read_cost(level, Window(0, 0, min(rows, shape.height), min(columns, shape.width)))
+
+    rows, columns = _multiple(tile.height, unit), shape.width
+    while rows < shape.height and cost(2 * rows, columns) <= BLOCK_COST:
+        rows *= 2
+    narrowest = _multiple(tile.width, unit)
+    while cost(rows, columns) > BLOCK_COST and columns > narrowest:
+        columns = max(narrowest, columns // 2 // narrowest * narrowest)
+    # Where a few rows cost as much as all, a strip is decoded whole for any of them.
+    in_parts = 2 * cost(unit, columns) < cost(max(tile.height, unit), columns)
+    while in_parts and cost(rows, columns) > BLOCK_COST and rows > unit:
+        rows = max(unit, rows // 2 // unit * unit)
+    return Size(min(rows, shape.height), min(columns, shape.width))
+
+
+def _multiple(side: int, unit: int) -> int:
+    """Whole tiles and whole units, unless that is far more than one of either."""
+    both = math.lcm(side, unit)
+    return both if both <= 4 * max(side, unit) else -(-side // unit) * unit
+
+
+def reduced(reader: Reader, level: int, times: int, window: Window) -> Samples:
+    """A window of what a level becomes when it is halved so many times; equal to that window of the whole.
+
+    Args:
+        reader: of the image.
+        level: that is read.
+        times: halvings, 1 or more.
+        window: on the grid of the result.
+
+    Returns:
+        Array (y, x, band) of the image's type.
+    """
+    wanted = finer_window(window, times, reader.info.levels[level].shape)
+    size = block_size(reader, level, 1 << times)
+    result: Samples = np.empty((*window.size, reader.info.bands), reader.info.dtype)
+    for y0 in range(wanted.y0, wanted.y1, size.height):
+        for x0 in range(wanted.x0, wanted.x1, size.width):
+            part = Window(y0, x0, min(y0 + size.height, wanted.y1), min(x0 + size.width, wanted.x1))
+            pixels = reader.read(level, part)
+            for _ in range(times):
+                pixels = halve(pixels)
+            top, left = (y0 - wanted.y0) >> times, (x0 - wanted.x0) >> times
+            result[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return result
+
+
+def reduced_cost(reader: Reader, level: int, times: int, window: Window) -> int:
+    """Peak bytes of memory that ``reduced`` takes, its result included."""
+    wanted = finer_window(window, times, reader.info.levels[level].shape)
+    size = block_size(reader, level, 1 << times)
+    block = Window(
+        wanted.y0, wanted.x0, min(wanted.y0 + size.height, wanted.y1), min(wanted.x0 + size.width, wanted.x1)
+    )
+    return sample_bytes(reader, window.size) + reader.read_cost(level, block) + 2 * sample_bytes(reader, block.size)
+
+
+def sample_bytes(reader: Reader, size: Size) -> int:
+    """Bytes of so many pixels."""
+    return size.pixels * reader.info.bands * np.dtype(reader.info.dtype).itemsize
+
+
+def halved_strips(reader: Reader, level: int, rows: int, progress: Progress | None) -> Iterator[Samples]:
+    """A level read once from top to bottom and halved, in strips of so many rows; the last may be lower.
+
+    The next block is read while this one is worked on. A strip is overwritten when the next one is asked for.
+    """
+    shape = reader.info.levels[level].shape
+    half = shape.halved(1)
+    strip: Samples = np.empty((min(rows, half.height), half.width, reader.info.bands), reader.info.dtype)
+    filled = 0
+    for band in _halved_bands(reader, level, progress):
+        at = 0
+        while at < band.shape[0]:
+            count = min(strip.shape[0] - filled, band.shape[0] - at)
+            strip[filled : filled + count] = band[at : at + count]
+            filled, at = filled + count, at + count
+            if filled == strip.shape[0]:
+                yield strip
+                filled = 0
+    if filled:
+        yield strip[:filled]
+
+
+def _halved_bands(reader: Reader, level: int, progress: Progress | None) -> Iterator[Samples]:
+    shape = reader.info.levels[level].shape
+    size = block_size(reader, level, 2)
+    windows = [
+        Window(y0, x0, min(y0 + size.height, shape.height), min(x0 + size.width, shape.width))
+        for y0 in range(0, shape.height, size.height)
+        for x0 in range(0, shape.width, size.width)
+    ]
+    band: Samples = np.empty((-(-size.height // 2), -(-shape.width // 2), reader.info.bands), reader.info.dtype)
+    done = 0
+    for window, pixels in _ahead(reader, level, windows):
+        half = halve(pixels)
+        band[: half.shape[0], window.x0 // 2 : window.x0 // 2 + half.shape[1]] = half
+        done += window.size.pixels
+        if progress is not None:
+            progress(done, shape.pixels)
+        if window.x1 == shape.width:
+            yield band[: half.shape[0]]
+
+
+def _ahead(reader: Reader, level: int, windows: Sequence[Window]) -> Iterator[tuple[Window, Samples]]:
+    """Windows with their pixels; the next ones are read meanwhile, one after the other in their order."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ziggurat-ahead") as pool:
+        coming: deque[Future[Samples]] = deque()
+        try:
+            for number, window in enumerate(windows):
+                for after in windows[number + len(coming) : number + 1 + AHEAD]:
+                    coming.append(pool.submit(reader.read, level, after))
+                yield window, coming.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
