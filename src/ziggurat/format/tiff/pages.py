@@ -8,7 +8,7 @@ from typing import cast
 
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-from ziggurat.format.tiff.ifd import Survey
+from ziggurat.format.tiff.ifd import MAX_SERIES_PAGES, Survey
 
 type Page = TiffPage | TiffFrame
 
@@ -17,9 +17,6 @@ SLIDES = (
     "indica", "geotiff",
 )  # fmt: skip
 """Dialects whose levels tifffile finds from their own metadata; all others are taken by their directories."""
-
-MAX_SERIES_PAGES = 1024
-"""Directories above which a file is a stack, not a pyramid: only its first page is looked at."""
 
 MAX_SERIES_TAGS = 1 << 16
 """Tags above which the same holds; a page has about twenty."""
