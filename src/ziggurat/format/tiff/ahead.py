@@ -12,7 +12,7 @@ HEAD: Final = 1 << 16
 """Bytes at the start that the header came with."""
 
 TAIL: Final = 1 << 18
-"""Bytes at the end that come with the first directory behind the head: 256 KiB, what a store sends in the time of
+"""Bytes at the end that come with the first directory in the second half: 256 KiB, what a store sends in the time of
 one request. The last levels and pages lie there."""
 
 NEAR: Final = 1 << 19
@@ -55,7 +55,7 @@ class Ahead:
             result.append(ByteRange(offset, offset + DIRECTORY))
             if main:
                 result += self._further(offset)
-            if offset >= HEAD and not self._tailed:
+            if offset >= max(HEAD, self._size // 2) and not self._tailed:
                 self._tailed = True
                 start = offset if self._size - offset <= NEAR else self._size - TAIL
                 result.append(ByteRange(start, max(start, self._size)))

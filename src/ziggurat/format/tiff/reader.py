@@ -66,7 +66,8 @@ class TiffReader:
         with foreign_errors(where):
             result: Samples = np.empty((window.height, window.width, self._info.bands), self._info.dtype)
             for batch in batches(self._pieces(level, window), BATCH):
-                data = self._source.read_ranges([item for _, piece in batch for item in piece.ranges])
+                ranges = [item for _, piece in batch for item in piece.ranges]
+                data = self._source.read_ranges(ranges) if ranges else []
                 data.reverse()
                 for plane, piece in batch:
                     fetched = [data.pop() for _ in piece.ranges]
