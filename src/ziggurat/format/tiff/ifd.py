@@ -48,7 +48,10 @@ MAX_VALUES_KEPT = 1 << 23
 ROUND = 16
 """Directories that one batch brings, where so many are known: SubIFDs."""
 
-SUBIFDS, EXIF = 330, 34665
+SUBIFDS, EXIF, STRIP_OFFSETS = 330, 34665, 273
+
+MCU_STARTS = frozenset({65426, 65432})
+"""NDPI's tables of the parts of one long JPEG stream."""
 
 NEEDED_TAGS = SEGMENT_TAGS | {256, 257, 258, 259, 262, 277, 278, 284, 317, 320, 322, 323, 330, 338, 339, 347, 530}
 """Tags without which the pixels cannot be found or understood."""
@@ -160,32 +163,36 @@ class _Walk:
         found.entries += count
         if found.entries > MAX_ENTRIES:
             raise CorruptImage(f"{where}: the file has more than {MAX_ENTRIES} tags")
-        head, pointer = layout.size(layout.count), layout.size(layout.pointer)
-        body = count * layout.size(layout.entry)
-        data = bytearray(self._bytes(offset, head + body + pointer, where))
+        head, entry = layout.size(layout.count), layout.size(layout.entry)
+        end = head + count * entry + layout.size(layout.pointer)
+        data = bytearray(self._bytes(offset, end, where))
+        # NDPI puts the high halves of all values behind the directory.
+        data += self._bytes(offset + end, min(4 * count, self._size - offset - end) if layout.ndpi else 0, where)
         tables: dict[int, Table | None] = {}
-        for at in range(head, head + body, layout.size(layout.entry)):
-            self._entry(data, at, tables, where)
+        for number in range(count):
+            self._entry(data, (head + number * entry, end + 4 * number), tables, where)
         if found.directories <= MAX_SERIES_PAGES:
             found.tables[offset] = tables
-            if not layout.ndpi:
-                self._view.keep(offset, bytes(data))
-        following = layout.number(layout.pointer, data[head + body :])
+            self._view.keep(offset, bytes(data))
+        following = layout.number(layout.pointer, data[head + count * entry : end])
         if main and following:
             self._main.append(following)
 
-    def _entry(self, data: bytearray, at: int, tables: dict[int, Table | None], where: str) -> None:
+    def _entry(self, data: bytearray, places: tuple[int, int], tables: dict[int, Table | None], where: str) -> None:
         """Checks an entry, notes what is to be fetched for it, and shortens its table."""
-        layout = self._layout
+        layout, (at, high) = self._layout, places
         code, kind, values, inline = struct.unpack_from(layout.order + layout.entry, data, at)
         outside = values * SIZES.get(kind, 1) > layout.inline
-        entry = _Entry(code, kind, values, layout.place(inline) if outside else None, inline)
+        place = layout.place(inline) | (int.from_bytes(data[high : high + 4], "little") << 32 if layout.ndpi else 0)
+        entry = _Entry(code, kind, values, place if outside else None, inline)
         if code in SEGMENT_TAGS:
             tables.setdefault(code, None)
         if entry.at is not None and not self._check(entry, entry.at, where):
             return
         if code == EXIF and kind == 4 and values == 1:  # noqa: PLR2004 - LONG
             self._ahead.aside(layout.number("I", inline[:4]))
+        if code == STRIP_OFFSETS and layout.ndpi and not outside:
+            self._ahead.aside(place)  # the JPEG header, which says how long its parts are
         if code == SUBIFDS and kind in {4, 13, 16, 18}:
             self._subifds(entry, where)
         if entry.at is None:
@@ -196,7 +203,7 @@ class _Walk:
             whole = entry.length <= min(MAX_TABLE, self._tables)
             self._tables -= entry.length if whole else 0
             self._want(entry.at, entry.length if whole else SHOWN * SIZES[kind])
-        elif entry.length <= min(MAX_VALUE, self._values):
+        elif entry.length <= min(MAX_TABLE if code in MCU_STARTS else MAX_VALUE, self._values):
             self._values -= entry.length
             self._want(entry.at, entry.length)
 

@@ -21,8 +21,17 @@ SLIDES = (
 MAX_SERIES_TAGS = 1 << 16
 """Tags above which the same holds; a page has about twenty."""
 
+DIGITS = 9
+"""Digits of a count of planes that is not plausible any more."""
+
 MAX_BANDS = 256
 """Pages that are taken for bands of one image."""
+
+FIRST = frozenset({"ome", "geotiff"})
+"""Dialects whose first image is the one that is meant; in those of scanners a label or an overview may come first."""
+
+_PLACES = re.compile(r'\b[crz]\s*=\s*["\'](\d+)["\']')
+"""Channel, resolution and depth of a page in Leica's XML."""
 
 _COUNTS = re.compile(r'\b(?:Size[ZTC]|NumPlanes|PlaneCount|IFD|First[ZTC]|SamplesPerPixel)\s*=\s*["\'](\d+)["\']')
 
@@ -50,7 +59,8 @@ def choose(tif: TiffFile, found: Survey) -> Chosen:
     everything = _series(tif, found)
     if not everything:
         return Chosen("first page", ((first,),), found.pages)
-    series = everything[0]
+    slide = everything[0].kind in SLIDES and everything[0].kind not in FIRST
+    series = max(everything, key=_pixels) if slide else everything[0]
     # tifffile wants levels of exactly a half, a third or a quarter; a border of one pixel cannot be that.
     marked = [other for other in everything[1:] if series.kind == "generic" and other.keyframe.is_reduced]
     levels: list[tuple[Page, ...]] = []
@@ -69,18 +79,32 @@ def choose(tif: TiffFile, found: Survey) -> Chosen:
 
 def _series(tif: TiffFile, found: Survey) -> Sequence[TiffPageSeries]:
     for kind in SLIDES:
-        if getattr(tif, f"is_{kind}") and (kind != "ome" or _is_sane(tif.ome_metadata, found)):
+        if getattr(tif, f"is_{kind}") and _is_sane(kind, tif, found):
             series = tif.series(kind=kind)
             if len(series):
                 return series
     return tif.series(kind="generic")
 
 
-def _is_sane(xml: str | None, found: Survey) -> bool:
-    """Whether OME-XML counts no more planes than the file has; its parser allocates by these numbers."""
-    if xml is None or "modulo" in xml.lower() or "<!ENTITY" in xml:
+def _is_sane(kind: str, tif: TiffFile, found: Survey) -> bool:
+    """Whether a dialect's XML counts no more planes than the file has; its parser allocates by these numbers."""
+    first = tif.pages.first
+    xml = f"{first.description}{_text(first.tags.valueof(700)) if kind == 'bif' else ''}"
+    if "<!ENTITY" in xml:
         return False
-    return all(len(number) < 9 and int(number) <= max(found.pages, 64) for number in _COUNTS.findall(xml))  # noqa: PLR2004 - digits of a plausible count
+    if kind == "ome" and "modulo" in xml.lower():
+        return False
+    numbers = {"ome": _COUNTS, "scn": _PLACES}.get(kind)
+    counts = numbers.findall(xml) if numbers else ()
+    return all(len(number) < DIGITS and int(number) <= max(found.pages, 64) for number in counts)
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _pixels(series: TiffPageSeries) -> int:
+    return int(series.keyframe.imagelength) * int(series.keyframe.imagewidth)
 
 
 def _bands(level: TiffPageSeries) -> tuple[Page, ...]:
