@@ -282,3 +282,34 @@ def test_directories_of_a_stack_are_guessed_and_others_are_not() -> None:
     asked = sum(item.length for start in uneven for item in ahead.ranges([(start, True)]))
     assert asked < 100 * 70_000
     assert all(b > a for a, b in pairwise(uneven))
+
+
+def test_directories_of_a_long_stack_are_counted_no_longer_than_that_is_cheap() -> None:
+    """Ten thousand pages, far and unevenly apart: the first one is read, and the count is said to be incomplete."""
+    rng = np.random.default_rng(0)
+    starts = (np.cumsum(rng.integers(70_000, 140_000, 3000)) + 4096).tolist()
+    pieces = {0: header(starts[0])}
+    for start, following in pairwise(starts):
+        pieces |= directory(rgb(20, 30, t273=(LONG, [4096]), t279=(LONG, [1800])), start, following=following)
+    pieces |= directory(rgb(20, 30, t273=(LONG, [4096]), t279=(LONG, [1800])), starts[-1])
+
+    class Indexed(SparseSource):
+        def _read(self, item: ByteRange) -> bytes:
+            near = {at: self.pieces[at] for at in (0, *starts) if item.start - 1000 < at < item.end}
+            return SparseSource(self.size, near)._read(item) if near else bytes(item.length)
+
+    source, reader = opened(Indexed(starts[-1] + 100_000, pieces))
+    details = reader.info.details["tiff"]
+    assert details["directories_complete"] is False
+    assert 1024 < details["directories"] < 3000
+    assert source.requests < 1024 + 256 + 10
+
+
+def test_many_directories_close_together_are_all_counted() -> None:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(np.zeros((3000, 4, 4), np.uint8), photometric="minisblack", metadata=None)
+    source, reader = opened(BytesSource(file.getvalue()))
+    details = reader.info.details["tiff"]
+    assert (details["directories"], details["directories_complete"]) == (3000, True)
+    assert source.requests < 20

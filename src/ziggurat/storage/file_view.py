@@ -124,10 +124,13 @@ class FileView(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
-    def prefetch(self, ranges: Iterable[ByteRange]) -> None:
+    def prefetch(self, ranges: Iterable[ByteRange]) -> bool:
         """Fetches what is not kept of these ranges in one batch, so that reading them asks the source no more.
 
         What lies behind the end is left out, and so is what would be more than the view keeps.
+
+        Returns:
+            Whether the source was asked for anything.
         """
         numbers: dict[int, None] = {}
         for item in ranges:
@@ -136,7 +139,9 @@ class FileView(io.RawIOBase):
                 if len(numbers) == self._blocks:
                     break
                 numbers[number] = None
+        missing = any(number not in self._kept for number in numbers)
         self._fetch(list(numbers))
+        return missing
 
     def close(self) -> None:
         """Forgets what is kept; the source stays open."""

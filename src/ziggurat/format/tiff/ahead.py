@@ -21,6 +21,9 @@ NEAR: Final = 1 << 19
 REACH: Final = 1 << 18
 """Bytes between two directories up to which as many are read on from the second, for the third: 256 KiB."""
 
+TRIES: Final = 16
+"""How often that is tried: directories that lie so by chance are not worth more."""
+
 GUESSES: Final = 32
 """Directories that are guessed at once, where all lie equally far apart."""
 
@@ -38,6 +41,7 @@ class Ahead:
         self._tailed = False
         self._previous = self._gap = 0
         self._count = 1
+        self._tries = TRIES
         self._covered = HEAD
 
     def aside(self, offset: int) -> None:
@@ -73,7 +77,8 @@ class Ahead:
             self._covered = offset + self._count * gap + 1
             starts = [offset + number * gap for number in range(1, self._count + 1)]
             return [ByteRange(start, start + DIRECTORY) for start in starts]
-        if gap <= REACH and before:
+        if gap <= REACH and before and self._tries:
+            self._tries -= 1
             self._covered = offset + REACH
             return [ByteRange(offset, self._covered)]
         return []

@@ -22,10 +22,13 @@ MAX_DIRECTORIES = 1 << 16
 """Directories that are counted; the rest of a longer file is not looked at."""
 
 MAX_SERIES_PAGES = 1024
-"""Directories above which a file is a stack, not a pyramid: only its first page is looked at."""
+"""Directories above which a file is a stack, not a pyramid: only its first page is looked at, the rest is counted."""
 
-MAX_ENTRIES = 1 << 20
-"""Tags of all directories: a million, for directories that overlap in a small file."""
+MAX_REQUESTS = 256
+"""Requests that counting the rest may take."""
+
+MAX_ENTRIES = 1 << 18
+"""Tags of all directories that are looked at: 256 in each of them, for directories that overlap in a small file."""
 
 MAX_VALUES = 1 << 23
 """Numbers in all tags that the pixels need (offsets, byte counts): 64 MiB as 64-bit numbers."""
@@ -56,6 +59,11 @@ MCU_STARTS = frozenset({65426, 65432})
 NEEDED_TAGS = SEGMENT_TAGS | {256, 257, 258, 259, 262, 277, 278, 284, 317, 320, 322, 323, 330, 338, 339, 347, 530}
 """Tags without which the pixels cannot be found or understood."""
 
+TOLD_TAGS = frozenset(
+    {270, 271, 272, 282, 283, 301, 305, 306, 315, 513, 514, 529, 532, 700, 33432, 33723, 34675, 42113}
+)
+"""Tags that opening reads besides, if they are there: what the image is about, and its colours."""
+
 
 @dataclass(slots=True)
 class Survey:
@@ -66,8 +74,9 @@ class Survey:
         order: "<" or ">".
         pages: directories in the main chain.
         directories: all directories, those of SubIFDs included.
-        entries: tags in all of them.
+        entries: tags in those that are looked at.
         values: numbers in the tags that the pixels need.
+        complete: whether these are all.
         tables: by a directory's offset: its segment tags, with the tables that the parser sees shortened.
     """
 
@@ -77,6 +86,7 @@ class Survey:
     directories: int = 0
     entries: int = 0
     values: int = 0
+    complete: bool = True
     tables: dict[int, Mapping[int, Table | None]] = field(default_factory=dict)
 
 
@@ -129,6 +139,7 @@ class _Walk:
         self._lists: list[tuple[_Entry, str]] = []
         self._tables = MAX_TABLES
         self._values = MAX_VALUES_KEPT
+        self._patience = MAX_REQUESTS
 
     def run(self, first: int) -> None:
         """Follows the main chain and all SubIFDs; in every round, all that is known to be needed comes at once."""
@@ -139,7 +150,11 @@ class _Walk:
             batch += [(self._children.popleft(), False) for _ in range(min(ROUND, len(self._children)))]
             wanted, self._wanted = self._wanted, []
             lists, self._lists = self._lists, []
-            self._view.prefetch([*self._ahead.ranges(batch), *wanted])
+            asked = self._view.prefetch([*self._ahead.ranges(batch), *wanted])
+            self._patience -= asked and self.found.directories > MAX_SERIES_PAGES
+            if self._patience <= 0 or self.found.directories >= MAX_DIRECTORIES:
+                self.found.complete = False
+                return
             for item in wanted:
                 self._view.keep(item.start, self._bytes(item.start, item.length, self._url))
             for entry, where in lists:
@@ -149,8 +164,6 @@ class _Walk:
 
     def _directory(self, offset: int, *, main: bool) -> None:
         layout, found = self._layout, self.found
-        if found.directories >= MAX_DIRECTORIES:
-            return
         where = f"{self._url}: the TIFF directory at offset {offset}"
         if offset in self._seen:
             raise CorruptImage(f"{where} is referred to twice; the directories form a loop")
@@ -160,8 +173,18 @@ class _Walk:
         count = layout.number(layout.count, self._bytes(offset, layout.size(layout.count), where))
         if not 0 < count <= MAX_TAGS:
             raise CorruptImage(f"{where} claims {count} tags")
-        found.entries += count
-        if found.entries > MAX_ENTRIES:
+        head, entry = layout.size(layout.count), layout.size(layout.entry)
+        last = offset + head + count * entry
+        if found.directories <= MAX_SERIES_PAGES:
+            self._entries(offset, count, where)
+        if main and (following := layout.number(layout.pointer, self._bytes(last, layout.size(layout.pointer), where))):
+            self._main.append(following)
+
+    def _entries(self, offset: int, count: int, where: str) -> None:
+        """Reads a directory whole, and keeps it for the parser as the parser shall see it."""
+        layout = self._layout
+        self.found.entries += count
+        if self.found.entries > MAX_ENTRIES:
             raise CorruptImage(f"{where}: the file has more than {MAX_ENTRIES} tags")
         head, entry = layout.size(layout.count), layout.size(layout.entry)
         end = head + count * entry + layout.size(layout.pointer)
@@ -171,12 +194,8 @@ class _Walk:
         tables: dict[int, Table | None] = {}
         for number in range(count):
             self._entry(data, (head + number * entry, end + 4 * number), tables, where)
-        if found.directories <= MAX_SERIES_PAGES:
-            found.tables[offset] = tables
-            self._view.keep(offset, bytes(data))
-        following = layout.number(layout.pointer, data[head + count * entry : end])
-        if main and following:
-            self._main.append(following)
+        self.found.tables[offset] = tables
+        self._view.keep(offset, bytes(data))
 
     def _entry(self, data: bytearray, places: tuple[int, int], tables: dict[int, Table | None], where: str) -> None:
         """Checks an entry, notes what is to be fetched for it, and shortens its table."""
@@ -203,12 +222,14 @@ class _Walk:
             whole = entry.length <= min(MAX_TABLE, self._tables)
             self._tables -= entry.length if whole else 0
             self._want(entry.at, entry.length if whole else SHOWN * SIZES[kind])
-        elif entry.length <= min(MAX_TABLE if code in MCU_STARTS else MAX_VALUE, self._values):
+        elif code in MCU_STARTS | NEEDED_TAGS | TOLD_TAGS and entry.length <= min(
+            MAX_TABLE if code in MCU_STARTS else MAX_VALUE, self._values
+        ):
             self._values -= entry.length
             self._want(entry.at, entry.length)
 
     def _want(self, at: int, length: int) -> None:
-        if self.found.directories <= MAX_SERIES_PAGES and at + length <= self._size:
+        if at + length <= self._size:
             self._wanted.append(ByteRange(at, at + length))
 
     def _check(self, entry: _Entry, at: int, where: str) -> bool:

@@ -14,7 +14,7 @@ from ziggurat.format.tiff.header import image_info
 from ziggurat.format.tiff.ifd import Survey, survey
 from ziggurat.format.tiff.pages import Chosen, choose
 from ziggurat.format.tiff.plane import JPEG_2000, Plane, plane_of
-from ziggurat.format.tiff.segments import RUN, Piece, batches, pieces
+from ziggurat.format.tiff.segments import GAP, RUN, Piece, batches, pieces
 from ziggurat.format.tiff.tables import read_places
 from ziggurat.format.tiff.view import HeaderView
 from ziggurat.format.tiff.wavelet import with_wavelet_levels
@@ -111,7 +111,9 @@ class TiffReader:
             encoded = plane.row_bytes * window.height * plane.planes * columns
             return result + 2 * min(BATCH + run, encoded) + 2 * run
         longest = self._longest[level]
-        encoded = longest * segments if segments <= COUNTED else BATCH + longest
+        # A source may fetch what lies between segments too, to save requests.
+        spread = longest * segments + GAP * (segments - 1)
+        encoded = min(spread, self._source.size) if segments <= COUNTED else BATCH + longest
         # Decoded once, then byte order or predictor undone in a copy; OpenJPEG works in 32-bit integers.
         decoded = stored * (2 * plane.dtype.itemsize + (8 if plane.compression in JPEG_2000 else 0))
         if self._finish is not None:
