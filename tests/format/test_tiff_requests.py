@@ -1,4 +1,5 @@
 import io
+import struct
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -246,6 +247,17 @@ def test_tables_of_every_type_are_read(kind: int) -> None:
     assert np.array_equal(open_reader(source).read(0, Window(0, 0, 40, 30)), rows)
 
 
+def test_shortened_tables_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """What the parser says of the tables that it is shown is kept from the log; what it says elsewhere is not."""
+    data = tiff(noise(100, 30), rowsperstrip=1)
+    opened(BytesSource(data))
+    assert not caplog.records
+    data = data.replace(struct.pack("<HHI", 279, 3, 100), struct.pack("<HHI", 279, 3, 99))
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        assert tif.pages.first.imagelength == 100
+    assert "incorrect StripByteCounts count (99 != 100)" in caplog.text
+
+
 def test_a_table_that_is_too_short_is_found_out_where_it_matters() -> None:
     tags = rgb(40, 30, t273=(LONG8, 2000 + 90 * np.arange(30)), t278=(3, [1]), t279=(LONG8, np.full(40, 90)))
     reader = open_reader(SparseSource(9000, {0: header(16)} | directory(tags, 16)))
@@ -313,3 +325,35 @@ def test_many_directories_close_together_are_all_counted() -> None:
     details = reader.info.details["tiff"]
     assert (details["directories"], details["directories_complete"]) == (3000, True)
     assert source.requests < 20
+
+
+def test_tables_too_long_to_be_read_on_opening_are_read_where_a_window_needs_them() -> None:
+    """Two and a half million tiles, of which one is stored."""
+    at, start, across = 1 << 20, 4096, -(-HUGE // 64)
+    tags = dict(tiles(HUGE, HUGE, 64, start, shared=False))
+    index = 700 * across + 900
+    for code in (324, 325):
+        tags[code][1][index] = start if code == 324 else 64 * 64 * 3
+    pixels = noise(64, 64, 3)
+    source, reader = opened(SparseSource(64 << 20, {0: header(at), start: pixels.tobytes()} | directory(tags, at)))
+    assert source.requests <= 3
+    assert source.bytes_read < 1 << 19
+    source.reset()
+    window = reader.read(0, Window(700 * 64 - 10, 900 * 64 - 20, 701 * 64 + 10, 901 * 64 + 20))
+    assert np.array_equal(window[10:-10, 20:-20], pixels)
+    assert not window[:10].any()
+    assert not window[:, :20].any()
+    assert source.requests == 2
+    assert source.bytes_read < 1 << 18
+    source.reset()
+    reader.read(0, Window(700 * 64, 900 * 64, 701 * 64, 901 * 64))
+    assert (source.requests, source.bytes_read) == (1, 64 * 64 * 3)
+
+
+def test_byte_counts_of_unread_tables_are_not_believed_beyond_reason() -> None:
+    at = 1 << 20
+    tags = dict(tiles(HUGE, HUGE, 64, 4096, shared=True)) | {259: (3, [8])}
+    tags[325][1][5] = 1 << 25
+    reader = open_reader(SparseSource(64 << 20, {0: header(at)} | directory(tags, at)))
+    with pytest.raises(CorruptImage, match="tile 5 claims 33554432 bytes"):
+        reader.read(0, Window(0, 0, 64, 500))

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from ziggurat.errors import CorruptImage, FormatError, LimitExceeded
-from ziggurat.format.tiff.plane import JPEG_2000, JPEGS, Plane
+from ziggurat.format.tiff.plane import JPEG_2000, JPEGS, SLACK, Plane
 from ziggurat.format.tiff.segments import Piece
 from ziggurat.geometry import Size
 from ziggurat.model import Samples
 
 _SOF = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]", re.DOTALL)
-
-SLACK = 1 << 16
-"""Pixels that a codestream may declare beyond four times its segment before it is taken for a lie."""
 
 
 def decode(plane: Plane, piece: Piece, data: Sequence[bytes], unit: str) -> Samples:

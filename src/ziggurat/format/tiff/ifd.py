@@ -31,7 +31,7 @@ MAX_ENTRIES = 1 << 18
 """Tags of all directories that are looked at: 256 in each of them, for directories that overlap in a small file."""
 
 MAX_VALUES = 1 << 23
-"""Numbers in all tags that the pixels need (offsets, byte counts): 64 MiB as 64-bit numbers."""
+"""Numbers in all tags that the pixels need and a parser loads at once: at 40 bytes each, 320 MiB."""
 
 MAX_TEXT = 1 << 26
 """Bytes in one tag: 64 MiB; the longest real ones are OME-XML and ICC profiles, far below."""
@@ -75,7 +75,7 @@ class Survey:
         pages: directories in the main chain.
         directories: all directories, those of SubIFDs included.
         entries: tags in those that are looked at.
-        values: numbers in the tags that the pixels need.
+        values: numbers in the tags that a parser loads at once.
         complete: whether these are all.
         tables: by a directory's offset: its segment tags, with the tables that the parser sees shortened.
     """
@@ -247,9 +247,10 @@ class _Walk:
             return False
         if entry.length > MAX_TEXT and entry.code not in SEGMENT_TAGS:
             raise CorruptImage(f"{where}: tag {entry.code} is {entry.length} bytes long, more than {MAX_TEXT}")
-        self.found.values += entry.values if entry.code in NEEDED_TAGS else 0
+        shortened = entry.code in SEGMENT_TAGS and entry.kind in TYPES and not self._layout.ndpi
+        self.found.values += entry.values if entry.code in NEEDED_TAGS and not shortened else 0
         if self.found.values > MAX_VALUES:
-            raise CorruptImage(f"{where}: the file lists more than {MAX_VALUES} strips and tiles")
+            raise CorruptImage(f"{where}: the file has more than {MAX_VALUES} numbers in its header")
         return True
 
     def _subifds(self, entry: _Entry, where: str) -> None:

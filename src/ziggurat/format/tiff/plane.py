@@ -21,6 +21,9 @@ JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 
 MAX_SAMPLES = 1 << 16
 
+SLACK = 1 << 16
+"""Bytes, or pixels, by which a segment may exceed four times what it should be before it is taken for a lie."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
@@ -62,6 +65,14 @@ class Plane:
     def row_bytes(self) -> int:
         """Bytes of one row of a segment, decoded."""
         return self.segment.width * self.samples * self.dtype.itemsize
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest segment; where that is not known, of the longest that is believed."""
+        known = self.places.longest
+        if known is not None:
+            return known
+        return (4 * self.segment.height * self.row_bytes << 2 * self.reduce) + SLACK
 
 
 def plane_of(page: TiffPage | TiffFrame, places: Places, where: str) -> Plane:

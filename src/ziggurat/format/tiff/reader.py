@@ -1,6 +1,5 @@
 """Opens a TIFF by its directories and reads windows of its levels."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
@@ -14,6 +13,7 @@ from ziggurat.format.tiff.header import image_info
 from ziggurat.format.tiff.ifd import Survey, survey
 from ziggurat.format.tiff.pages import Chosen, choose
 from ziggurat.format.tiff.plane import JPEG_2000, Plane, plane_of
+from ziggurat.format.tiff.quiet import shortened_tables
 from ziggurat.format.tiff.segments import GAP, RUN, Piece, batches, pieces
 from ziggurat.format.tiff.tables import read_places
 from ziggurat.format.tiff.view import HeaderView
@@ -27,9 +27,6 @@ BATCH = 1 << 25
 
 COUNTED = 4096
 """Segments up to which a read's bytes are summed; beyond, a full batch is assumed."""
-
-# What tifffile reports of odd files would otherwise go to standard error; what matters is checked here.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffReader:
@@ -46,7 +43,7 @@ class TiffReader:
         self._info = info
         self._levels = levels
         self._finish = finish
-        self._longest = [max(plane.places.longest for plane in level) for level in levels]
+        self._longest = [max(plane.longest for plane in level) for level in levels]
 
     @property
     def info(self) -> ImageInfo:
@@ -121,11 +118,11 @@ class TiffReader:
         return result + 2 * min(BATCH + longest, encoded) + decoded
 
 
-def _planes(view: HeaderView, chosen: Chosen, found: Survey, where: str) -> tuple[tuple[Plane, ...], ...]:
+def _planes(view: HeaderView, source: ByteSource, chosen: Chosen, found: Survey) -> tuple[tuple[Plane, ...], ...]:
     """The planes of all levels; the tables of their segments come in one batch."""
     pages = [page for level in chosen.levels for page in level]
-    places = iter(read_places(view, pages, found.tables, found.order, where))
-    return tuple(tuple(plane_of(page, next(places), where) for page in level) for level in chosen.levels)
+    places = iter(read_places(view, source, pages, found.tables, found.order))
+    return tuple(tuple(plane_of(page, next(places), source.url) for page in level) for level in chosen.levels)
 
 
 def open_reader(source: ByteSource) -> TiffReader:
@@ -135,7 +132,7 @@ def open_reader(source: ByteSource) -> TiffReader:
         CorruptImage: if the directories are damaged, loop, or point outside the file.
         UnsupportedFeature: if the samples or the compression cannot be read.
     """
-    with foreign_errors(f"{source.url}: the TIFF header"), HeaderView(source) as view:
+    with foreign_errors(f"{source.url}: the TIFF header"), HeaderView(source) as view, shortened_tables():
         found = survey(view, source.url)
         # A data set that spans files is read as this file alone: others are not opened on its word.
         # Two dialects are read as plain TIFF, because tifffile would load all of their pages at once.
@@ -143,7 +140,7 @@ def open_reader(source: ByteSource) -> TiffReader:
         with TiffFile(file, offset=0, _multifile=False, is_lsm=False, is_scanimage=False) as tif:
             chosen = choose(tif, found)
             page = cast("TiffPage", chosen.levels[0][0].keyframe)
-            levels = with_wavelet_levels(_planes(view, chosen, found, source.url), view)
+            levels = with_wavelet_levels(_planes(view, source, chosen, found), view)
             finish, mapped = finisher(page, source.url)
             first = levels[0][0]
             bands = 3 if mapped is not None else first.samples * first.planes * len(levels[0])

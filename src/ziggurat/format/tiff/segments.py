@@ -61,6 +61,8 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
         CorruptImage: if a segment has no place in the file, or lies outside it.
     """
     columns = -(-plane.size.width // plane.segment.width)
+    most = plane.longest if plane.places.longest is None else None
+    plane.places.prefetch(runs(plane, window))
     for sample in range(plane.planes):
         for row, column, covered in tiles_touching(window, plane.segment, plane.size):
             index = sample * plane.stride + row * columns + column
@@ -71,12 +73,24 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
             if count <= 0 or start <= 0:
                 yield Piece(band + sample, index, (), covered)
                 continue
+            if most is not None and count > most and plane.raw is None:
+                raise CorruptImage(f"{unit} claims {count} bytes, more than four times its pixels")
             stored = ByteRange(start, start + count)
             if plane.raw is not None:
                 yield from _raw(plane, window, Piece(band + sample, index, (stored,), covered), (size, unit))
             else:
                 _inside(stored, size, unit)
                 yield Piece(band + sample, index, (stored,), covered)
+
+
+def runs(plane: Plane, window: Window) -> Iterator[range]:
+    """Numbers of the segments that a window touches, a range for every row of them."""
+    height, width = plane.segment
+    columns = -(-plane.size.width // width)
+    for sample in range(plane.planes):
+        for row in range(window.y0 // height, -(-window.y1 // height)):
+            first = sample * plane.stride + row * columns
+            yield range(first + window.x0 // width, first - (-window.x1 // width))
 
 
 def _inside(stored: ByteRange, size: int, unit: str) -> None:
