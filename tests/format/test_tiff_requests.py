@@ -357,3 +357,21 @@ def test_byte_counts_of_unread_tables_are_not_believed_beyond_reason() -> None:
     reader = open_reader(SparseSource(64 << 20, {0: header(at)} | directory(tags, at)))
     with pytest.raises(CorruptImage, match="tile 5 claims 33554432 bytes"):
         reader.read(0, Window(0, 0, 64, 500))
+
+
+@pytest.mark.parametrize("long_first", [True, False])
+def test_the_first_of_two_tables_of_one_kind_counts(*, long_first: bool) -> None:
+    """As the parser has it."""
+    rows = noise(40, 30, 3)
+    tags = rgb(40, 30, t273=(LONG8, 2000 + 90 * np.arange(40)), t278=(3, [1]), t279=(LONG8, np.full(40, 90)))
+    (ifd, values), at = directory(tags, 16, values_at=1000).values(), 8 + 20 * sorted(tags).index(273)
+    short = struct.pack("<HHQQ", 273, LONG8, 1, 2000)
+    at += 20 * long_first
+    ifd = struct.pack("<Q", len(tags) + 1) + ifd[8:at] + short + ifd[at:]
+    reader = open_reader(SparseSource(9000, {0: header(16), 16: ifd, 1000: values, 2000: rows.tobytes()}))
+    if long_first:
+        assert np.array_equal(reader.read(0, Window(0, 0, 40, 30)), rows)
+    else:
+        assert np.array_equal(reader.read(0, Window(0, 0, 1, 30)), rows[:1])
+        with pytest.raises(CorruptImage, match="strip 1 has no offset"):
+            reader.read(0, Window(0, 0, 2, 30))

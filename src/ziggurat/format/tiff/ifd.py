@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from ziggurat.errors import CorruptImage
 from ziggurat.format.tiff.ahead import Ahead
 from ziggurat.format.tiff.layout import SIZES, Layout, parse_header
-from ziggurat.format.tiff.tables import SEGMENT_TAGS, SHOWN, TYPES, Table
+from ziggurat.format.tiff.tables import SHOWN, TYPES, Table
+from ziggurat.format.tiff.tags import EXIF, MCU_STARTS, NEEDED_TAGS, SEGMENT_TAGS, STRIP_OFFSETS, SUBIFDS, TOLD_TAGS
 from ziggurat.format.tiff.view import HeaderView
 from ziggurat.storage.ranges import ByteRange
 
@@ -50,19 +51,6 @@ MAX_VALUES_KEPT = 1 << 23
 
 ROUND = 16
 """Directories that one batch brings, where so many are known: SubIFDs."""
-
-SUBIFDS, EXIF, STRIP_OFFSETS = 330, 34665, 273
-
-MCU_STARTS = frozenset({65426, 65432})
-"""NDPI's tables of the parts of one long JPEG stream."""
-
-NEEDED_TAGS = SEGMENT_TAGS | {256, 257, 258, 259, 262, 277, 278, 284, 317, 320, 322, 323, 330, 338, 339, 347, 530}
-"""Tags without which the pixels cannot be found or understood."""
-
-TOLD_TAGS = frozenset(
-    {270, 271, 272, 282, 283, 301, 305, 306, 315, 513, 514, 529, 532, 700, 33432, 33723, 34675, 42113}
-)
-"""Tags that opening reads besides, if they are there: what the image is about, and its colours."""
 
 
 @dataclass(slots=True)
@@ -204,6 +192,7 @@ class _Walk:
         outside = values * SIZES.get(kind, 1) > layout.inline
         place = layout.place(inline) | (int.from_bytes(data[high : high + 4], "little") << 32 if layout.ndpi else 0)
         entry = _Entry(code, kind, values, place if outside else None, inline)
+        first = code not in tables  # the parser takes the first of several
         if code in SEGMENT_TAGS:
             tables.setdefault(code, None)
         if entry.at is not None and not self._check(entry, entry.at, where):
@@ -216,8 +205,9 @@ class _Walk:
             self._subifds(entry, where)
         if entry.at is None:
             return
-        if code in SEGMENT_TAGS and kind in TYPES and values > SHOWN and not layout.ndpi and not tables[code]:
-            tables[code] = Table(entry.at, kind, values)
+        if code in SEGMENT_TAGS and kind in TYPES and values > SHOWN and not layout.ndpi:
+            if first:
+                tables[code] = Table(entry.at, kind, values)
             struct.pack_into(layout.order + ("Q" if layout.big else "I"), data, at + 4, SHOWN)
             whole = entry.length <= min(MAX_TABLE, self._tables)
             self._tables -= entry.length if whole else 0

@@ -11,6 +11,7 @@ from tifffile import TiffFrame, TiffPage
 
 from ziggurat.errors import CorruptImage
 from ziggurat.format.tiff.layout import SIZES
+from ziggurat.format.tiff.tags import COUNTS, OFFSETS
 from ziggurat.format.tiff.view import HeaderView
 from ziggurat.storage.file_view import FileView
 from ziggurat.storage.protocol import ByteSource
@@ -23,14 +24,6 @@ EAGER = 1 << 22
 
 LOOKED_AT = 1 << 12
 """Entries of a table that is read in parts in which a stored segment is looked for."""
-
-OFFSETS = (324, 273)
-"""TileOffsets, StripOffsets: the first that is there counts."""
-
-COUNTS = (325, 279)
-"""TileByteCounts, StripByteCounts."""
-
-SEGMENT_TAGS = frozenset(OFFSETS + COUNTS)
 
 TYPES: Mapping[int, str] = MappingProxyType({3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"})
 """Field types that places and lengths have: SHORT, LONG, IFD, LONG8, IFD8."""
