@@ -223,3 +223,16 @@ def test_old_style_jpeg_is_read() -> None:
     data += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4) + struct.pack("<HHH", 8, 8, 8)
     reader = opened(data.ljust(200, b"\0") + stream)
     assert np.abs(full(reader).astype(int) - array).mean() < 3
+
+
+def test_a_thumbnail_before_its_image_is_a_level_of_it_and_other_reduced_pages_are_not() -> None:
+    sizes = [(50, 75), (40, 75), (200, 300), (100, 150)]
+    arrays = [noise(*size, 3, seed=number) for number, size in enumerate(sizes)]
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for size, array in zip(sizes, arrays, strict=True):
+            writer.write(array, photometric="rgb", metadata=None, subfiletype=int(size != (200, 300)))
+    reader = opened(file.getvalue())
+    assert [level.shape for level in reader.info.levels] == [(200, 300), (100, 150), (50, 75)]
+    for level, array in enumerate((arrays[2], arrays[3], arrays[0])):
+        assert np.array_equal(full(reader, level), array)

@@ -1,6 +1,7 @@
 import io
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -348,6 +349,25 @@ def test_tables_too_long_to_be_read_on_opening_are_read_where_a_window_needs_the
     source.reset()
     reader.read(0, Window(700 * 64, 900 * 64, 701 * 64, 901 * 64))
     assert (source.requests, source.bytes_read) == (1, 64 * 64 * 3)
+
+
+def test_threads_may_share_tables_that_stay_in_the_file() -> None:
+    at, across = 1 << 20, -(-HUGE // 64)
+    tags = dict(tiles(HUGE, HUGE, 64, 4096, shared=True))
+    tags[324][1][:] = 4096 + np.arange(across * across, dtype=np.uint64) % 1000
+    data = np.random.default_rng(1).bytes(64 * 64 * 3 + 1000)
+    reader = open_reader(SparseSource(64 << 20, {0: header(at), 4096: data} | directory(tags, at)))
+    corners = [(row, row * 7 % across) for row in range(0, across - 1, 90)]
+
+    def right(corner: tuple[int, int]) -> bool:
+        row, column = corner
+        start = (row * across + column) % 1000
+        wanted = np.frombuffer(data, np.uint8, 64 * 64 * 3, start).reshape(64, 64, 3)
+        y, x = row * 64, column * 64
+        return np.array_equal(reader.read(0, Window(y, x, y + 64, x + 64)), wanted)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(right, corners * 5))
 
 
 def test_byte_counts_of_unread_tables_are_not_believed_beyond_reason() -> None:

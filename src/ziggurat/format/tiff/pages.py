@@ -59,22 +59,44 @@ def choose(tif: TiffFile, found: Survey) -> Chosen:
     everything = _series(tif, found)
     if not everything:
         return Chosen("first page", ((first,),), found.pages)
-    slide = everything[0].kind in SLIDES and everything[0].kind not in FIRST
-    series = max(everything, key=_pixels) if slide else everything[0]
-    # tifffile wants levels of exactly a half, a third or a quarter; a border of one pixel cannot be that.
-    marked = [other for other in everything[1:] if series.kind == "generic" and other.keyframe.is_reduced]
+    series = _meant(everything)
     levels: list[tuple[Page, ...]] = []
-    for level in [*series.levels, *marked]:
+    for level in series.levels:
         pages = _bands(level)
         if not pages or (levels and not _fits(pages, levels[-1])):
             break
-        if any(level is other for other in marked) and not _proportional(pages, levels[0]):
-            break
         levels.append(pages)
+    if levels and series.kind == "generic":
+        levels += _marked([other for other in everything if other is not series], levels[-1], levels[0])
     if not levels:
         return Chosen("first page", ((first,),), found.pages)
     planes = math.prod(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     return Chosen(series.kind, tuple(levels), max(1, planes))
+
+
+def _meant(everything: Sequence[TiffPageSeries]) -> TiffPageSeries:
+    """The image that is meant: the first, unless that is an overview or says that it is a reduced one."""
+    first = everything[0]
+    if first.kind in SLIDES and first.kind not in FIRST:
+        return max(everything, key=_pixels)
+    if first.kind == "generic" and first.keyframe.is_reduced:
+        return next((other for other in everything if not other.keyframe.is_reduced), first)
+    return first
+
+
+def _marked(
+    others: Sequence[TiffPageSeries], coarsest: tuple[Page, ...], finest: tuple[Page, ...]
+) -> list[tuple[Page, ...]]:
+    """Further levels: pages that are marked as reduced, of the finest level's proportions.
+
+    tifffile wants levels of exactly a half, a third or a quarter; a border of one pixel cannot be that.
+    """
+    levels: list[tuple[Page, ...]] = []
+    for other in sorted(others, key=_pixels, reverse=True):
+        pages = _bands(other) if other.keyframe.is_reduced else ()
+        if pages and _fits(pages, levels[-1] if levels else coarsest) and _proportional(pages, finest):
+            levels.append(pages)
+    return levels
 
 
 def _series(tif: TiffFile, found: Survey) -> Sequence[TiffPageSeries]:
