@@ -26,7 +26,7 @@ def pages(*arrays: Pixels, **options: Any) -> Case:
 
 def wide() -> Case:
     """Rows so long that their columns are fetched apart."""
-    return pages(noise(60, 9000, 3), rowsperstrip=60)
+    return pages(noise(60, 14_000, 3), rowsperstrip=60)
 
 
 def planar() -> Case:

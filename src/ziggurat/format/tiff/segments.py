@@ -12,8 +12,8 @@ from ziggurat.storage.ranges import ByteRange
 RUN: Final = 1 << 23
 """Bytes of uncompressed rows that are fetched as one piece: 8 MiB."""
 
-RANGE: Final = 1 << 14
-"""Bytes that are read in the time that one more range costs: 16 KiB, for a local file."""
+RANGE: Final = 1 << 15
+"""Bytes that are read in the time that one more range costs: 32 KiB, measured with a local file."""
 
 GAP: Final = 1 << 18
 """Bytes between two ranges up to which a store's source fetches them too, to save a request: 256 KiB."""
