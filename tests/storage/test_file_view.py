@@ -121,3 +121,22 @@ def test_closing_the_view_leaves_the_source_open() -> None:
     assert source.read_ranges([ByteRange(0, 4)]) == [DATA[:4]]
     with pytest.raises(ValueError, match="closed"):
         view.read(1)
+
+
+def test_what_was_prefetched_is_not_fetched_again() -> None:
+    source = Counting(DATA)
+    view = FileView(source, block=64)
+    assert view.prefetch([ByteRange(0, 10), ByteRange(500, 700), ByteRange(len(DATA) - 1, len(DATA) + 99)])
+    assert (source.calls, source.length) == (1, 64 + 256 + 64)
+    for at, length in ((0, 64), (448, 256), (len(DATA) - 64, 64)):
+        view.seek(at)
+        assert view.read(length) == DATA[at : at + length]
+    assert source.calls == 1
+    assert not view.prefetch([ByteRange(0, 64), ByteRange(1 << 40, 1 << 41)])
+    assert source.calls == 1
+
+
+def test_no_more_is_prefetched_than_is_kept() -> None:
+    source = Counting(DATA)
+    FileView(source, block=64, blocks=3).prefetch([ByteRange(0, 640), ByteRange(640, 1280)])
+    assert source.length == 3 * 64

@@ -2,6 +2,7 @@
 
 import io
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
 from ziggurat.errors import LimitExceeded
@@ -123,7 +124,31 @@ class FileView(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
-    def _fetch(self, numbers: range) -> list[bytes]:
+    def prefetch(self, ranges: Iterable[ByteRange]) -> bool:
+        """Fetches what is not kept of these ranges in one batch, so that reading them asks the source no more.
+
+        What lies behind the end is left out, and so is what would be more than the view keeps.
+
+        Returns:
+            Whether the source was asked for anything.
+        """
+        numbers: dict[int, None] = {}
+        for item in ranges:
+            end = min(item.end, self._source.size)
+            for number in range(item.start // self._block, -(-end // self._block)):
+                if len(numbers) == self._blocks:
+                    break
+                numbers[number] = None
+        missing = any(number not in self._kept for number in numbers)
+        self._fetch(list(numbers))
+        return missing
+
+    def close(self) -> None:
+        """Forgets what is kept; the source stays open."""
+        self._kept.clear()
+        super().close()
+
+    def _fetch(self, numbers: Sequence[int]) -> list[bytes]:
         """The blocks of these numbers; those not kept come in one batch."""
         missing = [number for number in numbers if number not in self._kept]
         ranges = [

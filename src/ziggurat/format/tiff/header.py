@@ -92,6 +92,7 @@ def _details(page: TiffPage, plane: Plane, chosen: Chosen, found: Survey) -> dic
         "extra_samples": [int(value) for value in page.extrasamples],
         "pages": chosen.pages,
         "directories": found.directories,
+        "directories_complete": found.complete,
         "series": chosen.kind,
     }
     if not plane.tiled:

@@ -8,7 +8,7 @@ from typing import cast
 
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-from ziggurat.format.tiff.ifd import Survey
+from ziggurat.format.tiff.ifd import MAX_SERIES_PAGES, Survey
 
 type Page = TiffPage | TiffFrame
 
@@ -18,14 +18,20 @@ SLIDES = (
 )  # fmt: skip
 """Dialects whose levels tifffile finds from their own metadata; all others are taken by their directories."""
 
-MAX_SERIES_PAGES = 1024
-"""Directories above which a file is a stack, not a pyramid: only its first page is looked at."""
-
 MAX_SERIES_TAGS = 1 << 16
 """Tags above which the same holds; a page has about twenty."""
 
+DIGITS = 9
+"""Digits of a count of planes that is not plausible any more."""
+
 MAX_BANDS = 256
 """Pages that are taken for bands of one image."""
+
+FIRST = frozenset({"ome", "geotiff"})
+"""Dialects whose first image is the one that is meant; in those of scanners a label or an overview may come first."""
+
+_PLACES = re.compile(r'\b[crz]\s*=\s*["\'](\d+)["\']')
+"""Channel, resolution and depth of a page in Leica's XML."""
 
 _COUNTS = re.compile(r'\b(?:Size[ZTC]|NumPlanes|PlaneCount|IFD|First[ZTC]|SamplesPerPixel)\s*=\s*["\'](\d+)["\']')
 
@@ -53,37 +59,74 @@ def choose(tif: TiffFile, found: Survey) -> Chosen:
     everything = _series(tif, found)
     if not everything:
         return Chosen("first page", ((first,),), found.pages)
-    series = everything[0]
-    # tifffile wants levels of exactly a half, a third or a quarter; a border of one pixel cannot be that.
-    marked = [other for other in everything[1:] if series.kind == "generic" and other.keyframe.is_reduced]
+    series = _meant(everything)
     levels: list[tuple[Page, ...]] = []
-    for level in [*series.levels, *marked]:
+    for level in series.levels:
         pages = _bands(level)
         if not pages or (levels and not _fits(pages, levels[-1])):
             break
-        if any(level is other for other in marked) and not _proportional(pages, levels[0]):
-            break
         levels.append(pages)
+    if levels and series.kind == "generic":
+        levels += _marked([other for other in everything if other is not series], levels[-1], levels[0])
     if not levels:
         return Chosen("first page", ((first,),), found.pages)
     planes = math.prod(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     return Chosen(series.kind, tuple(levels), max(1, planes))
 
 
+def _meant(everything: Sequence[TiffPageSeries]) -> TiffPageSeries:
+    """The image that is meant: the first, unless that is an overview or says that it is a reduced one."""
+    first = everything[0]
+    if first.kind in SLIDES and first.kind not in FIRST:
+        return max(everything, key=_pixels)
+    if first.kind == "generic" and first.keyframe.is_reduced:
+        return next((other for other in everything if not other.keyframe.is_reduced), first)
+    return first
+
+
+def _marked(
+    others: Sequence[TiffPageSeries], coarsest: tuple[Page, ...], finest: tuple[Page, ...]
+) -> list[tuple[Page, ...]]:
+    """Further levels: pages that are marked as reduced, of the finest level's proportions.
+
+    tifffile wants levels of exactly a half, a third or a quarter; a border of one pixel cannot be that.
+    """
+    levels: list[tuple[Page, ...]] = []
+    for other in sorted(others, key=_pixels, reverse=True):
+        pages = _bands(other) if other.keyframe.is_reduced else ()
+        if pages and _fits(pages, levels[-1] if levels else coarsest) and _proportional(pages, finest):
+            levels.append(pages)
+    return levels
+
+
 def _series(tif: TiffFile, found: Survey) -> Sequence[TiffPageSeries]:
     for kind in SLIDES:
-        if getattr(tif, f"is_{kind}") and (kind != "ome" or _is_sane(tif.ome_metadata, found)):
+        if getattr(tif, f"is_{kind}") and _is_sane(kind, tif, found):
             series = tif.series(kind=kind)
             if len(series):
                 return series
     return tif.series(kind="generic")
 
 
-def _is_sane(xml: str | None, found: Survey) -> bool:
-    """Whether OME-XML counts no more planes than the file has; its parser allocates by these numbers."""
-    if xml is None or "modulo" in xml.lower() or "<!ENTITY" in xml:
+def _is_sane(kind: str, tif: TiffFile, found: Survey) -> bool:
+    """Whether a dialect's XML counts no more planes than the file has; its parser allocates by these numbers."""
+    first = tif.pages.first
+    xml = f"{first.description}{_text(first.tags.valueof(700)) if kind == 'bif' else ''}"
+    if "<!ENTITY" in xml:
         return False
-    return all(len(number) < 9 and int(number) <= max(found.pages, 64) for number in _COUNTS.findall(xml))  # noqa: PLR2004 - digits of a plausible count
+    if kind == "ome" and "modulo" in xml.lower():
+        return False
+    numbers = {"ome": _COUNTS, "scn": _PLACES}.get(kind)
+    counts = numbers.findall(xml) if numbers else ()
+    return all(len(number) < DIGITS and int(number) <= max(found.pages, 64) for number in counts)
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _pixels(series: TiffPageSeries) -> int:
+    return int(series.keyframe.imagelength) * int(series.keyframe.imagewidth)
 
 
 def _bands(level: TiffPageSeries) -> tuple[Page, ...]:

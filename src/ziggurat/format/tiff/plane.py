@@ -1,6 +1,6 @@
 """One directory's pixels: where its strips or tiles lie, and how they decode."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,7 +8,8 @@ import numpy as np
 from tifffile import TiffFrame, TiffPage
 
 from ziggurat.errors import CorruptImage, UnsupportedFeature
-from ziggurat.format.tiff.errors import foreign_errors
+from ziggurat.format.tiff.jpeg2000 import decode_tile
+from ziggurat.format.tiff.tables import Places
 from ziggurat.geometry import Size
 from ziggurat.model import Samples
 
@@ -19,6 +20,9 @@ JPEGS = frozenset({6, 7, 33007, 34892})
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 
 MAX_SAMPLES = 1 << 16
+
+SLACK = 1 << 16
+"""Bytes, or pixels, by which a segment may exceed four times what it should be before it is taken for a lie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +39,11 @@ class Plane:
         dtype: type of the decoded samples, native byte order.
         bits: significant bits of a sample.
         compression: tag 259.
-        raw: type as stored, where rows lie in the file as they are and can be read without their strip.
-        offsets: where each segment lies.
-        counts: bytes of each segment; 0 marks one that is not stored.
+        raw: type as stored, where pixels lie in the file as they are and can be read without their segment.
+        places: where each segment lies.
         nodata: what fills the segments that are not stored.
         decode: decodes one segment.
+        reduce: how often segments are halved by their wavelet when they are decoded.
     """
 
     size: Size
@@ -52,18 +56,26 @@ class Plane:
     bits: int
     compression: int
     raw: np.dtype[np.generic] | None
-    offsets: Sequence[int]
-    counts: Sequence[int]
+    places: Places
     nodata: float
     decode: Decode
+    reduce: int = 0
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row of a segment, decoded."""
         return self.segment.width * self.samples * self.dtype.itemsize
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest segment; where that is not known, of the longest that is believed."""
+        known = self.places.longest
+        if known is not None:
+            return known
+        return (4 * self.segment.height * self.row_bytes << 2 * self.reduce) + SLACK
 
-def plane_of(page: TiffPage | TiffFrame, where: str) -> Plane:
+
+def plane_of(page: TiffPage | TiffFrame, places: Places, where: str) -> Plane:
     """Checks a directory and takes from it what reading needs; nothing is read from the file afterwards.
 
     Raises:
@@ -100,19 +112,18 @@ def plane_of(page: TiffPage | TiffFrame, where: str) -> Plane:
         dtype=np.dtype(np.uint8) if key.dtype.kind == "b" else key.dtype.newbyteorder("="),
         bits=bits if isinstance(bits, int) else max(bits),
         compression=int(key.compression),
-        raw=_raw_type(key, tiled=tiled),
-        offsets=page.dataoffsets,
-        counts=page.databytecounts,
+        raw=_raw_type(key),
+        places=places,
         nodata=key.nodata,
         decode=decode,
     )
 
 
-def _raw_type(page: TiffPage, *, tiled: bool) -> np.dtype[np.generic] | None:
-    """The stored sample type where rows of a strip can be read alone."""
+def _raw_type(page: TiffPage) -> np.dtype[np.generic] | None:
+    """The stored sample type where pixels lie in the file as they are, and rows and columns can be read alone."""
     plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and page.sampleformat in {1, 2, 3}
     whole_bytes = page.bitspersample in {8, 16, 32, 64}
-    if tiled or not plain or not whole_bytes or page.dtype is None or page.dtype.kind not in "uif":
+    if not plain or not whole_bytes or page.is_subsampled or page.dtype is None or page.dtype.kind not in "uif":
         return None
     return page.dtype.newbyteorder(page.parent.byteorder)
 
@@ -127,12 +138,14 @@ def _decoder(key: TiffPage, page: TiffPage | TiffFrame, where: str) -> Decode:
             f"{where}: compression {int(key.compression)} ({compression_name(key)}) of "
             f"{key.bitspersample}-bit samples cannot be read: {error}"
         ) from error
+    if key.compression in JPEG_2000:
+        return lambda data, _: decode_tile(data, 0)
     tables, header = page.jpegtables, key.jpegheader
 
     def decode_segment(data: bytes, index: int) -> Samples:
         pixels = decode(data, index, jpegtables=tables, jpegheader=header)[0]
         if pixels is None:
-            raise CorruptImage(f"{where}: segment {index} decodes to nothing")
+            raise CorruptImage("it decodes to nothing")
         plane: Samples = pixels[0]
         return plane
 
@@ -142,9 +155,3 @@ def _decoder(key: TiffPage, page: TiffPage | TiffFrame, where: str) -> Decode:
 def compression_name(page: TiffPage) -> str:
     """The name of tag 259's value, or its number."""
     return str(getattr(page.compression, "name", page.compression))
-
-
-def planes_of(pages: Sequence[TiffPage | TiffFrame], where: str) -> tuple[Plane, ...]:
-    """The planes of pages that together are one level, all of one shape and type."""
-    with foreign_errors(where):
-        return tuple(plane_of(page, where) for page in pages)

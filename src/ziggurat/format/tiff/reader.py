@@ -1,6 +1,5 @@
 """Opens a TIFF by its directories and reads windows of its levels."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
@@ -8,26 +7,26 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from ziggurat.format.tiff.colour import Finish, finisher
+from ziggurat.format.tiff.decode import decode
 from ziggurat.format.tiff.errors import foreign_errors
 from ziggurat.format.tiff.header import image_info
-from ziggurat.format.tiff.ifd import survey
-from ziggurat.format.tiff.pages import choose
-from ziggurat.format.tiff.plane import JPEG_2000, Plane, planes_of
-from ziggurat.format.tiff.segments import RUN, Piece, decode, pieces
+from ziggurat.format.tiff.ifd import Survey, survey
+from ziggurat.format.tiff.pages import Chosen, choose
+from ziggurat.format.tiff.plane import JPEG_2000, Plane, plane_of
+from ziggurat.format.tiff.quiet import shortened_tables
+from ziggurat.format.tiff.segments import GAP, RUN, Piece, batches, pieces
+from ziggurat.format.tiff.tables import read_places
+from ziggurat.format.tiff.view import HeaderView
+from ziggurat.format.tiff.wavelet import with_wavelet_levels
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples
-from ziggurat.storage.file_view import FileView
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.ranges import ByteRange
 
-BATCH = 1 << 26
-"""Encoded bytes held at a time: 64 MiB in one batch of ranges."""
+BATCH = 1 << 25
+"""Encoded bytes held at a time: 32 MiB in one batch of ranges. A source that joins ranges may hold them twice."""
 
 COUNTED = 4096
 """Segments up to which a read's bytes are summed; beyond, a full batch is assumed."""
-
-# What tifffile reports of odd files would otherwise go to standard error; what matters is checked here.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffReader:
@@ -44,7 +43,7 @@ class TiffReader:
         self._info = info
         self._levels = levels
         self._finish = finish
-        self._longest = [max((max(plane.counts, default=0) for plane in level), default=0) for level in levels]
+        self._longest = [max(plane.longest for plane in level) for level in levels]
 
     @property
     def info(self) -> ImageInfo:
@@ -63,12 +62,13 @@ class TiffReader:
         where = f"{self._source.url}: level {level}"
         with foreign_errors(where):
             result: Samples = np.empty((window.height, window.width, self._info.bands), self._info.dtype)
-            for batch in _batches(self._pieces(level, window)):
-                ranges = [piece.bytes or ByteRange(0, 0) for _, piece in batch]
-                data = self._source.read_ranges(ranges)
+            for batch in batches(self._pieces(level, window), BATCH):
+                ranges = [item for _, piece in batch for item in piece.ranges]
+                data = self._source.read_ranges(ranges) if ranges else []
                 data.reverse()
                 for plane, piece in batch:
-                    self._place(plane, piece, data.pop(), (result, window, where))
+                    fetched = [data.pop() for _ in piece.ranges]
+                    self._place(plane, piece, fetched, (result, window, where))
         return result
 
     def _pieces(self, level: int, window: Window) -> Iterator[tuple[Plane, Piece]]:
@@ -77,10 +77,10 @@ class TiffReader:
             for piece in pieces(plane, window, band=band, size=self._source.size, where=where):
                 yield plane, piece
 
-    def _place(self, plane: Plane, piece: Piece, data: bytes, target: tuple[Samples, Window, str]) -> None:
+    def _place(self, plane: Plane, piece: Piece, data: list[bytes], target: tuple[Samples, Window, str]) -> None:
         """Decodes one piece and copies what the window wants of it."""
         result, window, where = target
-        at = piece.bytes.start if piece.bytes else 0
+        at = piece.ranges[0].start if piece.ranges else 0
         unit = f"{where}: {'tile' if plane.tiled else 'strip'} {piece.index} at offset {at}"
         with foreign_errors(unit):
             pixels = decode(plane, piece, data, unit)
@@ -105,29 +105,24 @@ class TiffReader:
         stored = plane.segment.pixels * plane.samples
         if plane.raw is not None:
             run = min(max(RUN, plane.row_bytes), result + plane.row_bytes * window.height)
-            return result + min(BATCH + run, plane.row_bytes * window.height * plane.planes) + 2 * run
+            encoded = plane.row_bytes * window.height * plane.planes * columns
+            return result + 2 * min(BATCH + run, encoded) + 2 * run
         longest = self._longest[level]
-        encoded = longest * segments if segments <= COUNTED else BATCH + longest
+        # A source may fetch what lies between segments too, to save requests.
+        spread = longest * segments + GAP * (segments - 1)
+        encoded = min(spread, self._source.size) if segments <= COUNTED else BATCH + longest
         # Decoded once, then byte order or predictor undone in a copy; OpenJPEG works in 32-bit integers.
         decoded = stored * (2 * plane.dtype.itemsize + (8 if plane.compression in JPEG_2000 else 0))
         if self._finish is not None:
             decoded += min(plane.segment.pixels, window.size.pixels) * self._info.bands * 16
-        return result + min(BATCH + longest, encoded) + decoded
+        return result + 2 * min(BATCH + longest, encoded) + decoded
 
 
-def _batches(found: Iterator[tuple[Plane, Piece]]) -> Iterator[list[tuple[Plane, Piece]]]:
-    """Pieces in groups of about BATCH encoded bytes."""
-    batch: list[tuple[Plane, Piece]] = []
-    length = 0
-    for plane, piece in found:
-        count = piece.bytes.length if piece.bytes else 0
-        if batch and length + count > BATCH:
-            yield batch
-            batch, length = [], 0
-        batch.append((plane, piece))
-        length += count
-    if batch:
-        yield batch
+def _planes(view: HeaderView, source: ByteSource, chosen: Chosen, found: Survey) -> tuple[tuple[Plane, ...], ...]:
+    """The planes of all levels; the tables of their segments come in one batch."""
+    pages = [page for level in chosen.levels for page in level]
+    places = iter(read_places(view, source, pages, found.tables, found.order))
+    return tuple(tuple(plane_of(page, next(places), source.url) for page in level) for level in chosen.levels)
 
 
 def open_reader(source: ByteSource) -> TiffReader:
@@ -137,7 +132,7 @@ def open_reader(source: ByteSource) -> TiffReader:
         CorruptImage: if the directories are damaged, loop, or point outside the file.
         UnsupportedFeature: if the samples or the compression cannot be read.
     """
-    with foreign_errors(f"{source.url}: the TIFF header"), FileView(source) as view:
+    with foreign_errors(f"{source.url}: the TIFF header"), HeaderView(source) as view, shortened_tables():
         found = survey(view, source.url)
         # A data set that spans files is read as this file alone: others are not opened on its word.
         # Two dialects are read as plain TIFF, because tifffile would load all of their pages at once.
@@ -145,7 +140,7 @@ def open_reader(source: ByteSource) -> TiffReader:
         with TiffFile(file, offset=0, _multifile=False, is_lsm=False, is_scanimage=False) as tif:
             chosen = choose(tif, found)
             page = cast("TiffPage", chosen.levels[0][0].keyframe)
-            levels = tuple(planes_of(level, source.url) for level in chosen.levels)
+            levels = with_wavelet_levels(_planes(view, source, chosen, found), view)
             finish, mapped = finisher(page, source.url)
             first = levels[0][0]
             bands = 3 if mapped is not None else first.samples * first.planes * len(levels[0])

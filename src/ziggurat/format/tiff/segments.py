@@ -1,24 +1,22 @@
-"""Which bytes a window needs, and what becomes of them. Planning is pure."""
+"""Which bytes a window needs. Planning is pure."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Final
 
 from ziggurat.errors import CorruptImage
-from ziggurat.format.tiff.plane import JPEG_2000, JPEGS, Plane
-from ziggurat.geometry import Size, Window, tiles_touching
-from ziggurat.model import Samples
+from ziggurat.format.tiff.plane import Plane
+from ziggurat.geometry import Window, tiles_touching
 from ziggurat.storage.ranges import ByteRange
 
-RUN = 1 << 23
+RUN: Final = 1 << 23
 """Bytes of uncompressed rows that are fetched as one piece: 8 MiB."""
 
-_SOF = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]", re.DOTALL)
+RANGE: Final = 1 << 15
+"""Bytes that are read in the time that one more range costs: 32 KiB, measured with a local file."""
 
-SLACK = 1 << 16
-"""Pixels that a codestream may declare beyond four times its segment before it is taken for a lie."""
+GAP: Final = 1 << 18
+"""Bytes between two ranges up to which a store's source fetches them too, to save a request: 256 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +26,25 @@ class Piece:
     Attributes:
         band: first band of the result that it fills.
         index: its number in the directory.
-        bytes: where it lies, or None for a segment that is not stored.
+        ranges: where it lies; empty for a segment that is not stored.
         window: the pixels of the level that its decoded array covers.
-        rows: its bytes are plain rows of the window, not a whole segment.
+        raw: its bytes are plain pixels of the window, not a whole segment.
     """
 
     band: int
     index: int
-    bytes: ByteRange | None
+    ranges: tuple[ByteRange, ...]
     window: Window
-    rows: bool = False
+    raw: bool = False
+
+    @property
+    def weight(self) -> int:
+        """Bytes that a source fetches for it, with those in gaps that are not worth a request."""
+        if not self.ranges:
+            return 0
+        wanted = sum(item.length for item in self.ranges)
+        gap = self.ranges[1].start - self.ranges[0].end if len(self.ranges) > 1 else 0
+        return wanted + (gap * (len(self.ranges) - 1) if gap <= GAP else 0)
 
 
 def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) -> Iterator[Piece]:
@@ -54,97 +61,103 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
         CorruptImage: if a segment has no place in the file, or lies outside it.
     """
     columns = -(-plane.size.width // plane.segment.width)
+    most = plane.longest if plane.places.longest is None else None
+    plane.places.prefetch(runs(plane, window))
     for sample in range(plane.planes):
         for row, column, covered in tiles_touching(window, plane.segment, plane.size):
             index = sample * plane.stride + row * columns + column
             unit = f"{where}: {'tile' if plane.tiled else 'strip'} {index}"
-            if index >= min(len(plane.offsets), len(plane.counts)):
+            if index >= len(plane.places):
                 raise CorruptImage(f"{unit} has no offset or byte count; the directory is damaged")
-            start, count = plane.offsets[index], plane.counts[index]
+            start, count = plane.places[index]
             if count <= 0 or start <= 0:
-                yield Piece(band + sample, index, None, covered)
-            elif plane.raw is not None:
-                yield from _runs(
-                    plane,
-                    window,
-                    Piece(band + sample, index, ByteRange(start, start + count), covered),
-                    (size, unit),
-                )
+                yield Piece(band + sample, index, (), covered)
+                continue
+            if most is not None and count > most and plane.raw is None:
+                raise CorruptImage(f"{unit} claims {count} bytes, more than four times its pixels")
+            stored = ByteRange(start, start + count)
+            if plane.raw is not None:
+                yield from _raw(plane, window, Piece(band + sample, index, (stored,), covered), (size, unit))
             else:
-                _inside(start, count, size, unit)
-                yield Piece(band + sample, index, ByteRange(start, start + count), covered)
+                _inside(stored, size, unit)
+                yield Piece(band + sample, index, (stored,), covered)
 
 
-def _inside(start: int, count: int, size: int, unit: str) -> None:
-    if start + count > size:
+def runs(plane: Plane, window: Window) -> Iterator[range]:
+    """Numbers of the segments that a window touches, a range for every row of them."""
+    height, width = plane.segment
+    columns = -(-plane.size.width // width)
+    for sample in range(plane.planes):
+        for row in range(window.y0 // height, -(-window.y1 // height)):
+            first = sample * plane.stride + row * columns
+            yield range(first + window.x0 // width, first - (-window.x1 // width))
+
+
+def _inside(stored: ByteRange, size: int, unit: str) -> None:
+    if stored.end > size:
         raise CorruptImage(
-            f"{unit} at offset {start} needs {count} bytes, and the file ends at {size}; it is truncated"
+            f"{unit} at offset {stored.start} needs {stored.length} bytes, and the file ends at {size}; it is truncated"
         )
 
 
-def _runs(plane: Plane, window: Window, strip: Piece, place: tuple[int, str]) -> Iterator[Piece]:
-    """The wanted rows of an uncompressed strip, in runs that are not too long."""
+def _raw(plane: Plane, window: Window, segment: Piece, place: tuple[int, str]) -> Iterator[Piece]:
+    """The wanted rows of an uncompressed segment, and of each only the wanted columns where that is cheaper."""
     size, unit = place
-    covered, stored = strip.window, strip.bytes
-    if stored is None or stored.length < covered.height * plane.row_bytes:
+    covered, stored = segment.window, segment.ranges[0]
+    wanted = window.intersect(covered)
+    if wanted is None:
+        return
+    stride = plane.row_bytes
+    if stored.length < covered.height * stride:
         raise CorruptImage(
-            f"{unit} holds {stored.length if stored else 0} bytes, and its {covered.height} rows need "
-            f"{covered.height * plane.row_bytes}"
+            f"{unit} holds {stored.length} bytes, and its {covered.height} rows need {covered.height * stride}"
         )
-    step = max(1, RUN // plane.row_bytes)
-    top, bottom = max(covered.y0, window.y0), min(covered.y1, window.y1)
-    for y0 in range(top, bottom, step):
-        y1 = min(y0 + step, bottom)
-        start = stored.start + (y0 - covered.y0) * plane.row_bytes
-        _inside(start, (y1 - y0) * plane.row_bytes, size, unit)
-        run = ByteRange(start, start + (y1 - y0) * plane.row_bytes)
-        yield Piece(strip.band, strip.index, run, Window(y0, covered.x0, y1, covered.x1), rows=True)
+    pixel = stride // plane.segment.width
+    narrow = apart(stride, wanted.width * pixel)
+    left, right = (wanted.x0 - covered.x0, wanted.x1 - covered.x0) if narrow else (0, plane.segment.width)
+    gap = stride - (right - left) * pixel
+    step = max(1, RUN // (stride if gap <= GAP else stride - gap))
+    for y0 in range(wanted.y0, wanted.y1, step):
+        y1 = min(y0 + step, wanted.y1)
+        first = stored.start + (y0 - covered.y0) * stride
+        _inside(ByteRange(first, first + (y1 - y0 - 1) * stride + right * pixel), size, unit)
+        starts = range(first + left * pixel, first + left * pixel + (y1 - y0) * stride, stride)
+        ranges = (
+            tuple(ByteRange(start, start + stride - gap) for start in starts)
+            if narrow
+            else (ByteRange(first, first + (y1 - y0) * stride),)
+        )
+        yield Piece(
+            segment.band, segment.index, ranges, Window(y0, covered.x0 + left, y1, covered.x0 + right), raw=True
+        )
 
 
-def decode(plane: Plane, piece: Piece, data: bytes, unit: str) -> Samples:
-    """A piece's pixels, exactly its window: (y, x, sample).
+def apart(stride: int, wanted: int) -> bool:
+    """Whether the wanted bytes of every row are to be fetched apart, not the rows with all that lies between.
 
-    Raises:
-        CorruptImage: if the decoded array is not of the shape and type that the directory says.
+    A range costs time in which RANGE bytes are read. A source over a network joins ranges less than GAP apart, so
+    that there it costs nothing more; beyond GAP, it does not join them because a request is cheaper.
+
+    Args:
+        stride: bytes from one row to the next.
+        wanted: bytes of a row that the window needs.
     """
-    if piece.bytes is None or (piece.rows and plane.raw is None):
-        shape = (piece.window.height, piece.window.width, plane.samples)
-        return np.full(shape, plane.nodata, plane.dtype)
-    if piece.rows and plane.raw is not None:
-        rows = np.frombuffer(data, plane.raw).reshape(piece.window.height, piece.window.width, plane.samples)
-        return rows.astype(plane.dtype, copy=False)
-    _trust(plane, data, unit)
-    pixels = plane.decode(data, piece.index)
-    height, width = piece.window.size
-    if (
-        pixels.ndim != 3  # noqa: PLR2004 - (y, x, sample)
-        or pixels.shape[0] < height
-        or pixels.shape[1] < width
-        or pixels.shape[2] != plane.samples
-        or pixels.dtype not in {plane.dtype, np.dtype(np.bool_)}
-    ):
-        raise CorruptImage(
-            f"{unit} decodes to {pixels.shape} of {pixels.dtype}, "
-            f"not ({height}, {width}, {plane.samples}) of {plane.dtype}"
-        )
-    return pixels[:height, :width]
+    return stride - wanted > RANGE
 
 
-def _trust(plane: Plane, data: bytes, unit: str) -> None:
-    """Refuses what a decoder would believe: a codestream far larger than its segment, a JPEG cut short."""
-    declared: Size | None = None
-    if plane.compression in JPEGS:
-        if data.find(b"\xff\xda") >= 0 and data.rfind(b"\xff\xd9") < data.find(b"\xff\xda") and data[:2] == b"\xff\xd8":
-            raise CorruptImage(f"{unit}: its JPEG stream has no end; it is truncated")
-        if found := _SOF.search(data):
-            at = found.end() + 3
-            declared = Size(int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big"))
-    elif plane.compression in JPEG_2000:
-        at = data.find(b"\xff\x4f\xff\x51")
-        numbers = [int.from_bytes(data[n : n + 4], "big") for n in range(at + 8, at + 24, 4)] if at >= 0 else []
-        declared = Size(numbers[1] - numbers[3], numbers[0] - numbers[2]) if numbers else None
-    if declared is not None and declared.pixels > 4 * plane.segment.pixels + SLACK:
-        raise CorruptImage(
-            f"{unit}: its codestream declares {declared.height} x {declared.width} pixels, the "
-            f"{'tile' if plane.tiled else 'strip'} has {plane.segment.height} x {plane.segment.width}"
-        )
+def batches(found: Iterator[tuple[Plane, Piece]], limit: int) -> Iterator[list[tuple[Plane, Piece]]]:
+    """Pieces in groups for which a source fetches about ``limit`` bytes."""
+    batch: list[tuple[Plane, Piece]] = []
+    length = end = 0
+    for plane, piece in found:
+        weight = piece.weight
+        if piece.ranges and batch and 0 < piece.ranges[0].start - end <= GAP:
+            weight += piece.ranges[0].start - end
+        if batch and length + weight > limit:
+            yield batch
+            batch, length, weight = [], 0, piece.weight
+        batch.append((plane, piece))
+        length += weight
+        end = piece.ranges[-1].end if piece.ranges else end
+    if batch:
+        yield batch
