@@ -1,0 +1,258 @@
+"""Windows of compressed images: two batches of ranges, descriptors and tiles. FITS Standard 4.0 section 10."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.errors import CorruptImage
+from ziggurat.format.fits.axes import Axes
+from ziggurat.format.fits.batches import BATCH, NEAR, batches
+from ziggurat.format.fits.codecs import Codec, decode
+from ziggurat.format.fits.columns import Column, Rows
+from ziggurat.format.fits.dither import dequantised, randoms
+from ziggurat.format.fits.errors import foreign_errors
+from ziggurat.format.fits.samples import Scaling
+from ziggurat.format.fits.tiling import Tiling
+from ziggurat.geometry import Window
+from ziggurat.model import Samples
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
+
+GROUP = 1 << 14
+"""Tiles whose descriptors are fetched at a time; a usual window has fewer."""
+
+SLACK = 1 << 16
+"""Bytes that a tile's data may exceed twice its samples by before their length is taken for a lie."""
+
+type Spans = tuple[tuple[int, int], ...]
+"""Half-open ranges along the image's axes, fastest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One tile of a window.
+
+    Attributes:
+        row: its row in the table, from 0.
+        at: its place in the grid of tiles, fastest axis first.
+        bytes: its data.
+        codec: how they are encoded.
+        scale: ZSCALE, or None where the numbers are the samples.
+        zero: ZZERO.
+        blank: ZBLANK or None.
+    """
+
+    row: int
+    at: tuple[int, ...]
+    bytes: ByteRange
+    codec: Codec
+    scale: float | None
+    zero: float
+    blank: int | None
+
+
+class TiledImage:
+    """Reads windows of a tile-compressed image.
+
+    Args:
+        source: the file.
+        tiling: what the header says of the tiles.
+        axes: of the image.
+        scaling: of its samples.
+        where: file and HDU, for messages.
+    """
+
+    def __init__(self, source: ByteSource, tiling: Tiling, axes: Axes, scaling: Scaling, where: str) -> None:
+        self._source = source
+        self._tiling = tiling
+        self._axes = axes
+        self._scaling = scaling
+        self._where = where
+        self._item = max(4, scaling.stored.itemsize)
+        self._longest = 2 * tiling.pixels * self._item + SLACK
+
+    def read(self, window: Window) -> Samples:
+        """Pixels (y, x, band) of a window, from the tiles that it touches.
+
+        Raises:
+            CorruptImage: if a tile lies outside the file or does not decode.
+        """
+        result: Samples = np.empty((*window.size, self._axes.bands), self._scaling.dtype)
+        wanted = self._spans(window)
+        for group in self._groups(wanted):
+            tiles = sorted(self._stored(group), key=lambda tile: tile.bytes)
+            for batch in batches(tiles, lambda tile: tile.bytes):
+                data = self._source.read_ranges([tile.bytes for tile in batch])
+                data.reverse()
+                for tile in batch:
+                    self._place(tile, data.pop(), wanted, result)
+        return result
+
+    def _spans(self, window: Window) -> Spans:
+        """What is wanted along every axis: the window, all bands, the first plane of others."""
+        spans = [(0, 1)] * len(self._axes.lengths)
+        spans[self._axes.x] = (window.x0, window.x1)
+        spans[self._axes.y] = (window.y0, window.y1)
+        if self._axes.band is not None:
+            spans[self._axes.band] = (0, self._axes.bands)
+        return tuple(spans)
+
+    def _groups(self, wanted: Spans) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+        """Rows and places of the tiles touched, ascending, in groups."""
+        sides = [
+            range(first // tile, -(-end // tile)) for (first, end), tile in zip(wanted, self._tiling.tile, strict=True)
+        ]
+        strides = list(itertools.accumulate(self._tiling.grid[:-1], initial=1, func=lambda a, b: a * b))
+        places = (place[::-1] for place in itertools.product(*sides[::-1]))
+        count = max(1, min(GROUP, BATCH // 4 // self._tiling.row))
+        for group in itertools.batched(places, count):  # the last one is shorter
+            yield [(sum(a * b for a, b in zip(place, strides, strict=True)), place) for place in group]
+
+    def _stored(self, group: Sequence[tuple[int, tuple[int, ...]]]) -> Iterator[Stored]:
+        """The tiles of a group by their rows of the table.
+
+        Raises:
+            CorruptImage: if a descriptor leaves the heap or the file.
+        """
+        tiling = self._tiling
+        rows = self._rows([row for row, _ in group])
+        data = tiling.data.descriptors(rows)
+        gzip = tiling.gzip.descriptors(rows) if tiling.gzip else None
+        plain = tiling.plain.descriptors(rows) if tiling.plain else None
+        scales = _floats(tiling.scale, rows)
+        zeros = _floats(tiling.zero, rows)
+        blanks = _integers(tiling.blank, rows)
+        lossless = replace(tiling.codec, name="GZIP_1", lossless_floats=self._scaling.stored.kind == "f")
+        for index, (row, place) in enumerate(group):
+            if data[0][index] > 0:
+                yield Stored(
+                    row,
+                    place,
+                    self._checked(row, data[0][index], data[1][index]),
+                    tiling.codec,
+                    scales[index],
+                    zeros[index] or 0.0,
+                    blanks[index],
+                )
+            elif gzip and gzip[0][index] > 0:
+                found = self._checked(row, gzip[0][index], gzip[1][index])
+                yield Stored(row, place, found, lossless, None, 0.0, None)
+            elif plain and plain[0][index] > 0:
+                found = self._checked(row, plain[0][index], plain[1][index])
+                yield Stored(row, place, found, replace(lossless, name="NOCOMPRESS"), None, 0.0, None)
+            else:
+                raise CorruptImage(f"{self._where}: tile {row} has no data; the table is damaged")
+
+    def _rows(self, wanted: Sequence[int]) -> Rows:
+        """Rows of the table, in one batch of ranges; rows between near ones are read through."""
+        row = self._tiling.row
+        index = np.array(wanted, np.int64)
+        breaks = np.flatnonzero((np.diff(index) - 1) * row > NEAR) + 1
+        runs = np.split(index, breaks)
+        ranges = [
+            ByteRange(self._tiling.table + int(run[0]) * row, self._tiling.table + (int(run[-1]) + 1) * row)
+            for run in runs
+        ]
+        if ranges[-1].end > self._source.size:
+            raise CorruptImage(
+                f"{self._where}: the table's row {wanted[-1]} ends at byte {ranges[-1].end}, the file at "
+                f"{self._source.size}; it is truncated"
+            )
+        found = self._source.read_ranges(ranges)
+        parts = [
+            np.frombuffer(data, np.uint8).reshape(-1, row)[run - run[0]] for data, run in zip(found, runs, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    def _checked(self, row: int, length: int, offset: int) -> ByteRange:
+        """A tile's bytes, if they can be what the descriptor says."""
+        tiling = self._tiling
+        if offset < 0 or offset + length > tiling.heap_bytes or length > self._longest:
+            raise CorruptImage(
+                f"{self._where}: tile {row} has {length} bytes at {offset} of a heap of {tiling.heap_bytes}; the "
+                "table is damaged"
+            )
+        start = tiling.heap + offset
+        if start + length > self._source.size:
+            raise CorruptImage(
+                f"{self._where}: tile {row} ends at byte {start + length}, the file at {self._source.size}; it is "
+                "truncated"
+            )
+        return ByteRange(start, start + length)
+
+    def _place(self, tile: Stored, data: bytes, wanted: Spans, result: Samples) -> None:
+        """Decodes a tile and copies what the window wants of it."""
+        unit = f"{self._where}: tile {tile.row} at byte {tile.bytes.start}"
+        starts = tuple(a * side for a, side in zip(tile.at, self._tiling.tile, strict=True))
+        ends = tuple(
+            min(start + side, length)
+            for start, side, length in zip(starts, self._tiling.tile, self._axes.lengths, strict=True)
+        )
+        shape = tuple(end - start for start, end in zip(starts, ends, strict=True))[::-1]
+        common = tuple((max(s, a), min(e, b)) for s, e, (a, b) in zip(starts, ends, wanted, strict=True))
+        inner = tuple(slice(a - s, b - s) for s, (a, b) in zip(starts, common, strict=True))[::-1]
+        with foreign_errors(unit):
+            samples = self._samples(tile, decode(tile.codec, data, shape, unit), inner)
+        axes = self._axes
+        kept = {axes.x, axes.y, axes.band}
+        last = len(shape) - 1
+        planes = samples[tuple(slice(None) if last - axis in kept else 0 for axis in range(len(shape)))]
+        if axes.band is None:
+            planes = planes[np.newaxis]
+        y, x = (slice(common[k][0] - wanted[k][0], common[k][1] - wanted[k][0]) for k in (axes.y, axes.x))
+        band = slice(*common[axes.band]) if axes.band is not None else slice(0, 1)
+        result[y, x, band] = np.moveaxis(planes, 0, -1)
+
+    def _samples(self, tile: Stored, numbers: NDArray[np.generic], inner: tuple[slice, ...]) -> Samples:
+        """Samples of a part of a tile from the tile's numbers."""
+        part = numbers[inner]
+        scaling = self._scaling
+        if tile.scale is None:
+            exact = part if part.dtype.kind == "f" else part.astype(scaling.stored.newbyteorder("="), copy=False)
+            return scaling.apply(exact)
+        noise = None
+        if self._tiling.dither:
+            noise = randoms(tile.row, self._tiling.seed, numbers.size).reshape(numbers.shape)[inner]
+        values = dequantised(
+            cast("NDArray[np.integer]", part),
+            tile.scale,
+            tile.zero,
+            noise=noise,
+            blank=tile.blank,
+            zeros=self._tiling.dither == 2,  # noqa: PLR2004 - SUBTRACTIVE_DITHER_2
+        )
+        with np.errstate(all="ignore"):
+            return scaling.apply(values.astype(scaling.stored.newbyteorder("=")))
+
+    def cost(self, window: Window) -> int:
+        """Peak bytes of ``read``: the result, rows of the table, a batch of tiles, one tile while it is decoded."""
+        tiling = self._tiling
+        sides = zip(self._spans(window), tiling.tile, strict=True)
+        touched = math.prod(-(-end // side) - first // side for (first, end), side in sides)
+        group = min(touched, GROUP)
+        # Rows twice, and a range and a tile of Python's own for each.
+        table = group * (2 * tiling.row + 1024) + NEAR
+        encoded = min(tiling.heap_bytes, touched * self._longest, BATCH + self._longest)
+        # Bytes and numbers, HCOMPRESS's 64-bit integers and their copy, then doubles of the part that is wanted.
+        decoding = tiling.pixels * (16 + self._item)
+        part = min(tiling.pixels, window.size.pixels * self._axes.bands) * 33
+        result = window.size.pixels * self._axes.bands * self._scaling.dtype.itemsize
+        return result + table + 2 * encoded + decoding + part
+
+
+def _floats(value: Column | float | None, rows: Rows) -> Sequence[float | None]:
+    if isinstance(value, Column):
+        return [float(number) for number in value.numbers(rows).tolist()]
+    return [value] * len(rows)
+
+
+def _integers(value: Column | int | None, rows: Rows) -> Sequence[int | None]:
+    """Of a column of integers; one of another type would not be exact."""
+    if isinstance(value, Column):
+        return [int(number) for number in value.numbers(rows).tolist()]
+    return [value] * len(rows)
