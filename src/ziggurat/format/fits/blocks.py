@@ -46,7 +46,7 @@ class Headers:
 
     def held(self, start: int) -> bool:
         """Whether the header at ``start`` is complete in the bytes at hand, so that it costs no request."""
-        return 0 <= start - self._start < len(self._held) and _end_of(self._held[start - self._start :]) is not None
+        return start >= self._start and _end_of(self._held[start - self._start :]) is not None
 
     def is_extension(self, start: int) -> bool:
         """Whether an extension begins there (section 3.4.1), not padding or special records."""
@@ -58,6 +58,10 @@ class Headers:
         Raises:
             CorruptImage: if it has no END card before the file or the patience ends.
         """
+        kept = self._held[start - self._start :] if start >= self._start else b""
+        end = _end_of(kept)
+        if end is not None:
+            return Cards(kept[:end], where), start + end
         length = CHUNK
         while True:
             length = min(length, MAX_HEADER, self.size - start)

@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 
 from ziggurat.errors import CorruptImage, OutOfMemory, ZigguratError
 
-_WARNINGS = Lock()
+_WARNINGS = RLock()
 """``catch_warnings`` changes the whole process: two threads in it at once would leave it changed."""
 
 

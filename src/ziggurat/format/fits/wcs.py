@@ -37,7 +37,7 @@ def wcs_details(cards: Cards, axes: Axes) -> dict[str, JSON] | None:
     """The world coordinates as plain JSON values, or None where the header has none.
 
     Values stand in the order of the file's axes, fastest first: ``ctype``, ``crval``, ``crpix``, ``cunit``,
-    ``cdelt``, the matrix ``cd`` (CDi_j, or PCi_j times CDELTi; degrees a pixel for celestial axes). Where columns
+    the matrix ``cd`` (CDi_j, or CDELTi times PCi_j; degrees a pixel for celestial axes). Where columns
     and rows are celestial also ``pixel_scale`` (arcseconds along x and y), ``centre`` and ``corners`` ((ra, dec)
     or the header's own longitude and latitude in degrees; the corners are the outer edges of the corner pixels,
     in the order (first row, first column), (first row, last column), (last row, last column), (last row, first
@@ -59,18 +59,12 @@ def wcs_details(cards: Cards, axes: Axes) -> dict[str, JSON] | None:
 def _plain(cards: Cards, count: int) -> dict[str, JSON]:
     """The keywords' own values."""
     numbers = range(1, count + 1)
-    cdelt = [cards.number(f"CDELT{n}", 1.0) for n in numbers]
-    if any(f"CD{i}_{j}" in cards for i in numbers for j in numbers):
-        matrix = [[cards.number(f"CD{i}_{j}", 0.0) for j in numbers] for i in numbers]
-    else:
-        matrix = [[cdelt[i - 1] * cards.number(f"PC{i}_{j}", float(i == j)) for j in numbers] for i in numbers]
     found: dict[str, JSON] = {
         "ctype": [cards.text(f"CTYPE{n}") for n in numbers],
         "crval": [cards.number(f"CRVAL{n}", 0.0) for n in numbers],
         "crpix": [cards.number(f"CRPIX{n}", 0.0) for n in numbers],
         "cunit": [cards.text(f"CUNIT{n}") for n in numbers],
-        "cdelt": cdelt,
-        "cd": matrix,
+        "cd": _matrix(cards, numbers),
     }
     frame = cards.text("RADESYS") or cards.text("RADECSYS")
     if frame:
@@ -78,6 +72,22 @@ def _plain(cards: Cards, count: int) -> dict[str, JSON]:
     if "EQUINOX" in cards:
         found["equinox"] = cards.number("EQUINOX", 2000.0)
     return found
+
+
+def _matrix(cards: Cards, numbers: range) -> list[list[JSON]]:
+    """Units of the sky by pixels: CDi_j, or CDELTi times PCi_j, or turned by CROTA2 as before 2002 (section 8.2)."""
+    if any(f"CD{i}_{j}" in cards for i in numbers for j in numbers):
+        return [[cards.number(f"CD{i}_{j}", 0.0) for j in numbers] for i in numbers]
+    cdelt = {n: cards.number(f"CDELT{n}", 1.0) for n in numbers}
+    turned = {(i, j): cards.number(f"PC{i}_{j}", float(i == j)) for i in numbers for j in numbers}
+    angle = math.radians(cards.number("CROTA2", 0.0))
+    if angle and len(numbers) > 1 and not any(f"PC{i}_{j}" in cards for i, j in turned):
+        ratio = cdelt[2] / cdelt[1] if cdelt[1] else 0.0
+        turned[1, 1] = turned[2, 2] = math.cos(angle)
+        turned[1, 2] = -math.sin(angle) * ratio
+        turned[2, 1] = math.sin(angle) / ratio if ratio else 0.0
+    # Adding 0 makes 0 of -0.
+    return [[cdelt[i] * turned[i, j] + 0.0 for j in numbers] for i in numbers]
 
 
 def sky(cards: Cards, axes: Axes) -> "WCS | None":
