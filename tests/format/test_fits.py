@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from fits_files import DTYPES, Pixels, altered, full, image, noise, opened, packed, plain, reference, unit, written
-from ziggurat.errors import CorruptImage, FormatError, UnsupportedFeature, UsageError
+from ziggurat.errors import CorruptImage, FormatError, OutOfMemory, UnsupportedFeature, UsageError
 from ziggurat.format.fits import list_hdus, open_fits, open_reader
 from ziggurat.geometry import Window
 from ziggurat.image import open_image
@@ -122,7 +122,7 @@ def test_first_image_of_two_dimensions_is_read_and_others_on_request() -> None:
     assert [hdu["name"] for hdu in listed["hdus"]] == ["PRIMARY", "", "SCI", "ERR"]
     assert listed["hdus"][3] == {"index": 3, "name": "ERR", "kind": "image", "shape": [20, 10], "bitpix": -32}
     assert listed["hdus_complete"] is True
-    with pytest.raises(UsageError, match="no HDU 'DQ'.*2 SCI"):
+    with pytest.raises(UsageError, match=r"no HDU 'DQ'.*2 SCI"):
         opened(data, "DQ")
     with pytest.raises(UsageError, match="no HDU 9"):
         opened(data, 9)
@@ -188,6 +188,14 @@ def test_truncated_file_gives_the_rows_that_are_there_and_refuses_others() -> No
     assert np.array_equal(reader.read(0, Window(0, 0, 100, 300))[..., 0], array[:100])
     with pytest.raises(CorruptImage, match="truncated"):
         reader.read(0, Window(90, 0, 101, 300))
+
+
+def test_window_beyond_all_memory_is_our_error() -> None:
+    cards = {"SIMPLE": True, "BITPIX": 8, "NAXIS": 2, "NAXIS1": 10, "NAXIS2": 10**17}
+    reader = opened(unit(cards, b"\0" * 100))
+    assert reader.read_cost(0, Window(0, 0, 10**17, 10)) > 10**18
+    with pytest.raises(OutOfMemory):
+        reader.read(0, Window(0, 0, 10**17, 10))
 
 
 def test_missing_padding_at_the_end_is_tolerated() -> None:

@@ -41,7 +41,7 @@ class PlainImage:
         start: first byte of the data.
         axes: of the image.
         scaling: of its samples.
-        where: file and HDU, for messages.
+        where: file and HDU, for messages; kept as an attribute.
 
     Raises:
         CorruptImage: if the file ends before the first row does.
@@ -52,7 +52,7 @@ class PlainImage:
         self._start = start
         self._axes = axes
         self._scaling = scaling
-        self._where = where
+        self.where = where
         self._item = scaling.stored.itemsize
         self._row = axes.size.width * self._item
         if start + self._row > source.size:
@@ -71,7 +71,7 @@ class PlainImage:
         last = self._at(self._axes.bands - 1, window.y1 - 1, window.x1)
         if last > self._source.size:
             raise CorruptImage(
-                f"{self._where}: the window's last row ends at byte {last}, the file at {self._source.size}; it is "
+                f"{self.where}: the window's last row ends at byte {last}, the file at {self._source.size}; it is "
                 "truncated; read rows above, or fetch the file again"
             )
         for batch in batches(self.pieces(window), lambda piece: piece.bytes):

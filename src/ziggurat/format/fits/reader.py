@@ -4,6 +4,7 @@ from types import MappingProxyType
 
 from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
 from ziggurat.format.fits.blocks import Headers
+from ziggurat.format.fits.errors import foreign_errors
 from ziggurat.format.fits.hdu import Hdu, choose, walk
 from ziggurat.format.fits.plain import PlainImage
 from ziggurat.format.fits.samples import Scaling, scaling
@@ -37,8 +38,10 @@ class FitsReader:
 
         Raises:
             CorruptImage: if the file ends before the window does, or a tile does not decode.
+            OutOfMemory: if there is no memory for the window.
         """
-        return self._image.read(window)
+        with foreign_errors(self._image.where):
+            return self._image.read(window)
 
     def read_cost(self, level: int, window: Window) -> int:  # noqa: ARG002 - there is only level 0
         """Peak bytes of ``read``: the result, one batch of stored bytes, and what is decoded at a time."""
@@ -67,6 +70,11 @@ def open_fits(source: ByteSource, *, hdu: int | str | None = None) -> FitsReader
         CorruptImage: if a header on the way is damaged.
         UnsupportedFeature: if the HDU is no image, or its compression is not the standard's.
     """
+    with foreign_errors(f"{source.url}: the FITS header"):
+        return _opened(source, hdu)
+
+
+def _opened(source: ByteSource, hdu: int | str | None) -> FitsReader:
     chosen, known, complete = choose(Headers(source), hdu)
     axes = arrange(chosen.axes)
     blank = "BLANK" if chosen.kind == "image" or "BLANK" in chosen.cards else "ZBLANK"
@@ -93,7 +101,8 @@ def list_hdus(source: ByteSource) -> list[dict[str, JSON]]:
     Raises:
         CorruptImage: if a header is damaged.
     """
-    return [hdu.summary() for hdu in walk(Headers(source))]
+    with foreign_errors(f"{source.url}: the FITS header"):
+        return [hdu.summary() for hdu in walk(Headers(source))]
 
 
 def _info(axes: Axes, rule: Scaling, tiles: Tiling | None, details: dict[str, JSON]) -> ImageInfo:

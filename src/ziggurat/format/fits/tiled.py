@@ -64,7 +64,7 @@ class TiledImage:
         tiling: what the header says of the tiles.
         axes: of the image.
         scaling: of its samples.
-        where: file and HDU, for messages.
+        where: file and HDU, for messages; kept as an attribute.
     """
 
     def __init__(self, source: ByteSource, tiling: Tiling, axes: Axes, scaling: Scaling, where: str) -> None:
@@ -72,7 +72,7 @@ class TiledImage:
         self._tiling = tiling
         self._axes = axes
         self._scaling = scaling
-        self._where = where
+        self.where = where
         self._item = max(4, scaling.stored.itemsize)
         self._longest = 2 * tiling.pixels * self._item + SLACK
 
@@ -146,7 +146,7 @@ class TiledImage:
                 found = self._checked(row, plain[0][index], plain[1][index])
                 yield Stored(row, place, found, replace(lossless, name="NOCOMPRESS"), None, 0.0, None)
             else:
-                raise CorruptImage(f"{self._where}: tile {row} has no data; the table is damaged")
+                raise CorruptImage(f"{self.where}: tile {row} has no data; the table is damaged")
 
     def _rows(self, wanted: Sequence[int]) -> Rows:
         """Rows of the table, in one batch of ranges; rows between near ones are read through."""
@@ -160,7 +160,7 @@ class TiledImage:
         ]
         if ranges[-1].end > self._source.size:
             raise CorruptImage(
-                f"{self._where}: the table's row {wanted[-1]} ends at byte {ranges[-1].end}, the file at "
+                f"{self.where}: the table's row {wanted[-1]} ends at byte {ranges[-1].end}, the file at "
                 f"{self._source.size}; it is truncated"
             )
         found = self._source.read_ranges(ranges)
@@ -174,20 +174,20 @@ class TiledImage:
         tiling = self._tiling
         if offset < 0 or offset + length > tiling.heap_bytes or length > self._longest:
             raise CorruptImage(
-                f"{self._where}: tile {row} has {length} bytes at {offset} of a heap of {tiling.heap_bytes}; the "
+                f"{self.where}: tile {row} has {length} bytes at {offset} of a heap of {tiling.heap_bytes}; the "
                 "table is damaged"
             )
         start = tiling.heap + offset
         if start + length > self._source.size:
             raise CorruptImage(
-                f"{self._where}: tile {row} ends at byte {start + length}, the file at {self._source.size}; it is "
+                f"{self.where}: tile {row} ends at byte {start + length}, the file at {self._source.size}; it is "
                 "truncated"
             )
         return ByteRange(start, start + length)
 
     def _place(self, tile: Stored, data: bytes, wanted: Spans, result: Samples) -> None:
         """Decodes a tile and copies what the window wants of it."""
-        unit = f"{self._where}: tile {tile.row} at byte {tile.bytes.start}"
+        unit = f"{self.where}: tile {tile.row} at byte {tile.bytes.start}"
         starts = tuple(a * side for a, side in zip(tile.at, self._tiling.tile, strict=True))
         ends = tuple(
             min(start + side, length)

@@ -29,8 +29,13 @@ MAX_SIP = 9
 _PLAIN = re.compile(
     r"(WCSAXES|RADESYS|RADECSYS|EQUINOX|EPOCH|LONPOLE|LATPOLE|MJD-OBS|DATE-OBS|RESTFRQ|RESTWAV|SPECSYS|VELREF"
     r"|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[1-9]|(CD|PC)[1-9]_[1-9]|PV[1-9]_[1-9]?[0-9]"
-    r"|(A|B|AP|BP)_ORDER|(A|B|AP|BP)_[0-9]_[0-9])"
+    r"|(A|B|AP|BP)_ORDER|(A|B|AP|BP)_[0-9]_[0-9]|WAT[0-9]_[0-9]{3}"
+    r"|CNPIX[12]|PPO[1-6]|[XY]PIXELSZ|PLTRA[HMS]|PLTDEC(SN|D|M|S)|AMD[XY][0-9]{1,2})"
 )
+"""The standard's keywords, SIP polynomials, IRAF's (WATi_nnn) and those of the Digitized Sky Survey's plates."""
+
+_TABLES = re.compile(r"(C[PQ]DIS|D2IMDIS)[1-9]")
+"""Distortions that other HDUs hold."""
 
 
 def wcs_details(cards: Cards, axes: Axes) -> dict[str, JSON] | None:
@@ -47,6 +52,8 @@ def wcs_details(cards: Cards, axes: Axes) -> dict[str, JSON] | None:
     if not any(f"CTYPE{n}" in cards or f"CRVAL{n}" in cards for n in range(1, count + 1)):
         return None
     found: dict[str, JSON] = {}
+    if any(_TABLES.fullmatch(keyword) for keyword in cards.header):
+        found["note"] = "distortions that tables of the file describe are left out; places may be off by some pixels"
     try:
         found |= _plain(cards, count)
         with foreign_errors(f"{cards.where}: its world coordinates"):
