@@ -1,6 +1,6 @@
 """Byte ranges in batches that bound what a source holds at once. Pure planning."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ziggurat.storage.ranges import ByteRange
 
@@ -15,25 +15,25 @@ NEAR = 4096
 costs more than its copy."""
 
 
-def batches[T](items: Iterable[T], place: Callable[[T], ByteRange]) -> Iterator[list[T]]:
+def batches[T](items: Iterable[T], places: Callable[[T], Sequence[ByteRange]]) -> Iterator[list[T]]:
     """Groups of items whose ranges span about ``BATCH`` bytes, gaps that a source reads through included.
 
     Args:
         items: in the order of the file, or nearly.
-        place: an item's bytes.
+        places: an item's bytes, ascending.
     """
     batch: list[T] = []
-    held = 0
-    end = 0
+    held = end = 0
     for item in items:
-        found = place(item)
-        gap = found.start - end
-        cost = found.length + (gap if 0 < gap <= GAP else 0)
+        cost = 0
+        for found in places(item):
+            gap = found.start - end
+            cost += found.end - found.start + (gap if 0 < gap <= GAP else 0)
+            end = found.end
         if batch and held + cost > BATCH:
             yield batch
-            batch, held, cost = [], 0, found.length
+            batch, held = [], 0
         batch.append(item)
         held += cost
-        end = found.end
     if batch:
         yield batch

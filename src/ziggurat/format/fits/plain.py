@@ -20,15 +20,15 @@ RUN = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of a window in one range.
+    """Some rows of a window that are converted at once.
 
     Attributes:
-        bytes: from the first sample of its first row to the last sample of its last row.
+        ranges: one for each row's columns, or a single one from the first row's first to the last row's last sample.
         band: the plane.
         window: the pixels of the image that it covers.
     """
 
-    bytes: ByteRange
+    ranges: tuple[ByteRange, ...]
     band: int
     window: Window
 
@@ -74,16 +74,20 @@ class PlainImage:
                 f"{self.where}: the window's last row ends at byte {last}, the file at {self._source.size}; it is "
                 "truncated; read rows above, or fetch the file again"
             )
-        for batch in batches(self.pieces(window), lambda piece: piece.bytes):
-            data = self._source.read_ranges([piece.bytes for piece in batch])
-            data.reverse()
+        for batch in batches(self.pieces(window), lambda piece: piece.ranges):
+            data = iter(self._source.read_ranges([item for piece in batch for item in piece.ranges]))
             for piece in batch:
                 rows, columns = piece.window.shifted(-window.y0, -window.x0).slices()
-                stored = np.ndarray(
-                    piece.window.size, self._scaling.stored, data.pop(), strides=(self._row, self._item)
-                )
+                stored = self._stored(piece, [next(data) for _ in piece.ranges])
                 result[rows, columns, piece.band] = self._scaling.apply(stored)
         return result
+
+    def _stored(self, piece: Piece, data: list[bytes]) -> Samples:
+        """A piece's samples as they are stored, axes (y, x)."""
+        size = piece.window.size
+        if len(data) == 1:
+            return np.ndarray(size, self._scaling.stored, data[0], strides=(self._row, self._item))
+        return np.frombuffer(b"".join(data), self._scaling.stored).reshape(size)
 
     def pieces(self, window: Window) -> Iterator[Piece]:
         """The ranges of a window, in the order of the file.
@@ -95,15 +99,22 @@ class PlainImage:
         wanted = window.width * self._item
         gap = self._row - wanted
         through = gap <= max(NEAR, wanted // 5)
-        rows = max(1, RUN // self._row) if through else 1
+        rows = max(1, min(RUN // wanted, BATCH // 8 // self._row if gap <= GAP else RUN))
         columns = window.width if rows > 1 else max(1, RUN // self._item)
         for band in range(self._axes.bands):
             for y0 in range(window.y0, window.y1, rows):
                 y1 = min(y0 + rows, window.y1)
                 for x0 in range(window.x0, window.x1, columns):
                     x1 = min(x0 + columns, window.x1)
-                    span = ByteRange(self._at(band, y0, x0), self._at(band, y1 - 1, x1))
-                    yield Piece(span, band, Window(y0, x0, y1, x1))
+                    yield Piece(self._ranges(band, Window(y0, x0, y1, x1), through), band, Window(y0, x0, y1, x1))
+
+    def _ranges(self, band: int, part: Window, through: bool) -> tuple[ByteRange, ...]:  # noqa: FBT001 - private
+        if through:
+            return (ByteRange(self._at(band, part.y0, part.x0), self._at(band, part.y1 - 1, part.x1)),)
+        length = part.width * self._item
+        first = self._at(band, part.y0, part.x0)
+        starts = range(first, first + part.height * self._row, self._row)
+        return tuple(ByteRange(start, start + length) for start in starts)
 
     def _at(self, band: int, y: int, x: int) -> int:
         """The byte where a sample begins."""

@@ -2,58 +2,29 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ziggurat.errors import CorruptImage
 from ziggurat.format.fits.axes import Axes
 from ziggurat.format.fits.batches import BATCH, NEAR, batches
-from ziggurat.format.fits.codecs import Codec, decode
-from ziggurat.format.fits.columns import Column, Rows
+from ziggurat.format.fits.codecs import decode
 from ziggurat.format.fits.dither import dequantised, randoms
+from ziggurat.format.fits.entries import Entries, Stored
 from ziggurat.format.fits.errors import foreign_errors
 from ziggurat.format.fits.samples import Scaling
 from ziggurat.format.fits.tiling import Tiling
 from ziggurat.geometry import Window
 from ziggurat.model import Samples
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.ranges import ByteRange
 
 GROUP = 1 << 14
 """Tiles whose descriptors are fetched at a time; a usual window has fewer."""
 
-SLACK = 1 << 16
-"""Bytes that a tile's data may exceed twice its samples by before their length is taken for a lie."""
-
 type Spans = tuple[tuple[int, int], ...]
 """Half-open ranges along the image's axes, fastest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One tile of a window.
-
-    Attributes:
-        row: its row in the table, from 0.
-        at: its place in the grid of tiles, fastest axis first.
-        bytes: its data.
-        codec: how they are encoded.
-        scale: ZSCALE, or None where the numbers are the samples.
-        zero: ZZERO.
-        blank: ZBLANK or None.
-    """
-
-    row: int
-    at: tuple[int, ...]
-    bytes: ByteRange
-    codec: Codec
-    scale: float | None
-    zero: float
-    blank: int | None
 
 
 class TiledImage:
@@ -73,8 +44,8 @@ class TiledImage:
         self._axes = axes
         self._scaling = scaling
         self.where = where
-        self._item = max(4, scaling.stored.itemsize)
-        self._longest = 2 * tiling.pixels * self._item + SLACK
+        self._item = scaling.stored.itemsize
+        self._entries = Entries(source, tiling, self._item, floats=scaling.stored.kind == "f", where=where)
 
     def read(self, window: Window) -> Samples:
         """Pixels (y, x, band) of a window, from the tiles that it touches.
@@ -85,8 +56,8 @@ class TiledImage:
         result: Samples = np.empty((*window.size, self._axes.bands), self._scaling.dtype)
         wanted = self._spans(window)
         for group in self._groups(wanted):
-            tiles = sorted(self._stored(group), key=lambda tile: tile.bytes)
-            for batch in batches(tiles, lambda tile: tile.bytes):
+            tiles = sorted(self._entries.stored(group), key=lambda tile: tile.bytes)
+            for batch in batches(tiles, lambda tile: (tile.bytes,)):
                 data = self._source.read_ranges([tile.bytes for tile in batch])
                 data.reverse()
                 for tile in batch:
@@ -112,78 +83,6 @@ class TiledImage:
         count = max(1, min(GROUP, BATCH // 4 // self._tiling.row))
         for group in itertools.batched(places, count):  # the last one is shorter
             yield [(sum(a * b for a, b in zip(place, strides, strict=True)), place) for place in group]
-
-    def _stored(self, group: Sequence[tuple[int, tuple[int, ...]]]) -> Iterator[Stored]:
-        """The tiles of a group by their rows of the table.
-
-        Raises:
-            CorruptImage: if a descriptor leaves the heap or the file.
-        """
-        tiling = self._tiling
-        rows = self._rows([row for row, _ in group])
-        data = tiling.data.descriptors(rows)
-        gzip = tiling.gzip.descriptors(rows) if tiling.gzip else None
-        plain = tiling.plain.descriptors(rows) if tiling.plain else None
-        scales = _floats(tiling.scale, rows)
-        zeros = _floats(tiling.zero, rows)
-        blanks = _integers(tiling.blank, rows)
-        lossless = replace(tiling.codec, name="GZIP_1", lossless_floats=self._scaling.stored.kind == "f")
-        for index, (row, place) in enumerate(group):
-            if data[0][index] > 0:
-                yield Stored(
-                    row,
-                    place,
-                    self._checked(row, data[0][index], data[1][index]),
-                    tiling.codec,
-                    scales[index],
-                    zeros[index] or 0.0,
-                    blanks[index],
-                )
-            elif gzip and gzip[0][index] > 0:
-                found = self._checked(row, gzip[0][index], gzip[1][index])
-                yield Stored(row, place, found, lossless, None, 0.0, None)
-            elif plain and plain[0][index] > 0:
-                found = self._checked(row, plain[0][index], plain[1][index])
-                yield Stored(row, place, found, replace(lossless, name="NOCOMPRESS"), None, 0.0, None)
-            else:
-                raise CorruptImage(f"{self.where}: tile {row} has no data; the table is damaged")
-
-    def _rows(self, wanted: Sequence[int]) -> Rows:
-        """Rows of the table, in one batch of ranges; rows between near ones are read through."""
-        row = self._tiling.row
-        index = np.array(wanted, np.int64)
-        breaks = np.flatnonzero((np.diff(index) - 1) * row > NEAR) + 1
-        runs = np.split(index, breaks)
-        ranges = [
-            ByteRange(self._tiling.table + int(run[0]) * row, self._tiling.table + (int(run[-1]) + 1) * row)
-            for run in runs
-        ]
-        if ranges[-1].end > self._source.size:
-            raise CorruptImage(
-                f"{self.where}: the table's row {wanted[-1]} ends at byte {ranges[-1].end}, the file at "
-                f"{self._source.size}; it is truncated"
-            )
-        found = self._source.read_ranges(ranges)
-        parts = [
-            np.frombuffer(data, np.uint8).reshape(-1, row)[run - run[0]] for data, run in zip(found, runs, strict=True)
-        ]
-        return np.concatenate(parts)
-
-    def _checked(self, row: int, length: int, offset: int) -> ByteRange:
-        """A tile's bytes, if they can be what the descriptor says."""
-        tiling = self._tiling
-        if offset < 0 or offset + length > tiling.heap_bytes or length > self._longest:
-            raise CorruptImage(
-                f"{self.where}: tile {row} has {length} bytes at {offset} of a heap of {tiling.heap_bytes}; the "
-                "table is damaged"
-            )
-        start = tiling.heap + offset
-        if start + length > self._source.size:
-            raise CorruptImage(
-                f"{self.where}: tile {row} ends at byte {start + length}, the file at {self._source.size}; it is "
-                "truncated"
-            )
-        return ByteRange(start, start + length)
 
     def _place(self, tile: Stored, data: bytes, wanted: Spans, result: Samples) -> None:
         """Decodes a tile and copies what the window wants of it."""
@@ -237,22 +136,9 @@ class TiledImage:
         group = min(touched, GROUP)
         # Rows twice, and a range and a tile of Python's own for each.
         table = group * (2 * tiling.row + 1024) + NEAR
-        encoded = min(tiling.heap_bytes, touched * self._longest, BATCH + self._longest)
+        encoded = min(tiling.heap_bytes, touched * self._entries.longest, BATCH + self._entries.longest)
         # Bytes and numbers, HCOMPRESS's 64-bit integers and their copy, then doubles of the part that is wanted.
         decoding = tiling.pixels * (16 + self._item)
         part = min(tiling.pixels, window.size.pixels * self._axes.bands) * 33
         result = window.size.pixels * self._axes.bands * self._scaling.dtype.itemsize
         return result + table + 2 * encoded + decoding + part
-
-
-def _floats(value: Column | float | None, rows: Rows) -> Sequence[float | None]:
-    if isinstance(value, Column):
-        return [float(number) for number in value.numbers(rows).tolist()]
-    return [value] * len(rows)
-
-
-def _integers(value: Column | int | None, rows: Rows) -> Sequence[int | None]:
-    """Of a column of integers; one of another type would not be exact."""
-    if isinstance(value, Column):
-        return [int(number) for number in value.numbers(rows).tolist()]
-    return [value] * len(rows)
