@@ -1,8 +1,10 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import obstore
 import pytest
 
 from fits_files import noise, packed, plain, reference, unit
@@ -10,7 +12,10 @@ from ziggurat.errors import CorruptImage
 from ziggurat.format.fits import open_reader
 from ziggurat.format.fits.batches import BATCH, GAP, batches
 from ziggurat.geometry import Window
+from ziggurat.storage.client import Bound
 from ziggurat.storage.local import LocalSource
+from ziggurat.storage.network import NetworkOptions
+from ziggurat.storage.object_store import ObjectSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.testing.sources import BytesSource, CountingSource
 
@@ -41,6 +46,37 @@ def test_opening_is_one_read_of_the_bytes_that_a_store_brings_first(data: bytes)
     assert source.size > 4 * PREFIX
     open_reader(source)
     assert source.ranges == [ByteRange(0, PREFIX)]
+
+
+@pytest.mark.parametrize(("kind", "window", "requests", "share"), [
+    ("plain", Window(300, 0, 400, 900), 1, 1.2),
+    ("rows", Window(300, 0, 400, 900), 1, 1.1),
+    ("tiles", Window(300, 300, 400, 400), 1, 1.1),
+])  # fmt: skip
+def test_requests_to_an_object_store(
+    monkeypatch: pytest.MonkeyPatch, kind: str, window: Window, requests: int, share: float
+) -> None:
+    array = noise(900, 900, spread=3000)
+    data = {
+        "plain": plain(array), "rows": packed(array, "RICE_1"), "tiles": packed(array, "GZIP_1", (100, 100)),
+    }[kind]  # fmt: skip
+    store = obstore.store.MemoryStore()
+    obstore.put(store, "image.fits", data)
+    asked: list[tuple[int, int]] = []
+    get = obstore.get
+
+    def counting(*arguments: Any, options: Any) -> Any:
+        asked.append(options["range"])
+        return get(*arguments, options=options)
+
+    monkeypatch.setattr(obstore, "get", counting)
+    reader = open_reader(ObjectSource(Bound(store, "image.fits", "memory:image.fits"), NetworkOptions()))
+    assert asked == [(0, PREFIX)]
+    asked.clear()
+    reader.read(0, window)
+    assert len(asked) == requests
+    needed = window.size.pixels * 2 if kind == "plain" else len(data) * window.size.pixels / array.size
+    assert sum(end - start for start, end in asked) <= share * needed
 
 
 def test_long_header_before_the_image_costs_one_read_more() -> None:

@@ -29,7 +29,7 @@ def check(data: bytes) -> None:
 
 @pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("tile", [None, (16, 16), (37, 5), (7, 53), (61, 53)])
-@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4"])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4"])
 def test_every_compression_of_integers_with_every_tiling(kind: str, tile: tuple[int, int] | None, dtype: str) -> None:
     if kind == "HCOMPRESS_1" and tile in {None, (37, 5), (7, 53)}:
         tile = (19, 53)  # the format wants four samples a side
@@ -41,7 +41,7 @@ def test_every_compression_of_integers_with_every_tiling(kind: str, tile: tuple[
 
 
 @pytest.mark.parametrize("kind", ["GZIP_1", "GZIP_2", "NOCOMPRESS"])
-@pytest.mark.parametrize("dtype", ["i8", "f4", "f8"])
+@pytest.mark.parametrize("dtype", ["i8", "u8", "f4", "f8"])
 def test_bytewise_compressions_keep_wide_integers_and_floats_exactly(kind: str, dtype: str) -> None:
     array = noise(40, 30, dtype=dtype)
     data = packed(array, kind, (16, 11), quantize_level=0.0)
@@ -154,6 +154,19 @@ def test_scale_and_zero_as_keywords_serve_all_tiles() -> None:
     expected = (array * 0.5 + 4.0).astype("f4")
     expected[array == array[2, 3]] = np.nan
     np.testing.assert_array_equal(full(opened(data))[..., 0], expected)
+
+
+def test_blank_cards_are_no_parameters() -> None:
+    array = noise(6, 10)
+    data = by_hand([gzip.compress(row.astype(">i2").tobytes()) for row in array], **{"": ""})
+    assert np.array_equal(full(opened(data))[..., 0], array)
+
+
+def test_rice_parameters_that_make_no_sense_are_refused() -> None:
+    data = packed(noise(20, 30), "RICE_1", (5, 30))
+    for keyword, value in [("ZVAL1", 0), ("ZVAL1", 1 << 20), ("ZVAL2", 3), ("ZVAL2", 8)]:
+        with pytest.raises(CorruptImage, match="Rice blocks"):
+            opened(altered(data, keyword, value))
 
 
 @pytest.mark.parametrize(("keyword", "value", "error", "words"), [

@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from fits_files import noise, opened, packed, plain
+from ziggurat.errors import CorruptImage
 from ziggurat.format.fits import open_reader
 from ziggurat.storage.local import LocalSource
 
@@ -91,6 +92,15 @@ def test_other_coordinates_are_given_as_they_stand() -> None:
     found = place(CTYPE1="WAVE", CTYPE2="LINEAR", CRVAL1=5e-7, CDELT1=1e-9)
     assert found["crval"] == [5e-7, 0.0]
     assert "centre" not in found
+
+
+def test_reader_gives_the_transformation_itself() -> None:
+    sky = opened(plain(noise(3, 30, 40), **SKY)).sky()
+    assert sky is not None
+    np.testing.assert_allclose(sky.all_world2pix([[150.0, 2.0]], 0), [[19.5, 14.5]], atol=1e-8)
+    assert opened(plain(noise(30, 40))).sky() is None
+    with pytest.raises(CorruptImage, match="world coordinates"):
+        opened(plain(noise(30, 40), **SKY | {"CDELT1": 0.0})).sky()
 
 
 @pytest.mark.parametrize("cards", [

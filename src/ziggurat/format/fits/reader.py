@@ -1,27 +1,34 @@
 """Opens a FITS image by its headers and reads windows of it."""
 
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
 from ziggurat.format.fits.blocks import Headers
+from ziggurat.format.fits.cards import Cards
 from ziggurat.format.fits.errors import foreign_errors
 from ziggurat.format.fits.hdu import Hdu, choose, walk
 from ziggurat.format.fits.plain import PlainImage
 from ziggurat.format.fits.samples import Scaling, scaling
 from ziggurat.format.fits.tiled import TiledImage
 from ziggurat.format.fits.tiling import Tiling, tiling
-from ziggurat.format.fits.wcs import wcs_details
+from ziggurat.format.fits.wcs import celestial_wcs, wcs_details
 from ziggurat.geometry import Size, Window
 from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
 from ziggurat.storage.protocol import ByteSource
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 
 class FitsReader:
     """One image of a FITS file, at one level. Safe to use from several threads."""
 
-    def __init__(self, info: ImageInfo, image: PlainImage | TiledImage) -> None:
+    def __init__(self, info: ImageInfo, image: PlainImage | TiledImage, cards: Cards, axes: Axes) -> None:
         self._info = info
         self._image = image
+        self._cards = cards
+        self._axes = axes
 
     @property
     def info(self) -> ImageInfo:
@@ -46,6 +53,15 @@ class FitsReader:
     def read_cost(self, level: int, window: Window) -> int:  # noqa: ARG002 - there is only level 0
         """Peak bytes of ``read``: the result, one batch of stored bytes, and what is decoded at a time."""
         return self._image.cost(window)
+
+    def sky(self) -> "WCS | None":
+        """Astropy's transformation between pixels (x, y), from 0, and the sky; None where there is no sky.
+
+        Raises:
+            CorruptImage: if astropy refuses the header's world coordinates.
+        """
+        with foreign_errors(f"{self._image.where}: its world coordinates"):
+            return celestial_wcs(self._cards, self._axes)
 
 
 def open_reader(source: ByteSource) -> FitsReader:
@@ -90,7 +106,7 @@ def _opened(source: ByteSource, hdu: int | str | None) -> FitsReader:
     world = wcs_details(chosen.cards, axes)
     if world is not None:
         details["wcs"] = world
-    return FitsReader(_info(axes, rule, tiles, details), image)
+    return FitsReader(_info(axes, rule, tiles, details), image, chosen.cards, axes)
 
 
 def list_hdus(source: ByteSource) -> list[dict[str, JSON]]:

@@ -105,7 +105,7 @@ class TiledImage:
             planes = planes[np.newaxis]
         y, x = (slice(common[k][0] - wanted[k][0], common[k][1] - wanted[k][0]) for k in (axes.y, axes.x))
         band = slice(*common[axes.band]) if axes.band is not None else slice(0, 1)
-        result[y, x, band] = np.moveaxis(planes, 0, -1)
+        result[y, x, band] = planes.transpose(1, 2, 0)
 
     def _samples(self, tile: Stored, numbers: NDArray[np.generic], inner: tuple[slice, ...]) -> Samples:
         """Samples of a part of a tile from the tile's numbers."""

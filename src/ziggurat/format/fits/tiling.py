@@ -146,9 +146,9 @@ def _codec(cards: Cards, *, floats: bool, quantised: bool) -> Codec:
         if f"ZNAME{index}" not in cards:
             break
         values[cards.text(f"ZNAME{index}").upper()] = f"ZVAL{index}"
-    block = cards.integer(values.get("BLOCKSIZE", ""), 32)
-    width = cards.integer(values.get("BYTEPIX", ""), 4)
-    if not 1 <= block <= MAX_RICE_BLOCK or width not in {1, 2, 4}:
+    block = cards.integer(values["BLOCKSIZE"]) if "BLOCKSIZE" in values else 32
+    width = cards.integer(values["BYTEPIX"]) if "BYTEPIX" in values else 4
+    if name.startswith("RICE") and not (1 <= block <= MAX_RICE_BLOCK and width in {1, 2, 4}):
         raise CorruptImage(f"{cards.where}: Rice blocks of {block} samples of {width} bytes make no sense")
-    smooth = cards.number(values.get("SMOOTH", ""), 0) != 0
+    smooth = "SMOOTH" in values and cards.number(values["SMOOTH"], 0) != 0
     return Codec(name, block, width, smooth=smooth, lossless_floats=lossless)

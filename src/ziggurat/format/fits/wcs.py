@@ -97,7 +97,7 @@ def _matrix(cards: Cards, numbers: range) -> list[list[JSON]]:
     return [[cdelt[i] * turned[i, j] + 0.0 for j in numbers] for i in numbers]
 
 
-def sky(cards: Cards, axes: Axes) -> "WCS | None":
+def celestial_wcs(cards: Cards, axes: Axes) -> "WCS | None":
     """Astropy's transformation between pixels (x, y) and the sky, or None where rows and columns are not celestial.
 
     Raises:
@@ -114,7 +114,7 @@ def sky(cards: Cards, axes: Axes) -> "WCS | None":
 
 
 def _celestial(cards: Cards, axes: Axes) -> dict[str, JSON]:
-    found = sky(cards, axes)
+    found = celestial_wcs(cards, axes)
     if found is None:
         return {}
     from astropy.wcs.utils import proj_plane_pixel_scales  # noqa: PLC0415 - as above
