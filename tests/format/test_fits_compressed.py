@@ -2,6 +2,7 @@ import gzip
 import struct
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -154,6 +155,20 @@ def test_scale_and_zero_as_keywords_serve_all_tiles() -> None:
     expected = (array * 0.5 + 4.0).astype("f4")
     expected[array == array[2, 3]] = np.nan
     np.testing.assert_array_equal(full(opened(data))[..., 0], expected)
+
+
+def test_unsigned_numbers_in_pixel_lists_are_shifted_as_cfitsio_does() -> None:
+    array = np.array([[0, 0, 7, 7, 40_000, 65_535, 1, 0, 0, 2]], "i4").repeat(3, axis=0)
+    lists = [np.frombuffer(imagecodecs.plio_encode(row), "i2").astype(">i2").tobytes() for row in array]
+    data = by_hand(lists, ZCMPTYPE="PLIO_1", BZERO=32768.0)
+    assert np.array_equal(full(opened(data))[..., 0], array.astype("u2"))
+
+
+def test_lossy_values_beyond_the_range_stop_at_its_end() -> None:
+    array = np.where(noise(64, 64) > 120, 32767, -32768).astype("i2")
+    pixels = full(opened(packed(array, "HCOMPRESS_1", (32, 64), hcomp_scale=300.0)))[..., 0]
+    assert np.abs(pixels.astype("i4") - array).max() < 10_000
+    assert (pixels == 32767).any()
 
 
 def test_blank_cards_are_no_parameters() -> None:

@@ -35,6 +35,8 @@ class Codec:
         block: BLOCKSIZE of Rice, in samples.
         width: BYTEPIX of Rice, in bytes.
         smooth: whether HCOMPRESS smooths.
+        shift: what CFITSIO adds to 16-bit numbers before PLIO, which knows no negative ones: 32768 where BZERO
+            makes them unsigned, else 0.
         lossless_floats: whether numbers that come as bytes are floats, not quantised integers.
     """
 
@@ -42,6 +44,7 @@ class Codec:
     block: int = 32
     width: int = 4
     smooth: bool = False
+    shift: int = 0
     lossless_floats: bool = False
 
 
@@ -64,7 +67,7 @@ def decode(codec: Codec, data: bytes, shape: tuple[int, ...], unit: str) -> NDAr
             words = np.frombuffer(data, ">i2", len(data) // 2).astype(np.int16)
             out = np.zeros(pixels, np.int32)
             imagecodecs.plio_decode(words.tobytes(), pixels, out=out)
-            return out.reshape(shape)
+            return (out - codec.shift).reshape(shape)
         case _:
             raise CorruptImage(f"{unit}: compression {codec.name!r} is not known")
 

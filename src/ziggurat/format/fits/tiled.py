@@ -112,8 +112,7 @@ class TiledImage:
         part = numbers[inner]
         scaling = self._scaling
         if tile.scale is None:
-            exact = part if part.dtype.kind == "f" else part.astype(scaling.stored.newbyteorder("="), copy=False)
-            return scaling.apply(exact)
+            return scaling.apply(_narrowed(part, scaling.stored.newbyteorder("=")))
         noise = None
         if self._tiling.dither:
             noise = randoms(tile.row, self._tiling.seed, numbers.size).reshape(numbers.shape)[inner]
@@ -142,3 +141,12 @@ class TiledImage:
         part = min(tiling.pixels, window.size.pixels * self._axes.bands) * 33
         result = window.size.pixels * self._axes.bands * self._scaling.dtype.itemsize
         return result + table + 2 * encoded + decoding + part
+
+
+def _narrowed(numbers: NDArray[np.generic], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    """Integers in the stored type. What a lossy HCOMPRESS puts beyond its range stops there, as in CFITSIO."""
+    if numbers.dtype.kind == "f" or numbers.dtype.itemsize <= dtype.itemsize:
+        return numbers if numbers.dtype.kind == "f" else numbers.astype(dtype, copy=False)
+    limits = np.iinfo(cast("np.dtype[np.integer]", dtype))
+    narrow: NDArray[np.generic] = np.clip(cast("NDArray[np.integer]", numbers), limits.min, limits.max).astype(dtype)
+    return narrow

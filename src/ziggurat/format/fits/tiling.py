@@ -99,7 +99,7 @@ def tiling(hdu: Hdu, axes: Axes) -> Tiling:
     return Tiling(
         tile=tile,
         grid=grid,
-        codec=_codec(cards, floats=hdu.bitpix < 0, quantised=scale is not None),
+        codec=_codec(cards, hdu.bitpix, quantised=scale is not None),
         data=data,
         gzip=descriptor(found, "GZIP_COMPRESSED_DATA", where),
         plain=descriptor(found, "UNCOMPRESSED_DATA", where),
@@ -133,12 +133,12 @@ def _blank(cards: Cards, found: dict[str, Column]) -> Column | int | None:
     return None
 
 
-def _codec(cards: Cards, *, floats: bool, quantised: bool) -> Codec:
+def _codec(cards: Cards, bitpix: int, *, quantised: bool) -> Codec:
     """ZCMPTYPE and its parameters (sections 10.1.2 and 10.4)."""
     name = cards.text("ZCMPTYPE").upper()
     if name not in CODECS:
         raise UnsupportedFeature(f"{cards.where}: compression {name!r:.40} is not one of {', '.join(sorted(CODECS))}")
-    lossless = floats and not quantised
+    lossless = bitpix < 0 and not quantised
     if lossless and name not in {"GZIP_1", "GZIP_2", "NOCOMPRESS"}:
         raise CorruptImage(f"{cards.where}: {name} holds integers, and floats without ZSCALE are none")
     values: dict[str, str] = {}
@@ -151,4 +151,5 @@ def _codec(cards: Cards, *, floats: bool, quantised: bool) -> Codec:
     if name.startswith("RICE") and not (1 <= block <= MAX_RICE_BLOCK and width in {1, 2, 4}):
         raise CorruptImage(f"{cards.where}: Rice blocks of {block} samples of {width} bytes make no sense")
     smooth = "SMOOTH" in values and cards.number(values["SMOOTH"], 0) != 0
-    return Codec(name, block, width, smooth=smooth, lossless_floats=lossless)
+    shift = 1 << 15 if name == "PLIO_1" and bitpix == 16 and cards.number("BZERO", 0.0) == 1 << 15 else 0  # noqa: PLR2004 - BITPIX
+    return Codec(name, block, width, smooth=smooth, shift=shift, lossless_floats=lossless)
