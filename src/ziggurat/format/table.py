@@ -82,6 +82,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             "ziggurat.format.jpegxl:open_reader",
             (".jxl",),
         ),
+        "fits": Format(
+            (Signature(0, b"SIMPLE  ="),),
+            "ziggurat.format.fits:open_reader",
+            (".fits", ".fit", ".fts", ".fz"),
+        ),
     }
 )
 

@@ -1,0 +1,166 @@
+"""Opens a FITS image by its headers and reads windows of it."""
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
+from ziggurat.format.fits.blocks import Headers
+from ziggurat.format.fits.cards import Cards
+from ziggurat.format.fits.errors import foreign_errors
+from ziggurat.format.fits.hdu import Hdu, choose, walk
+from ziggurat.format.fits.plain import PlainImage
+from ziggurat.format.fits.samples import Scaling, scaling
+from ziggurat.format.fits.tiled import TiledImage
+from ziggurat.format.fits.tiling import Tiling, tiling
+from ziggurat.format.fits.wcs import celestial_wcs, wcs_details
+from ziggurat.geometry import Size, Window
+from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
+from ziggurat.storage.protocol import ByteSource
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+
+class FitsReader:
+    """One image of a FITS file, at one level. Safe to use from several threads."""
+
+    def __init__(self, info: ImageInfo, image: PlainImage | TiledImage, cards: Cards, axes: Axes) -> None:
+        self._info = info
+        self._image = image
+        self._cards = cards
+        self._axes = axes
+
+    @property
+    def info(self) -> ImageInfo:
+        """What the headers say."""
+        return self._info
+
+    def read(self, level: int, window: Window) -> Samples:  # noqa: ARG002 - there is only level 0
+        """Pixels of a window, from only the rows, columns or tiles that it touches.
+
+        Row 0 is the file's first row. The standard's pictures have it at the bottom; nothing is flipped.
+
+        Returns:
+            Array (y, x, band).
+
+        Raises:
+            CorruptImage: if the file ends before the window does, or a tile does not decode.
+            OutOfMemory: if there is no memory for the window.
+        """
+        with foreign_errors(self._image.where):
+            return self._image.read(window)
+
+    def read_cost(self, level: int, window: Window) -> int:  # noqa: ARG002 - there is only level 0
+        """Peak bytes of ``read``: the result, one batch of stored bytes, and what is decoded at a time."""
+        return self._image.cost(window)
+
+    def sky(self) -> "WCS | None":
+        """Astropy's transformation between pixels (x, y), from 0, and the sky; None where there is no sky.
+
+        Raises:
+            CorruptImage: if astropy refuses the header's world coordinates.
+        """
+        with foreign_errors(f"{self._image.where}: its world coordinates"):
+            return celestial_wcs(self._cards, self._axes)
+
+
+def open_reader(source: ByteSource) -> FitsReader:
+    """Opens the first image of two or more dimensions.
+
+    Raises:
+        CorruptImage: if a header on the way is damaged.
+        UnsupportedFeature: if there is no such image, or its compression is not the standard's.
+    """
+    return open_fits(source)
+
+
+def open_fits(source: ByteSource, *, hdu: int | str | None = None) -> FitsReader:
+    """Opens one image of a file.
+
+    Args:
+        source: the file.
+        hdu: index or EXTNAME of the image; None is the first one.
+
+    Raises:
+        UsageError: if there is no such HDU.
+        CorruptImage: if a header on the way is damaged.
+        UnsupportedFeature: if the HDU is no image, or its compression is not the standard's.
+    """
+    with foreign_errors(f"{source.url}: the FITS header"):
+        return _opened(source, hdu)
+
+
+def _opened(source: ByteSource, hdu: int | str | None) -> FitsReader:
+    chosen, known, complete = choose(Headers(source), hdu)
+    axes = arrange(chosen.axes)
+    blank = "BLANK" if chosen.kind == "image" or "BLANK" in chosen.cards else "ZBLANK"
+    rule = scaling(chosen.cards, chosen.bitpix, blank=blank)
+    tiles = tiling(chosen, axes) if chosen.kind == "compressed" else None
+    image: PlainImage | TiledImage
+    if tiles is None:
+        image = PlainImage(source, chosen.start, axes, rule, chosen.cards.where)
+    else:
+        image = TiledImage(source, tiles, axes, rule, chosen.cards.where)
+    listing: dict[str, JSON] = {"hdus": [one.summary() for one in known], "hdus_complete": complete}
+    details: dict[str, JSON] = {"fits": _details(chosen, axes, rule, tiles) | listing}
+    world = wcs_details(chosen.cards, axes)
+    if world is not None:
+        details["wcs"] = world
+    return FitsReader(_info(axes, rule, tiles, details), image, chosen.cards, axes)
+
+
+def list_hdus(source: ByteSource) -> list[dict[str, JSON]]:
+    """All units of a file: index, name, kind, and shape and BITPIX of images.
+
+    Costs about a request for every unit of more than 64 KiB.
+
+    Raises:
+        CorruptImage: if a header is damaged.
+    """
+    with foreign_errors(f"{source.url}: the FITS header"):
+        return [hdu.summary() for hdu in walk(Headers(source))]
+
+
+def _info(axes: Axes, rule: Scaling, tiles: Tiling | None, details: dict[str, JSON]) -> ImageInfo:
+    """What consumers ask for. Rows that are stored as they are can be had one by one: they have no tile."""
+    tile = None if tiles is None else Size(tiles.tile[axes.y], tiles.tile[axes.x])
+    return ImageInfo(
+        format="fits",
+        levels=(Level(axes.size, tile),),
+        bands=axes.bands,
+        dtype=rule.dtype.name,
+        bit_depth=8 * rule.dtype.itemsize,
+        kind=rule.kind,
+        colour_space=ColourSpace.GREY if axes.bands == 1 else ColourSpace.UNKNOWN,
+        details=MappingProxyType(details),
+    )
+
+
+def _details(chosen: Hdu, axes: Axes, rule: Scaling, tiles: Tiling | None) -> dict[str, JSON]:
+    found: dict[str, JSON] = {
+        "hdu": chosen.index,
+        "name": chosen.name,
+        "bitpix": chosen.bitpix,
+        "shape": list(chosen.axes[::-1]),
+        "bscale": rule.scale,
+        "bzero": rule.zero,
+        "blank": rule.blank,
+        "unit": chosen.cards.text("BUNIT"),
+        "first_row": "bottom",
+    }
+    if axes.first_of:
+        found["first_plane_of"] = [
+            {"axis": index + 1, "length": axes.lengths[index], "name": chosen.cards.text(f"CTYPE{index + 1}")}
+            for index in axes.first_of
+        ]
+        found["note"] = f"planes are bands on the third axis, up to {MAX_BANDS}; of further axes only the first is read"
+    if tiles is not None:
+        found |= {
+            "compression": tiles.codec.name,
+            "tile": list(tiles.tile[::-1]),
+            "tiles": list(tiles.grid[::-1]),
+            "quantised": tiles.scale is not None,
+            "dither": ("NO_DITHER", "SUBTRACTIVE_DITHER_1", "SUBTRACTIVE_DITHER_2")[tiles.dither],
+            "heap_bytes": tiles.heap_bytes,
+        }
+    return found
