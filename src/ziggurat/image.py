@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self, cast
 
 from ziggurat import pyramid
-from ziggurat.errors import OutOfMemory, UsageError
+from ziggurat.errors import OutOfMemory, UnsupportedFeature, UsageError
 from ziggurat.format.protocol import OpenReader, Reader
+from ziggurat.format.shelf import Indexed, Shelf
 from ziggurat.format.table import FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ImageInfo, Level, Samples
@@ -131,6 +132,17 @@ class Image:
             raise UsageError(f"{self.url} has all its levels; there are none to make")
         self._made.write(path, progress=progress)
 
+    def make_index(self) -> bytes:
+        """Where everything lies in the file, for readers that come later: ``open(url, index=...)``.
+
+        Raises:
+            UnsupportedFeature: if the format has no index, because its header says it all.
+            CorruptImage: if the file is damaged.
+        """
+        if not isinstance(self._reader, Indexed):
+            raise UnsupportedFeature(f"{self.url}: {self.info.format} needs no index; only JPEG 2000 does")
+        return self._reader.make_index()
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What decoders complained of so far and went on nevertheless."""
@@ -197,6 +209,7 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     formats: Mapping[str, Format] = FORMATS,
     memory: int = DEFAULT_MEMORY,
     cache: bool = True,
+    index: str | None = None,
     progress: Progress | None = None,
 ) -> Image:
     """Opens an image by its header.
@@ -207,6 +220,8 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
         memory: bytes that one ``read`` may take.
         cache: keep what is fetched of a remote image, and levels that are slow to make, on this machine for the
             next time. Without it, levels that lie beside the image are not used either.
+        index: path or URL of the image's index, as ``ziggurat index`` writes it; None looks beside the image and in
+            the cache.
         progress: called during a pass over the image that makes its levels, with the pixels read so far and those
             to be read.
 
@@ -217,7 +232,8 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     kept = default_cache() if cache else None
     named = identity(url) if cache else None
     home = None if named is None else Home(named, kept, local_path(url), progress)
-    return open_image(open_source(url, cache=kept), formats=formats, memory=memory, home=home)
+    shelf = Shelf(named or url, kept, local_path(url) if cache else None, index)
+    return open_image(open_source(url, cache=kept), formats=formats, memory=memory, home=home, shelf=shelf)
 
 
 def open_image(
@@ -226,6 +242,7 @@ def open_image(
     formats: Mapping[str, Format] = FORMATS,
     memory: int = DEFAULT_MEMORY,
     home: Home | None = None,
+    shelf: Shelf | None = None,
 ) -> Image:
     """Opens an image over a source; closes the source where that fails.
 
@@ -234,6 +251,7 @@ def open_image(
         formats: the formats to recognise.
         memory: bytes that one ``read`` may take.
         home: where made levels are looked for and kept; None computes them each time.
+        shelf: where the index of a format that has one is looked for and kept; None makes it each time.
     """
     try:
         head = source.read_ranges([ByteRange(0, min(HEAD, source.size))])[0]
@@ -241,6 +259,8 @@ def open_image(
         module, _, name = entry.reader.partition(":")
         opener = cast("OpenReader", getattr(importlib.import_module(module), name))
         reader = opener(source)
+        if isinstance(reader, Indexed):
+            reader.shelf = shelf
         plain = partial(opener, source.inner) if isinstance(source, CachedSource) else lambda: reader
         made = MadeLevels(reader, source.version, home=home, plain=plain)
         return Image(source, reader, memory=memory, made=made)

@@ -19,6 +19,9 @@ _PACKETS_KEPT = 1 << 20
 
 EMPTY: Final[Mapping[int, bytes]] = MappingProxyType({})
 
+LARGE: Final = 1 << 16
+"""Bytes of a packet from which on it pays to know what is inside."""
+
 _PACKET_BYTES = 3
 """Bytes that PLT takes for a packet, first guess."""
 _HEADER_BYTES = 1 << 12
@@ -58,6 +61,10 @@ class CodestreamIndex:
         if self._parts is None:
             self._parts = yield from locate_parts(self.main, self.span, self.size)
         return self._parts
+
+    def knows(self, number: int) -> bool:
+        """Whether the index of a tile is at hand."""
+        return number in self._tiles or number in self._stored
 
     def tile(self, number: int, *, use_lengths: bool = True) -> Reads[TileIndex]:
         """The index of one tile.
@@ -110,10 +117,16 @@ class CodestreamIndex:
         return made
 
     def complete(self, number: int) -> Reads[TileIndex]:
-        """The index of a tile with all its packets: listed by PLT, or found by walking their headers."""
+        """The index of a tile with all that a reader can ask: its packets, and where they are large their insides."""
         tile = yield from self.tile(number)
+        if tile.listed and tile.largest_packet > LARGE:
+            tile = yield from self.tile(number, use_lengths=False)
         yield from walk_to(tile, len(tile.order.precinct))
         return tile
+
+    def walked(self) -> dict[int, TileIndex]:
+        """The tiles whose packet headers have been read, among those that are kept in memory."""
+        return {number: tile for number, tile in self._tiles.items() if tile.walked}
 
     def _coding(self, headers: Sequence[PartHeader]) -> TileCoding:
         data = b"".join(header.data for header in headers)

@@ -12,7 +12,7 @@ packet, and where the packet headers have been read ``header``, ``records``, ``b
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -57,16 +57,20 @@ def identity(size: int, tag: str, head: bytes, span: tuple[int, int]) -> Identit
     return Identity(size, tag, sha256(head).hexdigest(), span)
 
 
-def dump(of: Identity, tiles: Iterable[TileIndex]) -> bytes:
-    """Stores the indexes of tiles, as far as they are known."""
-    blobs = [(tile.number, _dump_tile(tile)) for tile in tiles]
+def dump(of: Identity, tiles: Mapping[int, bytes]) -> bytes:
+    """Joins stored tiles into an index.
+
+    Args:
+        of: what it is the index of.
+        tiles: by number, as ``dump_tile`` makes them.
+    """
     listed, at = [], 0
-    for number, blob in blobs:
+    for number, blob in tiles.items():
         listed.append([number, at, len(blob)])
         at += len(blob)
     said = {"size": of.size, "tag": of.tag, "sha256": of.digest, "span": list(of.span), "tiles": listed}
     text = json.dumps(said).encode()
-    return b"".join((MAGIC, bytes([VERSION]), len(text).to_bytes(4), text, *(blob for _, blob in blobs)))
+    return b"".join((MAGIC, bytes([VERSION]), len(text).to_bytes(4), text, *tiles.values()))
 
 
 def load(data: bytes, of: Identity) -> Mapping[int, bytes]:
@@ -98,7 +102,8 @@ def _json(text: bytes) -> Any:  # noqa: ANN401 - checked by use
         raise CorruptImage(f"the index is damaged: {error}") from error
 
 
-def _dump_tile(tile: TileIndex) -> bytes:
+def dump_tile(tile: TileIndex) -> bytes:
+    """Stores the index of a tile, as far as it is known."""
     columns: dict[str, NDArray[Any]] = _packet_columns(tile.columns)
     headers = [_own_header(header) for header in tile.headers]
     parts = [

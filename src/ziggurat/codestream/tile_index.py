@@ -165,6 +165,16 @@ class TileIndex:
         """Whether PLT told where the packets lie."""
         return self.columns.listed
 
+    @property
+    def largest_packet(self) -> int:
+        """Bytes of the largest packet that is known."""
+        return max(self.columns.packets.length, default=0)
+
+    @property
+    def walked(self) -> bool:
+        """Whether packet headers have been read one after the other, in this process."""
+        return "columns" in self.__dict__ and self.columns.walk is not None
+
     def places(self, precinct: int) -> list[int]:
         """Places of a precinct's packets in the codestream, by layer; those that are not in it are left out."""
         layers = self.coding.layers

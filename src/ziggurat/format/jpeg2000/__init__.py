@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ziggurat.codestream.reads import Span
 from ziggurat.errors import FormatError, LimitExceeded, OutOfMemory
 from ziggurat.format.jpeg2000.bands import BandPlan, plan_bands
 from ziggurat.format.jpeg2000.container import Container, read_container
@@ -11,6 +12,7 @@ from ziggurat.format.jpeg2000.grid import Grid
 from ziggurat.format.jpeg2000.info import build_info
 from ziggurat.format.jpeg2000.pixels import assemble
 from ziggurat.format.jpeg2000.windows import WindowDecoder
+from ziggurat.format.shelf import Shelf
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource
@@ -44,7 +46,10 @@ class Jpeg2000Reader:
         self._plan = plan
         self._info = info
         self._grid = Grid.of(container.main.siz)
-        self._windows = WindowDecoder(source, container)
+        span = container.codestream
+        self._windows = WindowDecoder(
+            source, container.main, container.head, Span(span.start, span.end + container.truncated)
+        )
         self.warnings: tuple[str, ...] = ()
 
     @property
@@ -69,6 +74,25 @@ class Jpeg2000Reader:
             planes, remarks = self._windows.planes(level, window, components)
             self.warnings = tuple(dict.fromkeys(remarks))
             return assemble(planes, self._plan, self._grid, level, window)
+
+    @property
+    def shelf(self) -> Shelf | None:
+        """Where the index of the codestream is looked for and kept."""
+        return self._windows.shelf
+
+    @shelf.setter
+    def shelf(self, shelf: Shelf | None) -> None:
+        self._windows.shelf = shelf
+
+    def make_index(self) -> bytes:
+        """The complete index of the codestream, see ``codestream.index_file``.
+
+        Raises:
+            CorruptImage: if the codestream is damaged.
+            UnsupportedFeature: if it cannot be taken apart.
+        """
+        with _named(self._source.url):
+            return self._windows.make_index()
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""

@@ -78,6 +78,7 @@ class Container:
         brand: of the file type box; empty for a bare codestream.
         codestream: where the first codestream lies, cut at the end of the file.
         main: its main header.
+        head: the main header's bytes.
         first: the first tile-part, unless it is damaged.
         tile_markers: names of the markers in its header, as far as they were read.
         header: what jp2h says.
@@ -89,6 +90,7 @@ class Container:
     brand: str
     codestream: ByteRange
     main: MainHeader
+    head: bytes
     first: TilePart | None
     tile_markers: tuple[str, ...]
     header: Jp2Header
@@ -140,11 +142,13 @@ def read_container(source: ByteSource) -> Container:
         found.notes.append("no box 'jp2h': what its colours mean is not known")
     header = parse_header(found.header_content, offset=found.header.start if found.header else 0)
     main, first, tile_markers = _main_header(data, box.start, min(box.end, data.size))
+    head = data.get(box.start, box.start + main.length)
     return Container(
         format=_BRANDS.get(found.brand, "jp2"),
         brand=found.brand.decode("latin-1").strip(),
         codestream=ByteRange(box.start, min(box.end, data.size)),
         main=main,
+        head=head,
         first=first,
         tile_markers=tile_markers,
         header=header,
@@ -163,6 +167,7 @@ def _bare(data: _Bytes) -> Container:
         brand="",
         codestream=ByteRange(0, data.size),
         main=main,
+        head=data.get(0, main.length),
         first=first,
         tile_markers=tile_markers,
         header=Jp2Header(),

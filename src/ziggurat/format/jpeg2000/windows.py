@@ -1,8 +1,10 @@
 """Decoding a window tile by tile, each from a codestream that holds what the window needs and nothing else."""
 
+import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -10,18 +12,22 @@ from ziggurat.codec.openjpeg import Plane
 from ziggurat.codestream.coding import main_coding
 from ziggurat.codestream.compose import Canvas
 from ziggurat.codestream.index import CodestreamIndex
+from ziggurat.codestream.index_file import Identity, dump, dump_tile, identity, load
+from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.partition import Rect, shrunk, tile_rect
 from ziggurat.codestream.reads import Reads, Span, together
 from ziggurat.codestream.segments import Siz
 from ziggurat.codestream.slice import slice_tile
 from ziggurat.codestream.whole import Slice
-from ziggurat.errors import UnsupportedFeature
-from ziggurat.format.jpeg2000.container import Container
+from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.format.jpeg2000.decode import decode_slice
 from ziggurat.format.jpeg2000.grid import Grid, sample_span
+from ziggurat.format.shelf import Shelf
 from ziggurat.geometry import Window
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
+
+_log = logging.getLogger(__name__)
 
 GROUP_SAMPLES = 1 << 24
 """Samples of the tiles whose bytes are fetched in one batch, if more than one."""
@@ -61,28 +67,55 @@ class WindowDecoder:
 
     Args:
         source: the file.
-        container: where the codestream lies in it.
-
-    Attributes:
-        warnings: what the decoders remarked without failing.
+        main: the codestream's main header.
+        head: its bytes.
+        span: where the codestream lies; beyond the end of a file that is cut short.
     """
 
-    def __init__(self, source: ByteSource, container: Container) -> None:
+    def __init__(self, source: ByteSource, main: MainHeader, head: bytes, span: Span) -> None:
         self._source = source
-        self._container = container
+        self._main = main
+        self._head = head
+        self._span = span
         self._lock = threading.Lock()
         self._index: CodestreamIndex | None = None
+        self._identity: Identity | None = None
+        self._stored: Mapping[int, bytes] = {}
+        self._kept = 0
+        self.shelf: Shelf | None = None
 
     @property
     def index(self) -> CodestreamIndex:
         """The codestream's index, made when first asked for."""
         if self._index is None:
-            container = self._container
-            span = container.codestream
-            end = span.end + container.truncated
-            head = self._source.read_ranges([ByteRange(span.start, span.start + container.main.length)])[0]
-            self._index = CodestreamIndex(container.main, head, Span(span.start, end), self._source.size)
+            head, source = self._head, self._source
+            self._identity = identity(source.size, source.version.tag, head, self._span)
+            self._stored = {} if self.shelf is None else _stored(self.shelf, self._identity)
+            self._index = CodestreamIndex(self._main, head, self._span, source.size, self._stored)
         return self._index
+
+    def make_index(self) -> bytes:
+        """The complete index, see ``codestream.index_file``.
+
+        Raises:
+            CorruptImage: if the codestream is damaged.
+            UnsupportedFeature: if it cannot be taken apart.
+        """
+        with self._lock:
+            index = self.index
+            found = drive(index.parts(), self._source)
+            tiles = {number: dump_tile(drive(index.complete(number), self._source)) for number in sorted(found)}
+            return dump(cast("Identity", self._identity), tiles)
+
+    def _keep(self, index: CodestreamIndex) -> None:
+        """Keeps what was found out, each time that it has doubled."""
+        if self.shelf is None or self.shelf.cache is None:
+            return
+        walked = index.walked()
+        if len(walked) >= 2 * self._kept and len(walked) > self._kept:
+            self._kept = len(walked)
+            tiles = {number: dump_tile(tile) for number, tile in walked.items()}
+            self.shelf.keep(dump(cast("Identity", self._identity), {**self._stored, **tiles}))
 
     def planes(self, level: int, window: Window, components: Sequence[int]) -> tuple[dict[int, Plane], list[str]]:
         """The samples of a window.
@@ -98,7 +131,7 @@ class WindowDecoder:
         Raises:
             CorruptImage: if the codestream is damaged there.
         """
-        siz = self._container.main.siz
+        siz = self._main.siz
         wanted = {component: component_rect(siz, component, level, window) for component in components}
         tasks = list(tile_tasks(siz, level, wanted))
         planes: dict[int, Plane] = {}
@@ -107,7 +140,7 @@ class WindowDecoder:
             planes = {component: _empty(siz, component, rect) for component, rect in wanted.items()}
         for group in _groups(tasks):
             for made in self._slices(level, group):
-                decoded = decode_slice(made, self._container.main)
+                decoded = decode_slice(made, self._main)
                 remarks += decoded.warnings
                 found = dict(zip(made.components, decoded.planes, strict=True))
                 if len(tasks) == 1:
@@ -118,26 +151,40 @@ class WindowDecoder:
         return planes, remarks
 
     def _slices(self, level: int, group: Sequence[TileTask]) -> Iterator[Slice]:
-        if self._container.main.part_2:
+        if self._main.part_2:
             yield self._everything()
             return
         with self._lock:
             index = self.index
-            drive(index.parts(), self._source)
+            if not all(index.knows(task.number) for task in group):
+                drive(index.parts(), self._source)
             made = drive(together([slice_tile(index, task.number, level, task.wanted) for task in group]), self._source)
+            self._keep(index)
         made.reverse()
         while made:
             yield made.pop()
 
     def _everything(self) -> Slice:
         """The whole codestream as it is: nobody here can take one of Part 2 apart."""
-        main, span = self._container.main, self._container.codestream
+        main = self._main
         if main.siz.tiles > 1:
             raise UnsupportedFeature("a codestream of ISO/IEC 15444-2 in several tiles is not read")
         rect = tile_rect(main.siz, 0)
         canvas = Canvas(rect, main.siz.components, main_coding(main))
-        data = self._source.read_ranges([span])[0]
+        data = self._source.read_ranges([_within(self._span, self._source.size)])[0]
         return Slice(data, canvas, tuple(range(len(main.siz.components))), rect)
+
+
+def _stored(shelf: Shelf, of: Identity) -> Mapping[int, bytes]:
+    """The tiles of the first index that lies ready and is of this file."""
+    for place, data in shelf.found():
+        try:
+            return load(data, of)
+        except CorruptImage as error:
+            if place == shelf.place:
+                raise CorruptImage(f"{place}: {error}") from error
+            _log.info("%s is not used: %s", place, error)
+    return {}
 
 
 def component_rect(siz: Siz, component: int, level: int, window: Window) -> Rect:

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ziggurat.codec import openjpeg
+from ziggurat.codec.openjpeg import Plane
 from ziggurat.codestream.fields import Incomplete
-from ziggurat.codestream.markers import MainHeader, parse_main_header, walk_tile_parts
-from ziggurat.codestream.repair import with_true_part_counts
+from ziggurat.codestream.markers import MainHeader, parse_main_header
+from ziggurat.codestream.reads import Span
 from ziggurat.errors import CorruptImage, FormatError, UnsupportedFeature
-from ziggurat.geometry import Size
+from ziggurat.format.jpeg2000.grid import Grid
+from ziggurat.format.jpeg2000.windows import WindowDecoder
+from ziggurat.geometry import Size, Window
 from ziggurat.model import Samples
+from ziggurat.storage.memory import MemorySource
 
 HEAD = 1 << 12
 """Bytes of a tile in which its main header lies: it has no profile and no table, and takes about a hundred."""
@@ -44,14 +47,13 @@ def decode_tile(data: bytes, reduce: int) -> Samples:
         raise CorruptImage("its codestream ends inside the main header")
     if main.levels < reduce:
         raise CorruptImage(f"its codestream has {main.levels} decomposition levels, level {reduce} of it is asked for")
-    parts = list(walk_tile_parts(data, main))
-    if len({part.tile for part in parts}) < main.siz.tiles:
-        raise CorruptImage(f"its codestream lacks some of its {main.siz.tiles} tiles")
-    decoded = openjpeg.decode(with_true_part_counts(data, parts) or data, reduce=reduce)
-    return _assembled(decoded.planes)
+    decoder = WindowDecoder(MemorySource("tile", data), main, data[: main.length], Span(0, len(data)))
+    window = Window.full(Grid.of(main.siz).size(reduce))
+    planes, _ = decoder.planes(reduce, window, range(len(main.siz.components)))
+    return _assembled(list(planes.values()))
 
 
-def _assembled(planes: Sequence[openjpeg.Plane]) -> Samples:
+def _assembled(planes: Sequence[Plane]) -> Samples:
     first = planes[0]
     dx, dy = min(plane.dx for plane in planes), min(plane.dy for plane in planes)
     height, width = (max(plane.data.shape[axis] for plane in planes) for axis in (0, 1))
