@@ -12,8 +12,8 @@ from ziggurat.format.fits import open_reader
 from ziggurat.geometry import Window
 from ziggurat.testing.sources import BytesSource
 
-COUNT = int(os.environ.get("ZIGGURAT_FUZZ", "4000"))
-"""Damaged files; 4,000 take about fifteen seconds."""
+COUNT = int(os.environ.get("ZIGGURAT_FUZZ", "3000"))
+"""Damaged files; 3,000 take about fifteen seconds."""
 
 LIMIT = 5.0
 """Seconds that no call may exceed."""
