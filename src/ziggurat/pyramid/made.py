@@ -57,15 +57,23 @@ class MadeLevels:
         reader: of the image.
         version: of the image's bytes.
         home: where made levels are looked for and kept; None computes them each time.
+        memory: bytes that making all levels may take; where it takes more, windows are computed each time.
         plain: a reader of the same image that keeps nothing of what it reads, for reading all of it.
     """
 
     def __init__(
-        self, reader: Reader, version: SourceVersion, *, home: Home | None, plain: Callable[[], Reader]
+        self,
+        reader: Reader,
+        version: SourceVersion,
+        *,
+        home: Home | None,
+        memory: int,
+        plain: Callable[[], Reader],
     ) -> None:
         self._reader = reader
         self._version = version
         self._home = home
+        self._memory = memory
         self._plain = plain
         self._lock = RLock()
         self._looked = False
@@ -165,7 +173,7 @@ class MadeLevels:
         if not times or reader is not self._reader or self._kept_under()[0] is None:
             return False
         finer = finer_window(window, times, reader.info.levels[level].shape)
-        return reader.read_cost(level, finer) > MODEST
+        return reader.read_cost(level, finer) > MODEST and write_cost(reader) <= self._memory
 
     def _nearest(self, number: int) -> tuple[Reader, int, int]:
         """The coarsest level that there is and that is no coarser than the made one, and how often to halve it."""
