@@ -261,6 +261,18 @@ def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, builds: list[
     assert len(builds) == 4
 
 
+def test_files_that_come_out_damaged_each_time_are_given_up(
+    tmp_path: Path, builds: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = noise((1400, 600, 3))
+    path = write_strips(tmp_path / "a.tif", pixels)
+    monkeypatch.setattr(overview.imagecodecs, "zstd_encode", lambda data, _level: data[:99])
+    with ziggurat.open(str(path)) as image:
+        check(image, pixels)
+        assert "made from the image" in image.warnings[0]
+    assert len(builds) == 2
+
+
 @pytest.fixture
 def beside(tmp_path: Path) -> Path:
     """An image with its levels beside it; they say 7 everywhere, to tell them from computed ones."""

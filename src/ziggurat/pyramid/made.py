@@ -26,6 +26,10 @@ MODEST: Final = 64 << 20
 quarter of a second. All levels are made once where it takes more."""
 
 
+KIND: Final = 1
+"""To be raised when made levels come out otherwise than before: those in caches are then made again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where an image's made levels may lie.
@@ -77,6 +81,7 @@ class MadeLevels:
         self._plain = plain
         self._lock = RLock()
         self._looked = False
+        self._discarded = False
         self._overview: Overview | None = None
         self.levels = made_levels(reader.info.levels)
         self.notes: list[str] = []
@@ -187,7 +192,7 @@ class MadeLevels:
         home = self._home
         if home is None or home.cache is None or not is_certain(self._version):
             return None, ""
-        return home.cache, f"overview\0{home.identity}\0{self._version.tag}\0{self._version.size}"
+        return home.cache, f"overview {KIND}\0{home.identity}\0{self._version.tag}\0{self._version.size}"
 
     def _found(self) -> Overview | None:
         """What was made before, looked for once: beside the image, then in the cache."""
@@ -217,9 +222,12 @@ class MadeLevels:
         return False
 
     def _discard(self, error: SourceError | FormatError) -> None:
-        """Goes on without a file of levels that turns out to be damaged."""
+        """Goes on without a file of levels that turns out to be damaged; without any after the second one."""
         with self._lock:
             found, self._overview = self._overview, None
+            if self._discarded:
+                self._home = None
+            self._discarded = True
             self.notes.append(f"{error}; the level is made from the image instead")
             cache, _ = self._kept_under()
             if found is not None and cache is not None and found.path.is_relative_to(cache.folder):

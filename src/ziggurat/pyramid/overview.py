@@ -68,13 +68,13 @@ class Overview:
     places: Mapping[int, int]
 
 
-def open_overview(path: Path, info: ImageInfo, version: SourceVersion | None, *, newer_than: int = 0) -> Overview:
+def open_overview(path: Path, info: ImageInfo, version: SourceVersion, *, newer_than: int = 0) -> Overview:
     """Opens levels that were made before, by us or by another program.
 
     Args:
         path: of the file.
         info: the image's header.
-        version: the image's, which a file of ours must name; None takes any.
+        version: the image's, which a file of ours must name.
         newer_than: nanoseconds since the epoch; a file of another program, which names no version, must not
             have been changed before.
 
@@ -95,9 +95,9 @@ def open_overview(path: Path, info: ImageInfo, version: SourceVersion | None, *,
     return Overview(path, reader, source, places)
 
 
-def _check_version(path: Path, own: ImageInfo, version: SourceVersion | None, newer_than: int) -> None:
+def _check_version(path: Path, own: ImageInfo, version: SourceVersion, newer_than: int) -> None:
     found = recorded_version(own)
-    changed = path.stat().st_mtime_ns < newer_than if found is None else version is not None and found != version
+    changed = path.stat().st_mtime_ns < newer_than if found is None else found != version
     if changed:
         raise SourceChanged(
             f"{path} was made before its image was last changed, and is not used; replace it with "
