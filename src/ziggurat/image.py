@@ -45,7 +45,7 @@ class Image:
         self._source = source
         self._reader = reader
         self._memory = memory
-        self._made = MadeLevels(reader, source.version, home=None, plain=lambda: reader) if made is None else made
+        self._made = made or MadeLevels(reader, source.version, home=None, memory=memory, plain=lambda: reader)
 
     @property
     def url(self) -> str:
@@ -262,7 +262,7 @@ def open_image(
         if isinstance(reader, Indexed):
             reader.shelf = shelf
         plain = partial(opener, source.inner) if isinstance(source, CachedSource) else lambda: reader
-        made = MadeLevels(reader, source.version, home=home, plain=plain)
+        made = MadeLevels(reader, source.version, home=home, memory=memory, plain=plain)
         return Image(source, reader, memory=memory, made=made)
     except BaseException:
         source.close()

@@ -235,6 +235,17 @@ def test_levels_that_do_not_fit_into_the_cache_are_computed_and_it_is_said(
     assert len(builds) == 1
 
 
+def test_levels_are_not_made_once_where_that_takes_more_memory_than_reading(tmp_path: Path, builds: list[Path]) -> None:
+    pixels = noise((1400, 600, 3))
+    path = write_strips(tmp_path / "a.tif", pixels)
+    with ziggurat.open(str(path)) as image:
+        cost = image.read_cost(1)
+    with ziggurat.open(str(path), memory=cost // 2) as image:
+        assert image.read_cost(1) < cost // 2
+        check(image, pixels)
+    assert not builds
+
+
 def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, builds: list[Path], cache: FileCache) -> None:
     pixels = noise((1400, 600, 3))
     path = write_strips(tmp_path / "a.tif", pixels)
@@ -248,6 +259,18 @@ def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, builds: list[
             check(image, pixels)
     assert kept.read_bytes() == data
     assert len(builds) == 4
+
+
+def test_files_that_come_out_damaged_each_time_are_given_up(
+    tmp_path: Path, builds: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = noise((1400, 600, 3))
+    path = write_strips(tmp_path / "a.tif", pixels)
+    monkeypatch.setattr(overview.imagecodecs, "zstd_encode", lambda data, _level: data[:99])
+    with ziggurat.open(str(path)) as image:
+        check(image, pixels)
+        assert "made from the image" in image.warnings[0]
+    assert len(builds) == 2
 
 
 @pytest.fixture

@@ -80,4 +80,6 @@ def _make(url: str, target: Path | None, *, overwrite: bool) -> str:
         else:
             image.write_levels(target, progress=progress)
             path = target
+        for warning in image.warnings:
+            print(f"{visible(url)}: {visible(warning)}", file=sys.stderr)
         return f"{path}: {number} levels of {url}, {size(path.stat().st_size)}"

@@ -26,6 +26,10 @@ MODEST: Final = 64 << 20
 quarter of a second. All levels are made once where it takes more."""
 
 
+KIND: Final = 1
+"""To be raised when made levels come out otherwise than before: those in caches are then made again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where an image's made levels may lie.
@@ -57,18 +61,27 @@ class MadeLevels:
         reader: of the image.
         version: of the image's bytes.
         home: where made levels are looked for and kept; None computes them each time.
+        memory: bytes that making all levels may take; where it takes more, windows are computed each time.
         plain: a reader of the same image that keeps nothing of what it reads, for reading all of it.
     """
 
     def __init__(
-        self, reader: Reader, version: SourceVersion, *, home: Home | None, plain: Callable[[], Reader]
+        self,
+        reader: Reader,
+        version: SourceVersion,
+        *,
+        home: Home | None,
+        memory: int,
+        plain: Callable[[], Reader],
     ) -> None:
         self._reader = reader
         self._version = version
         self._home = home
+        self._memory = memory
         self._plain = plain
         self._lock = RLock()
         self._looked = False
+        self._discarded = False
         self._overview: Overview | None = None
         self.levels = made_levels(reader.info.levels)
         self.notes: list[str] = []
@@ -165,7 +178,7 @@ class MadeLevels:
         if not times or reader is not self._reader or self._kept_under()[0] is None:
             return False
         finer = finer_window(window, times, reader.info.levels[level].shape)
-        return reader.read_cost(level, finer) > MODEST
+        return reader.read_cost(level, finer) > MODEST and write_cost(reader) <= self._memory
 
     def _nearest(self, number: int) -> tuple[Reader, int, int]:
         """The coarsest level that there is and that is no coarser than the made one, and how often to halve it."""
@@ -179,7 +192,7 @@ class MadeLevels:
         home = self._home
         if home is None or home.cache is None or not is_certain(self._version):
             return None, ""
-        return home.cache, f"overview\0{home.identity}\0{self._version.tag}\0{self._version.size}"
+        return home.cache, f"overview {KIND}\0{home.identity}\0{self._version.tag}\0{self._version.size}"
 
     def _found(self) -> Overview | None:
         """What was made before, looked for once: beside the image, then in the cache."""
@@ -209,9 +222,12 @@ class MadeLevels:
         return False
 
     def _discard(self, error: SourceError | FormatError) -> None:
-        """Goes on without a file of levels that turns out to be damaged."""
+        """Goes on without a file of levels that turns out to be damaged; without any after the second one."""
         with self._lock:
             found, self._overview = self._overview, None
+            if self._discarded:
+                self._home = None
+            self._discarded = True
             self.notes.append(f"{error}; the level is made from the image instead")
             cache, _ = self._kept_under()
             if found is not None and cache is not None and found.path.is_relative_to(cache.folder):

@@ -16,9 +16,9 @@ from tifffile import TiffWriter
 from ziggurat.errors import SourceChanged, StoreFull, UnsupportedFeature
 from ziggurat.format.protocol import Reader
 from ziggurat.format.tiff.reader import open_reader
-from ziggurat.geometry import Size
+from ziggurat.geometry import Size, Window
 from ziggurat.model import ColourSpace, ImageInfo, Level, Samples
-from ziggurat.pyramid.blocks import BLOCK_COST, Progress, halved_strips, sample_bytes
+from ziggurat.pyramid.blocks import AHEAD, BLOCK_COST, Progress, halved_strips, sample_bytes
 from ziggurat.pyramid.cascade import Cascade, Encode, cascade_cost
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.protocol import SourceVersion
@@ -68,13 +68,13 @@ class Overview:
     places: Mapping[int, int]
 
 
-def open_overview(path: Path, info: ImageInfo, version: SourceVersion | None, *, newer_than: int = 0) -> Overview:
+def open_overview(path: Path, info: ImageInfo, version: SourceVersion, *, newer_than: int = 0) -> Overview:
     """Opens levels that were made before, by us or by another program.
 
     Args:
         path: of the file.
         info: the image's header.
-        version: the image's, which a file of ours must name; None takes any.
+        version: the image's, which a file of ours must name.
         newer_than: nanoseconds since the epoch; a file of another program, which names no version, must not
             have been changed before.
 
@@ -95,9 +95,9 @@ def open_overview(path: Path, info: ImageInfo, version: SourceVersion | None, *,
     return Overview(path, reader, source, places)
 
 
-def _check_version(path: Path, own: ImageInfo, version: SourceVersion | None, newer_than: int) -> None:
+def _check_version(path: Path, own: ImageInfo, version: SourceVersion, newer_than: int) -> None:
     found = recorded_version(own)
-    changed = path.stat().st_mtime_ns < newer_than if found is None else version is not None and found != version
+    changed = path.stat().st_mtime_ns < newer_than if found is None else found != version
     if changed:
         raise SourceChanged(
             f"{path} was made before its image was last changed, and is not used; replace it with "
@@ -181,11 +181,13 @@ def write_overview(
 def write_cost(reader: Reader) -> int:
     """Peak bytes of memory that ``write_overview`` takes."""
     info = reader.info
-    shape = info.levels[-1].shape.halved(1)
-    strips = 2 * sample_bytes(reader, Size(TILE, shape.width))
-    blocks = 3 * (BLOCK_COST if info.levels[-1].tile is not None else sample_bytes(reader, info.levels[-1].shape))
-    pixel = info.bands * np.dtype(info.dtype).itemsize
-    return strips + blocks + cascade_cost(shape, TILE, pixel)
+    level, stored = len(info.levels) - 1, info.levels[-1]
+    half = stored.shape.halved(1)
+    strips = 2 * sample_bytes(reader, Size(TILE, half.width))
+    blocks = (1 + AHEAD) * BLOCK_COST
+    if stored.tile is None:
+        blocks = max(reader.read_cost(level, Window.full(stored.shape)), 3 * sample_bytes(reader, stored.shape))
+    return strips + blocks + cascade_cost(half, TILE, info.bands * np.dtype(info.dtype).itemsize)
 
 
 def made_levels(stored: Sequence[Level]) -> tuple[Level, ...]:
