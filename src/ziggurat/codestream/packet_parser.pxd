@@ -28,6 +28,7 @@ cdef class PacketParser:
     cdef long long[::1] length
     cdef long long[::1] record
     cdef unsigned char[::1] planes
+    cdef bint sop
     cdef bint eph
     cdef bint lasting
     cdef public Py_ssize_t next

@@ -76,6 +76,7 @@ class PacketParser:
         self.offset, self.header, self.length = packets.offset, packets.header, packets.length
         self.record = packets.record
         self.planes = planes
+        self.sop = layout.sop
         self.eph = layout.eph
         self.lasting = layout.layers > 1
         self.next = 0
@@ -142,7 +143,10 @@ class PacketParser:
         while self.next < last:
             if self.packed_at >= len(packed) if len(packed) else self.at >= limit:
                 return OK
-            if not len(packed) and self.at < base:
+            if self.at < base and (self.sop or not len(packed)):
+                return SHORT
+            if self.sop and len(packed) and base + len(data) < self.at + 6 <= limit:
+                # The header lies apart; whether SOP precedes the body is seen here alone.
                 return SHORT
             status = self._packet(base, limit, len(packed) > 0)
             if status != OK:

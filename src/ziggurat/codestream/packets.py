@@ -21,6 +21,7 @@ class Layout:
         mode: by subband, how passes fall into segments ("B").
         blocks: code-blocks in all.
         layers: of the tile.
+        sop: whether packets may begin with SOP.
         eph: whether packet headers may end with EPH.
     """
 
@@ -31,6 +32,7 @@ class Layout:
     mode: "array[int]"
     blocks: int
     layers: int
+    sop: bool
     eph: bool
 
 

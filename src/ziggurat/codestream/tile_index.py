@@ -235,6 +235,7 @@ def layout(coding: TileCoding, partition: Partition, precincts: Iterable[int] | 
         mode=to_array("B", modes[tables.component[bands]]),
         blocks=blocks,
         layers=coding.layers,
+        sop=coding.sop,
         eph=coding.eph,
     )
 
