@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -81,9 +82,10 @@ class CodestreamIndex:
             self._tiles.move_to_end(number)
             return kept
         if use_lengths and number in self._stored:
-            made = self._restored(load_tile(self._stored[number]))
-            self.keep(made)
-            return made
+            with suppress(CorruptImage):
+                made = self._restored(load_tile(self._stored[number]))
+                self.keep(made)
+                return made
         parts = yield from self.parts()
         own = parts.get(number, ())
         if not own:

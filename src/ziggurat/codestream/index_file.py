@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.codestream.markers import Marker, Segment, TilePart, scan_segments
-from ziggurat.codestream.packets import Records
+from ziggurat.codestream.packets import Records, column
 from ziggurat.codestream.parts import PartHeader
-from ziggurat.codestream.tile_index import Columns, TileIndex, to_array
+from ziggurat.codestream.tile_index import Columns, TileIndex
 from ziggurat.errors import CorruptImage
 
 MAGIC = b"ZGI"
@@ -127,22 +127,22 @@ def _own_header(header: PartHeader) -> bytes:
 
 def _packet_columns(columns: Columns) -> dict[str, NDArray[Any]]:
     packets, known = columns.packets, columns.known
-    offset, length = (np.frombuffer(item, np.int64)[:known] for item in (packets.offset, packets.length))
+    offset, length = (np.asarray(item)[:known] for item in (packets.offset, packets.length))
     before = np.concatenate([np.zeros(1, np.int64), (offset + length)[:-1]])[:known]
     found: dict[str, NDArray[Any]] = {"gap": offset - before, "length": length}
     rows = columns.rows
     if rows is None:
         return found
-    record = np.frombuffer(packets.record, np.int64)[: known + 1]
+    record = np.asarray(packets.record)[: known + 1]
     count = int(record[-1]) if len(record) else 0
-    block = np.frombuffer(rows.block, np.uint32)[:count].astype(np.int64)
+    block = np.asarray(rows.block)[:count].astype(np.int64)
     return found | {
-        "header": np.frombuffer(packets.header, np.uint32)[:known],
+        "header": np.asarray(packets.header)[:known],
         "records": np.diff(record).astype(np.uint32),
         "block": np.diff(block, prepend=0).astype(np.int32),
-        "passes": np.frombuffer(rows.passes, np.uint8)[:count],
-        "bytes": np.frombuffer(rows.length, np.uint32)[:count],
-        "planes": np.frombuffer(columns.planes, np.uint8) if len(columns.planes) else np.zeros(0, np.uint8),
+        "passes": np.asarray(rows.passes)[:count],
+        "bytes": np.asarray(rows.length)[:count],
+        "planes": np.asarray(columns.planes),
     }
 
 
@@ -163,16 +163,16 @@ def fill(tile: TileIndex, columns: Mapping[str, NDArray[Any]]) -> None:
     if known > len(packets.length) or len(columns["gap"]) != known:
         raise CorruptImage(f"the index is damaged: tile {tile.number} has {len(packets.length)} packets, not {known}")
     length = columns["length"].astype(np.int64)
-    np.frombuffer(packets.length, np.int64)[:known] = length
-    np.frombuffer(packets.offset, np.int64)[:known] = np.cumsum(columns["gap"] + length) - length
+    np.asarray(packets.length)[:known] = length
+    np.asarray(packets.offset)[:known] = np.cumsum(columns["gap"] + length) - length
     if "records" in columns:
-        np.frombuffer(packets.header, np.uint32)[:known] = columns["header"]
-        np.frombuffer(packets.record, np.int64)[1 : known + 1] = np.cumsum(columns["records"], dtype=np.int64)
+        np.asarray(packets.header)[:known] = columns["header"]
+        np.asarray(packets.record)[1 : known + 1] = np.cumsum(columns["records"], dtype=np.int64)
         block = np.cumsum(columns["block"], dtype=np.int64).astype(np.uint32)
         if len(block) and int(block.max()) >= len(columns["planes"]):
             raise CorruptImage(f"the index is damaged: tile {tile.number} has no code-block {int(block.max())}")
-        target.loaded = Records(to_array("I", block), to_array("B", columns["passes"]), to_array("I", columns["bytes"]))
-        target.planes = to_array("B", columns["planes"])
+        target.loaded = Records(column(block, "u4"), column(columns["passes"], "u1"), column(columns["bytes"], "u4"))
+        target.planes = column(columns["planes"], "u1")
     target.known = known
     target.listed = "records" not in columns
 
@@ -205,7 +205,7 @@ def load_tile(blob: bytes) -> StoredTile:
         for name, kind, count in said["columns"]:
             dtype = np.dtype(kind)
             size = dtype.itemsize * count
-            raw = np.frombuffer(data[at : at + size], np.uint8).reshape(dtype.itemsize, count)
+            raw = np.array(memoryview(data)[at : at + size], np.uint8).reshape(dtype.itemsize, count)
             columns[name] = np.ascontiguousarray(raw.T).view(dtype.newbyteorder(">")).ravel().astype(dtype)
             at += size
         return StoredTile(tuple(headers), bool(said["apart"]), columns)

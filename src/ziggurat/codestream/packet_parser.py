@@ -6,7 +6,7 @@ The loops over code-blocks, and nothing else: compiled where there is a compiler
 
 from array import array
 
-from ziggurat.codestream.packets import Layout, Packets, Records
+from ziggurat.codestream.packets import Column, Layout, Packets, Records, more_room
 from ziggurat.errors import CorruptImage
 
 OK, SHORT = 0, 1
@@ -25,7 +25,6 @@ OPEN_END = 255
 """Passes that a codeword segment may hold where nothing terminates it before the last pass."""
 FIRST_BYPASS = 10
 """Passes before the arithmetic coder is bypassed (D.6)."""
-FIRST_RECORDS = 64
 FIRST_LENGTH_BITS = 3
 """Lblock of a code-block's first packet (B.10.7.1)."""
 
@@ -59,7 +58,8 @@ class PacketParser:
     Args:
         layout: the precincts.
         packets: the packets in order, whose columns are filled.
-        planes: filled with the number of zero bit-planes, a byte a code-block ("B").
+        planes: filled with the number of zero bit-planes, a byte a code-block.
+        rows: room for what the packets bring, at first.
 
     Attributes:
         rows: what the packets bring; longer than what is in use.
@@ -69,7 +69,7 @@ class PacketParser:
         packed_at: index of the next packet's header in the packed headers.
     """
 
-    def __init__(self, layout: Layout, packets: Packets, planes: "array[int]") -> None:
+    def __init__(self, layout: Layout, packets: Packets, planes: Column, rows: Records) -> None:
         self.band_first, self.width, self.height = layout.band_first, layout.width, layout.height
         self.block_first, self.mode = layout.block_first, layout.mode
         self.precinct, self.layer = packets.precinct, packets.layer
@@ -86,19 +86,15 @@ class PacketParser:
         self.depth = 0
         self.tree_base = array("q", bytes(8 * 40))
         self.tree_width = array("q", bytes(8 * 40))
-        self.rows = Records(array("I"), array("B"), array("I"))
-        self._make_room()
+        self.rows = rows
+        self.rec_block, self.rec_passes, self.rec_length = rows.block, rows.passes, rows.length
         self._make_state(layout.blocks)
 
     def _make_room(self) -> None:
         """Doubles the room for records."""
         old = self.rows
         count = len(old.block)
-        size = max(FIRST_RECORDS, 2 * count)
-        rows = Records(array("I", bytes(4 * size)), array("B", bytes(size)), array("I", bytes(4 * size)))
-        rows.block[:count] = old.block
-        rows.passes[:count] = old.passes
-        rows.length[:count] = old.length
+        rows = more_room(old, 2 * count + 1)
         self.rows = rows
         self.rec_block, self.rec_passes, self.rec_length = rows.block, rows.passes, rows.length
 

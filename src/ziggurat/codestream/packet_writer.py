@@ -7,7 +7,7 @@ The loops over code-blocks, and nothing else: compiled where there is a compiler
 from array import array
 
 from ziggurat.codestream.packet_parser import FIRST_LENGTH_BITS, HIGH_THROUGHPUT, UNSEEN, segment_room, tree_nodes
-from ziggurat.codestream.packets import Slots
+from ziggurat.codestream.packets import Column, Slots
 
 
 class PacketWriter:
@@ -30,13 +30,13 @@ class PacketWriter:
         self.known = array("B")
         self.value = array("i")
 
-    def header(self, widths: "array[int]", heights: "array[int]", places: "array[int]", mode: int) -> bytes:
+    def header(self, widths: Column, heights: Column, places: Column, mode: int) -> bytes:
         """One packet's header.
 
         Args:
-            widths: code-blocks across, by subband ("i").
+            widths: code-blocks across, by subband.
             heights: code-blocks down.
-            places: the slot of every code-block, subband by subband, -1 where it is left out ("q").
+            places: the slot of every code-block, subband by subband, -1 where it is left out.
             mode: how passes fall into segments.
         """
         self.out = bytearray()
@@ -68,7 +68,7 @@ class PacketWriter:
             total = self.cap[slot]
         return total
 
-    def _band(self, width: int, height: int, places: "array[int]", at: int, mode: int) -> None:
+    def _band(self, width: int, height: int, places: Column, at: int, mode: int) -> None:
         leaves = width * height
         nodes = tree_nodes(width, height)
         if len(self.value) < 2 * nodes:

@@ -1,13 +1,42 @@
 """The tables that packet headers are read into and written from: columns of numbers of one type.
 
-They are ``array.array``: plain numbers to interpreted code, a buffer to compiled code and numpy.
+They are memory views and ``array.array``: plain numbers to interpreted code, a buffer to compiled code and numpy.
 """
 
+from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    from array import array
+import numpy as np
+from numpy.typing import ArrayLike
+
+type Column = memoryview[int] | array[int]
+
+type Kind = Literal["i4", "i8", "u1", "u4"]
+"""The type of a column's numbers, as numpy names it."""
+
+
+def column(values: ArrayLike, kind: Kind) -> Column:
+    """The values as a column, not copied where they are of that type."""
+    return memoryview(np.ascontiguousarray(values, kind))
+
+
+def zeros(count: int, kind: Kind) -> Column:
+    """A column of zeros, which takes no memory before it is written to."""
+    return memoryview(np.zeros(count, kind))
+
+
+def room(count: int) -> "Records":
+    """Room for so many records."""
+    return Records(zeros(count, "u4"), zeros(count, "u1"), zeros(count, "u4"))
+
+
+def more_room(old: "Records", count: int) -> "Records":
+    """Room for so many records, of which the first are these."""
+    rows = room(count)
+    for target, values in ((rows.block, old.block), (rows.passes, old.passes), (rows.length, old.length)):
+        np.asarray(target)[: len(values)] = values
+    return rows
 
 
 @dataclass(frozen=True)
@@ -15,21 +44,21 @@ class Layout:
     """The subbands of every precinct, flat, in the order of the precincts' numbers.
 
     Attributes:
-        band_first: by precinct, its first subband in the other arrays; one more at the end ("q").
-        width, height: by subband, its code-blocks across and down ("i").
-        block_first: by subband, the number of its first code-block ("q").
-        mode: by subband, how passes fall into segments ("B").
+        band_first: by precinct, its first subband in the other arrays; one more at the end.
+        width, height: by subband, its code-blocks across and down.
+        block_first: by subband, the number of its first code-block.
+        mode: by subband, how passes fall into segments.
         blocks: code-blocks in all.
         layers: of the tile.
         sop: whether packets may begin with SOP.
         eph: whether packet headers may end with EPH.
     """
 
-    band_first: "array[int]"
-    width: "array[int]"
-    height: "array[int]"
-    block_first: "array[int]"
-    mode: "array[int]"
+    band_first: Column
+    width: Column
+    height: Column
+    block_first: Column
+    mode: Column
     blocks: int
     layers: int
     sop: bool
@@ -41,19 +70,19 @@ class Packets:
     """Where packets lie, by their place in the codestream; the columns are filled by ``PacketParser.run``.
 
     Attributes:
-        precinct, layer: what each packet is ("i").
-        offset: of its first byte, SOP included ("q").
-        header: bytes before its body ("I").
-        length: bytes in all ("q").
-        record: its first record; one more at the end ("q").
+        precinct, layer: what each packet is.
+        offset: of its first byte, SOP included.
+        header: bytes before its body.
+        length: bytes in all.
+        record: its first record; one more at the end.
     """
 
-    precinct: "array[int]"
-    layer: "array[int]"
-    offset: "array[int]"
-    header: "array[int]"
-    length: "array[int]"
-    record: "array[int]"
+    precinct: Column
+    layer: Column
+    offset: Column
+    header: Column
+    length: Column
+    record: Column
 
 
 @dataclass(frozen=True)
@@ -61,14 +90,14 @@ class Records:
     """What packets bring: a row for every piece of a codeword segment.
 
     Attributes:
-        block: number of the code-block ("I").
-        passes: coding passes ("B").
-        length: bytes ("I").
+        block: number of the code-block.
+        passes: coding passes.
+        length: bytes.
     """
 
-    block: "array[int]"
-    passes: "array[int]"
-    length: "array[int]"
+    block: Column
+    passes: Column
+    length: Column
 
 
 @dataclass(frozen=True)
@@ -76,16 +105,16 @@ class Slots:
     """Code-blocks that go into a codestream, each with all its records in order.
 
     Attributes:
-        planes: zero bit-planes ("B").
-        cap: coding passes to keep at most; 255 keeps all ("B").
-        first: first record; one more at the end ("q").
-        passes, length: of the records ("B", "I").
-        used: filled with the number of records whose bytes belong into the body ("I").
+        planes: zero bit-planes.
+        cap: coding passes to keep at most; 255 keeps all.
+        first: first record; one more at the end.
+        passes, length: of the records.
+        used: filled with the number of records whose bytes belong into the body.
     """
 
-    planes: "array[int]"
-    cap: "array[int]"
-    first: "array[int]"
-    passes: "array[int]"
-    length: "array[int]"
-    used: "array[int]"
+    planes: Column
+    cap: Column
+    first: Column
+    passes: Column
+    length: Column
+    used: Column

@@ -6,7 +6,6 @@ layers, progressions, packed headers and tile-parts of the source make no differ
 layer, LRCP.
 """
 
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,12 +17,12 @@ from ziggurat.codestream.compose import Canvas, codestream, coding_of_slice
 from ziggurat.codestream.gather import Held, Piece, gather
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.packet_writer import PacketWriter
-from ziggurat.codestream.packets import Slots
+from ziggurat.codestream.packets import Slots, column, zeros
 from ziggurat.codestream.partition import Partition, Rect, Resolution
 from ziggurat.codestream.precincts import read_precincts
 from ziggurat.codestream.reads import Reads
 from ziggurat.codestream.select import Selection, canvas_rect, select, with_transform
-from ziggurat.codestream.tile_index import Parsed, TileIndex, to_array
+from ziggurat.codestream.tile_index import Parsed, TileIndex
 from ziggurat.codestream.whole import Slice, area_of, is_whole, whole_tile
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 
@@ -125,7 +124,9 @@ class _Packets:
         pieces: list[Piece] = []
         for precinct in range(target.precincts):
             widths, heights, places = _places(target, selection, slots.bases, precinct)
-            header = writer.header(array("i", widths), array("i", heights), to_array("q", places), coding.termination)
+            header = writer.header(
+                column(widths, "i4"), column(heights, "i4"), column(places, "i8"), coding.termination
+            )
             pieces.append(header)
             if len(header) > 1 or header != b"\0":
                 pieces.append(slots.body(places))
@@ -191,8 +192,8 @@ class _Slots:
     def body(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Offsets and lengths of what the packet of these slots holds, in order."""
         chosen = places[places >= 0]
-        first = np.frombuffer(self.arrays.first, np.int64)[chosen]
-        counts = np.frombuffer(self.arrays.used, np.uint32)[chosen].astype(np.int64)
+        first = np.asarray(self.arrays.first)[chosen]
+        counts = np.asarray(self.arrays.used)[chosen].astype(np.int64)
         rows = ranges(first, counts)
         return self.offset[rows], self.length[rows]
 
@@ -230,12 +231,12 @@ def _collect(tile: TileIndex, selection: Selection, parsed: Mapping[int, Parsed]
             kept = limit - planes[base : base + size].astype(np.int64)
             cap[base : base + size] = np.clip(3 * kept - 2, 0, _ALL_PASSES)
     arrays = Slots(
-        planes=to_array("B", planes),
-        cap=to_array("B", cap),
-        first=to_array("q", first.astype(np.int64)),
-        passes=to_array("B", passes[order].astype(np.uint8)),
-        length=to_array("I", length[order].astype(np.uint32)),
-        used=array("I", bytes(4 * max(count, 1))),
+        planes=column(planes, "u1"),
+        cap=column(cap, "u1"),
+        first=column(first, "i8"),
+        passes=column(passes[order], "u1"),
+        length=column(length[order], "u4"),
+        used=zeros(max(count, 1), "u4"),
     )
     return _Slots(bases, arrays, offset[order], length[order])
 

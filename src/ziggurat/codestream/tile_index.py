@@ -1,6 +1,5 @@
 """Where the packets of one tile lie, and what their headers say of the code-blocks."""
 
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from ziggurat.codestream.coding import TileCoding
 from ziggurat.codestream.order import PacketOrder, packet_order
 from ziggurat.codestream.packet_parser import OK, PacketParser
-from ziggurat.codestream.packets import Layout, Packets, Records
+from ziggurat.codestream.packets import Column, Layout, Packets, Records, column, room, zeros
 from ziggurat.codestream.partition import Partition
 from ziggurat.codestream.parts import PartHeader, packed_headers, packet_lengths
 from ziggurat.codestream.reads import Reads, Span
@@ -25,6 +24,10 @@ _FAR = 1 << 18
 """Bytes of bodies that are passed over rather than read."""
 _HEADER_BYTES = 4
 """Bytes of a packet's header that a code-block takes, first guess."""
+
+
+_FEW = 64
+"""Records for which there is room at first, where several packets may have some of the same code-block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Columns:
     """
 
     packets: Packets
-    planes: "array[int]"
+    planes: Column
     known: int = 0
     listed: bool = False
     walk: _Walk | None = None
@@ -147,14 +150,14 @@ class TileIndex:
         count = len(self.order.precinct)
         columns = Columns(
             Packets(
-                precinct=to_array("i", self.order.precinct),
-                layer=to_array("i", self.order.layer),
-                offset=array("q", bytes(8 * count)),
-                header=array("I", bytes(4 * count)),
-                length=array("q", bytes(8 * count)),
-                record=array("q", bytes(8 * (count + 1))),
+                precinct=column(self.order.precinct, "i4"),
+                layer=column(self.order.layer, "i4"),
+                offset=zeros(count, "i8"),
+                header=zeros(count, "u4"),
+                length=zeros(count, "i8"),
+                record=zeros(count + 1, "i8"),
             ),
-            planes=array("B"),
+            planes=zeros(0, "u1"),
         )
         if self._use_lengths and not self.packed_apart:
             columns.listed = _listed(columns, self.headers)
@@ -181,13 +184,6 @@ class TileIndex:
         return [place for place in self.place[precinct * layers : (precinct + 1) * layers].tolist() if place >= 0]
 
 
-def to_array(code: str, values: NDArray[np.generic]) -> "array[int]":
-    """The values as a column of this type code, whose size the values' type has."""
-    made = array(code)
-    made.frombytes(np.ascontiguousarray(values).tobytes())
-    return made
-
-
 def _listed(columns: Columns, headers: Sequence[PartHeader]) -> bool:
     """Takes the packets' places from PLT, if it is there for all of them and adds up."""
     lengths, offsets = [], []
@@ -205,8 +201,8 @@ def _listed(columns: Columns, headers: Sequence[PartHeader]) -> bool:
     count = len(columns.packets.precinct)
     if sum(map(len, lengths)) != count or not count:
         return False
-    np.frombuffer(columns.packets.length, np.int64)[:] = np.concatenate(lengths)
-    np.frombuffer(columns.packets.offset, np.int64)[:] = np.concatenate(offsets)
+    np.asarray(columns.packets.length)[:] = np.concatenate(lengths)
+    np.asarray(columns.packets.offset)[:] = np.concatenate(offsets)
     columns.known = count
     return True
 
@@ -228,11 +224,11 @@ def layout(coding: TileCoding, partition: Partition, precincts: Iterable[int] | 
         block_first = np.cumsum(sizes) - sizes
         blocks = int(sizes.sum())
     return Layout(
-        band_first=to_array("q", first.astype(np.int64)),
-        width=to_array("i", tables.width[bands]),
-        height=to_array("i", tables.height[bands]),
-        block_first=to_array("q", block_first.astype(np.int64)),
-        mode=to_array("B", modes[tables.component[bands]]),
+        band_first=column(first, "i8"),
+        width=column(tables.width[bands], "i4"),
+        height=column(tables.height[bands], "i4"),
+        block_first=column(block_first, "i8"),
+        mode=column(modes[tables.component[bands]], "u1"),
         blocks=blocks,
         layers=coding.layers,
         sop=coding.sop,
@@ -251,8 +247,8 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
         return
     if columns.walk is None:
         laid = layout(index.coding, index.partition)
-        columns.planes = array("B", bytes(laid.blocks))
-        columns.walk = _Walk(PacketParser(laid, columns.packets, columns.planes))
+        columns.planes = zeros(laid.blocks, "u1")
+        columns.walk = _Walk(PacketParser(laid, columns.packets, columns.planes, _room(laid)))
     walk = columns.walk
     parser = walk.parser
     while parser.next < last:
@@ -270,10 +266,15 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
             walk.entered = False
 
 
+def _room(laid: Layout) -> Records:
+    """Room for the records of all packets, where it is known how many there can be."""
+    return room(laid.blocks if laid.layers == 1 else _FEW)
+
+
 def _end(columns: Columns, parser: PacketParser) -> None:
     """Takes the packets that the tile-parts end before for empty ones, as decoders do: some encoders leave them out."""
     count = len(columns.packets.precinct)
-    np.frombuffer(columns.packets.record, np.int64)[parser.next + 1 :] = parser.records
+    np.asarray(columns.packets.record)[parser.next + 1 :] = parser.records
     columns.known = count
 
 
@@ -340,16 +341,16 @@ def try_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Pars
     source = index.columns.packets
     count = len(places)
     packets = Packets(
-        precinct=array("i", bytes(4 * count)),
-        layer=array("i", [source.layer[place] for place in places]),
-        offset=array("q", bytes(8 * count)),
-        header=array("I", bytes(4 * count)),
-        length=array("q", bytes(8 * count)),
-        record=array("q", bytes(8 * (count + 1))),
+        precinct=zeros(count, "i4"),
+        layer=column([source.layer[place] for place in places], "i4"),
+        offset=zeros(count, "i8"),
+        header=zeros(count, "u4"),
+        length=zeros(count, "i8"),
+        record=zeros(count + 1, "i8"),
     )
     laid = layout(index.coding, index.partition, [precinct])
-    planes = array("B", bytes(laid.blocks))
-    parser = PacketParser(laid, packets, planes)
+    planes = zeros(laid.blocks, "u1")
+    parser = PacketParser(laid, packets, planes, room(max(_FEW, laid.blocks)))
     for number, (place, held) in enumerate(zip(places, data, strict=True)):
         start, end = source.offset[place], source.offset[place] + source.length[place]
         parser.at = start
@@ -363,17 +364,17 @@ def try_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Pars
     return _parsed(packets, parser.rows, parser.records, planes)
 
 
-def _parsed(packets: Packets, rows: Records, count: int, planes: "array[int]") -> Parsed:
-    length = np.frombuffer(rows.length, np.uint32)[:count].astype(np.int64)
-    first = np.frombuffer(packets.record, np.int64)
-    body = np.frombuffer(packets.offset, np.int64) + np.frombuffer(packets.header, np.uint32)
+def _parsed(packets: Packets, rows: Records, count: int, planes: Column) -> Parsed:
+    length = np.asarray(rows.length)[:count].astype(np.int64)
+    first = np.asarray(packets.record)
+    body = np.asarray(packets.offset) + np.asarray(packets.header)
     return Parsed(
-        block=np.frombuffer(rows.block, np.uint32)[:count].astype(np.int64),
-        passes=np.frombuffer(rows.passes, np.uint8)[:count],
+        block=np.asarray(rows.block)[:count].astype(np.int64),
+        passes=np.asarray(rows.passes)[:count],
         length=length,
         offset=_offsets(length, first, body),
         packet=first,
-        planes=np.frombuffer(planes, np.uint8),
+        planes=np.asarray(planes),
     )
 
 
@@ -400,8 +401,8 @@ def walked_precinct(index: TileIndex, precinct: int) -> Parsed:
     places = index.places(precinct)
     spans = [slice(packets.record[place], packets.record[place + 1]) for place in places]
     block, passes, length = (
-        np.concatenate([np.frombuffer(column, dtype)[span] for span in spans])
-        for column, dtype in ((rows.block, np.uint32), (rows.passes, np.uint8), (rows.length, np.uint32))
+        np.concatenate([np.asarray(values)[span] for span in spans])
+        for values in (rows.block, rows.passes, rows.length)
     )
     first = np.cumsum([0, *(span.stop - span.start for span in spans)])
     body = np.array([packets.offset[place] + packets.header[place] for place in places], np.int64)
@@ -412,5 +413,5 @@ def walked_precinct(index: TileIndex, precinct: int) -> Parsed:
         length=long,
         offset=_offsets(long, first, body),
         packet=first,
-        planes=np.frombuffer(columns.planes, np.uint8)[first_block:last_block],
+        planes=np.asarray(columns.planes)[first_block:last_block],
     )

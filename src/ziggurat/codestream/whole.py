@@ -84,4 +84,4 @@ def _coarse_packets(tile: TileIndex, level: int) -> Reads[tuple[NDArray[np.int64
     places = tile.place[(precincts[None, :] * tile.coding.layers + layers[:, None]).ravel()]
     yield from walk_to(tile, int(places.max()) + 1)
     packets = tile.columns.packets
-    return np.frombuffer(packets.offset, np.int64)[places], np.frombuffer(packets.length, np.int64)[places]
+    return np.asarray(packets.offset)[places], np.asarray(packets.length)[places]
