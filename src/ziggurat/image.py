@@ -143,6 +143,20 @@ class Image:
             raise UnsupportedFeature(f"{self.url}: {self.info.format} needs no index; only JPEG 2000 does")
         return self._reader.make_index()
 
+    def keep_index(self, data: bytes) -> None:
+        """Keeps an index in the cache of this user, for whoever opens the image next.
+
+        Args:
+            data: as ``make_index`` made it.
+
+        Raises:
+            UsageError: if there is no cache.
+        """
+        shelf = self._reader.shelf if isinstance(self._reader, Indexed) else None
+        if shelf is None or shelf.cache is None:
+            raise UsageError("there is no cache: set ZIGGURAT_CACHE_SIZE to 1G or so, or write the index to a file")
+        shelf.keep(data)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What decoders complained of so far and went on nevertheless."""

@@ -1,12 +1,14 @@
 """Words of the command line that several commands share: windows, numbers in a row, places."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from ziggurat.errors import UsageError
 from ziggurat.storage.network import NetworkOptions, configure
+from ziggurat.storage.urls import Remote, parse
 
 
 def parse_integers(text: str, count: int, name: str) -> tuple[int, ...]:
@@ -22,6 +24,28 @@ def parse_integers(text: str, count: int, name: str) -> tuple[int, ...]:
     if len(values) != count:
         raise UsageError(f"{name} {text!r} is not {count} integers with commas between them")
     return values
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """The folder or prefix of a file to be written, and its name there.
+
+    Args:
+        target: a path, or an s3:, gs: or az: URL.
+
+    Raises:
+        UsageError: if nothing can be written there, or it names no file.
+    """
+    place = parse(target)
+    if isinstance(place, Path):
+        folder, key = str(place.parent), place.name
+    elif isinstance(place, Remote):
+        prefix, _, key = place.key.rpartition("/")
+        folder = f"{place.scheme}://{place.root}/{prefix}"
+    else:
+        raise UsageError(f"results cannot go to {target}; give a path or an s3:, gs: or az: URL")
+    if not key:
+        raise UsageError(f"{target} names no file; give the name of the file to write")
+    return folder, key
 
 
 @Parameter(name="*")

@@ -27,6 +27,7 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
     level: int = 0,
     window: str | None = None,
     memory: str | None = None,
+    index: str | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     network: Network = NO_NETWORK,
 ) -> None:
@@ -40,6 +41,7 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
         level: 0 is full resolution; those that the file lacks are made.
         window: Y0,X0,Y1,X1 in pixels of that level, end-exclusive; all of it if not given.
         memory: what reading may take, such as 2G.
+        index: path or URL of the image's index, as `ziggurat index` writes it.
         overwrite: replace OUT if it exists.
         network: how stores are reached.
     """
@@ -50,7 +52,7 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
         raise UsageError(f"{out} exists; use --overwrite to replace it")
     limit = DEFAULT_MEMORY if memory is None else parse_bytes(memory)
     wanted = None if window is None else Window(*parse_integers(window, 4, "--window"))
-    with shown(url) as progress, ziggurat.open(url, memory=limit, progress=progress) as image:
+    with shown(url) as progress, ziggurat.open(url, memory=limit, index=index, progress=progress) as image:
         pixels = image.read(level, wanted)
         warnings = image.warnings
     for warning in warnings:

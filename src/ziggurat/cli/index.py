@@ -1,0 +1,95 @@
+"""``ziggurat index URL...``: where everything lies in JPEG 2000 images, found out once."""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import ziggurat
+from ziggurat.cli import EXIT_ERROR, EXIT_OK
+from ziggurat.cli.parsing import NO_NETWORK, Network, split_target
+from ziggurat.convert.text import size, visible
+from ziggurat.errors import UsageError, ZigguratError
+from ziggurat.format.shelf import beside_of
+from ziggurat.storage.destination import open_destination
+from ziggurat.storage.stored import digests_of
+from ziggurat.storage.urls import local_path
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def index(
+    *urls: str,
+    beside: Flag = False,
+    out: str | None = None,
+    overwrite: Flag = False,
+    network: Network = NO_NETWORK,
+) -> int:
+    """Find out where everything lies in JPEG 2000 images, so that reading a window takes a single request.
+
+    An index is kept in the cache of this user, $ZIGGURAT_CACHE, unless told otherwise. Reading makes it, too, as far as
+    it is needed: this command does it for all of an image, and for readers on other machines.
+
+    Args:
+        urls: paths or URLs of images.
+        beside: write it beside each image, which is local, as NAME.zgi, where it is found.
+        out: write that of a single image to this path or s3:, gs: or az: URL, for `ziggurat read --index`.
+        overwrite: replace files that exist.
+        network: how stores are reached.
+    """
+    network.options()
+    if not urls:
+        raise UsageError("give at least one image")
+    if out is not None and (beside or len(urls) > 1):
+        raise UsageError("--out is for a single image, and not together with --beside")
+    code = EXIT_OK
+    for url in urls:
+        try:
+            print(visible(_make(url, _target(url, out, beside=beside), overwrite=overwrite)), flush=True)
+        except UsageError:
+            raise
+        except ZigguratError as error:
+            code = EXIT_ERROR
+            print(f"{visible(url)}: {type(error).__name__}: {visible(str(error))}", file=sys.stderr)
+    return code
+
+
+def _target(url: str, out: str | None, *, beside: bool) -> str | None:
+    """The place to write to, or None for the cache."""
+    if not beside:
+        return out
+    image = local_path(url)
+    if image is None:
+        raise UsageError(f"{url} is not local, nothing can be written beside it; use --out, or the cache")
+    return str(beside_of(image))
+
+
+def _make(url: str, target: str | None, *, overwrite: bool) -> str:
+    """Makes the index of one image, and says what came of it."""
+    began = time.monotonic()
+    with ziggurat.open(url) as image:
+        data = image.make_index()
+        seconds = time.monotonic() - began
+        if target is None:
+            image.keep_index(data)
+            place = "kept in the cache"
+        else:
+            place = _publish(data, target, overwrite=overwrite)
+        pixels = image.info.size.pixels / 1e6
+        return f"{url}: {place}, {size(len(data))} for {pixels:,.0f} MP and {size(image.source.size)}, {seconds:.2f} s"
+
+
+def _publish(data: bytes, target: str, *, overwrite: bool) -> str:
+    folder, key = split_target(target)
+    with tempfile.TemporaryDirectory(prefix="ziggurat-") as scratch:
+        destination = open_destination(folder, scratch=Path(scratch))
+        temporary = destination.temporary(key, "index")
+        try:
+            temporary.write_bytes(data)
+            destination.publish(temporary, key, digests_of(temporary), overwrite=overwrite)
+        finally:
+            destination.cleanup(key, "index")
+        return destination.url(key)
