@@ -80,8 +80,9 @@ class Level:
 
     Attributes:
         shape: height and width in pixels.
-        tile: height and width of the unit that the file stores, or None where it stores the level whole.
-            A strip is a tile as wide as the level.
+        tile: height and width of the unit that the file stores and that can be read alone, or None where that is the
+            whole level. A strip is a tile as wide as the level; of a JPEG 2000 image in a single tile it is a
+            precinct, or the pixels that code-blocks of the finest subbands cover.
         made: not stored in the file: made from the next finer level, each pixel the mean of 2 x 2.
     """
 

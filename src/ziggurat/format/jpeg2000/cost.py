@@ -18,6 +18,9 @@ _BLOCK = 600
 _BASE = 2 << 20
 """Bytes that any decoding takes: buffers, tables, fragmentation. Measured."""
 
+_HT_SAMPLE = 6
+"""Bytes that OpenJPH's result takes a sample, with its lines and what was prepared. Measured."""
+
 _PARTIAL = 3
 """Times that an area's samples are held where it is not all of the canvas: sparse, dense, with margins."""
 
@@ -54,7 +57,8 @@ def read_cost(container: Container, plan: BandPlan, level: int, window: Window) 
     whole = canvas <= wanted if not many else wanted >= canvas
     decoding = _SAMPLE * (min(canvas, wanted) if whole else min(canvas, _PARTIAL * min(wanted, canvas)))
     if container.main.ht:
-        decoding = 3 * _SAMPLE * canvas
+        # OpenJPH decodes all of the canvas, into a type of up to 16 bits where there are 8.
+        decoding = _HT_SAMPLE * canvas + _SAMPLE * min(canvas, wanted)
     held = _SAMPLE * wanted if many else 0
     samples = sum(
         (siz.x1 - siz.x0) * (siz.y1 - siz.y0) // (siz.components[index].dx * siz.components[index].dy)

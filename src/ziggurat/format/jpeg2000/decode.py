@@ -70,8 +70,10 @@ def _openjph(made: Slice) -> tuple[Plane, ...]:
         raise CorruptImage(f"OpenJPH returned {pixels.shape} {pixels.dtype} for {shape}")
     low = -(1 << (item.depth - 1)) if item.signed else 0
     high = low + (1 << item.depth) - 1
+    area = shrunk(made.area, item.dx, item.dy)
+    pixels = pixels[area.y0 - rect.y0 : area.y1 - rect.y0, area.x0 - rect.x0 : area.x1 - rect.x0]
     planes = []
     for index in range(shape[2]):
         plane = np.clip(pixels[:, :, index].astype(np.int32) - offset, low, high)
-        planes.append(Plane(plane, item.depth, item.signed, item.dx, item.dy, rect.x0, rect.y0))
+        planes.append(Plane(plane, item.depth, item.signed, item.dx, item.dy, area.x0, area.y0))
     return tuple(planes)

@@ -10,9 +10,13 @@ from ziggurat.format.jpeg2000.bands import BandPlan
 from ziggurat.format.jpeg2000.colour import describe, lab_parameters
 from ziggurat.format.jpeg2000.container import Container
 from ziggurat.format.jpeg2000.grid import Grid
+from ziggurat.geometry import Size
 from ziggurat.model import JSON, ImageInfo, Level, Resolution
 
 _TRANSFORMS: Mapping[int, str] = MappingProxyType({0: "9-7", 1: "5-3"})
+
+_WIDEST = 1 << 15
+"""Side of a precinct that divides nothing."""
 
 _FLOAT_MARKER = "NLT"
 
@@ -58,12 +62,26 @@ def _levels(main: MainHeader, plan: BandPlan) -> tuple[Level, ...]:
         if any(grid.component_size(component, level).pixels <= 0 for component in components):
             break
         size = grid.size(level)
-        levels.append(Level(size, grid.tile(level)))
+        levels.append(Level(size, grid.tile(level) or _unit(main, size)))
         if size.pixels == 1:
             break
     if not levels:
         raise CorruptImage("marker SIZ: a component has not a single sample inside the image area")
     return tuple(levels)
+
+
+def _unit(main: MainHeader, size: Size) -> Size | None:
+    """What of a single tile is read without waste: a precinct, else what one code-block of each finest subband covers.
+
+    Every level is the finest of what is left of it, so that it is the same for all; None where it is all of the level.
+    """
+    style = main.cod.style
+    height = min(style.precincts[-1][0], _WIDEST) if style.levels else style.block_height
+    width = min(style.precincts[-1][1], _WIDEST) if style.levels else style.block_width
+    unit = Size(
+        height if height < _WIDEST else 2 * style.block_height, width if width < _WIDEST else 2 * style.block_width
+    )
+    return None if unit.height >= size.height and unit.width >= size.width else unit
 
 
 def _details(container: Container, plan: BandPlan) -> Mapping[str, JSON]:
