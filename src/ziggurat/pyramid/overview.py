@@ -16,9 +16,9 @@ from tifffile import TiffWriter
 from ziggurat.errors import SourceChanged, StoreFull, UnsupportedFeature
 from ziggurat.format.protocol import Reader
 from ziggurat.format.tiff.reader import open_reader
-from ziggurat.geometry import Size, Window
+from ziggurat.geometry import Size
 from ziggurat.model import ColourSpace, ImageInfo, Level, Samples
-from ziggurat.pyramid.blocks import AHEAD, BLOCK_COST, Progress, halved_strips, sample_bytes
+from ziggurat.pyramid.blocks import Progress, halved_strips, pass_cost, sample_bytes
 from ziggurat.pyramid.cascade import Cascade, Encode, cascade_cost
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.protocol import SourceVersion
@@ -181,13 +181,11 @@ def write_overview(
 def write_cost(reader: Reader) -> int:
     """Peak bytes of memory that ``write_overview`` takes."""
     info = reader.info
-    level, stored = len(info.levels) - 1, info.levels[-1]
-    half = stored.shape.halved(1)
+    level = len(info.levels) - 1
+    half = info.levels[level].shape.halved(1)
     strips = 2 * sample_bytes(reader, Size(TILE, half.width))
-    blocks = (1 + AHEAD) * BLOCK_COST
-    if stored.tile is None:
-        blocks = max(reader.read_cost(level, Window.full(stored.shape)), 3 * sample_bytes(reader, stored.shape))
-    return strips + blocks + cascade_cost(half, TILE, info.bands * np.dtype(info.dtype).itemsize)
+    pixel = info.bands * np.dtype(info.dtype).itemsize
+    return strips + pass_cost(reader, level) + cascade_cost(half, TILE, pixel)
 
 
 def made_levels(stored: Sequence[Level]) -> tuple[Level, ...]:
