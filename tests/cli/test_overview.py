@@ -134,3 +134,14 @@ def test_progress_is_one_line_on_a_terminal_and_a_line_a_minute_elsewhere(monkey
     )
     assert "\n" not in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_doctor_says_where_the_cache_is_and_how_large(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZIGGURAT_CACHE_SIZE", "3G")
+    assert f"at most 3.0 GiB in {cache}" in ziggurat("doctor").out
+    monkeypatch.setenv("ZIGGURAT_CACHE_SIZE", "0")
+    assert "cache: none" in ziggurat("doctor").out
+    monkeypatch.setenv("ZIGGURAT_CACHE_SIZE", "much")
+    result = ziggurat("doctor")
+    assert result.code == 1
+    assert "ZIGGURAT_CACHE_SIZE" in result.out

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import ziggurat
 from s3_server import NEEDS_S3, S3Server
 from ziggurat.errors import SourceChanged
+from ziggurat.pyramid import halve, made
 from ziggurat.storage import cached
 from ziggurat.storage.cached import BLOCK, CachedSource
 from ziggurat.storage.file_cache import FileCache
@@ -242,3 +243,19 @@ class TestOfAStore:
         with ziggurat.open(url) as image:
             image.read()
         assert list((tmp_path / "cache").glob("??/*"))
+
+    def test_levels_of_a_remote_image_are_made_once_and_its_pixels_read_once(
+        self, put: Callable[[str, bytes], str], s3_env: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pixels = np.random.default_rng(1).integers(0, 255, (1500, 1100), np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", pixels, rowsperstrip=8)
+        url = put("a.tif", (tmp_path / "a.tif").read_bytes())
+        monkeypatch.setenv("ZIGGURAT_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(made, "MODEST", 0)
+        with FaultProxy(s3_env.url) as proxy:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+            for _ in range(2):
+                with ziggurat.open(url) as image:
+                    np.testing.assert_array_equal(image.read(1), halve(pixels[:, :, None]))
+                proxy.rules.append(Rule(Fault.UNAVAILABLE, after=1, times=100))
+            assert not proxy.struck()

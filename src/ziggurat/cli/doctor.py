@@ -15,7 +15,8 @@ from ziggurat.cli import EXIT_ERROR, EXIT_OK
 from ziggurat.codec import openjpeg
 from ziggurat.convert import process
 from ziggurat.convert.ledger.connection import check_sqlite
-from ziggurat.errors import DependencyError
+from ziggurat.errors import DependencyError, UsageError
+from ziggurat.storage.file_cache import default_cache
 
 CODECS = {
     "JPEG": "JPEG8", "JPEG 2000": "JPEG2K", "HTJ2K": "HTJ2K", "PNG": "PNG", "WebP": "WEBP", "AVIF": "AVIF",
@@ -63,6 +64,7 @@ def examine() -> list[Finding]:
         found.append(Finding(f"codec {name}", "available" if present else "missing", problem))
     memory, disk = process.available_memory(), shutil.disk_usage(".")
     found.append(Finding("memory", f"{memory / 2**30:.1f} GiB for this process"))
+    found.append(_checked("cache", _cache))
     found.append(Finding("disk", f"{disk.free / 2**30:.1f} GiB free here"))
     return found
 
@@ -79,8 +81,13 @@ def _sqlite() -> str:
     return f"{apsw.sqlite_lib_version()} in apsw {apsw.apsw_version()}"
 
 
+def _cache() -> str:
+    cache = default_cache()
+    return "none" if cache is None else f"at most {cache.limit / 2**30:.1f} GiB in {cache.folder}"
+
+
 def _checked(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, look())
-    except DependencyError as error:
+    except (DependencyError, UsageError) as error:
         return Finding(name, "refused", str(error))

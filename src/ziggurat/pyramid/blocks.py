@@ -12,11 +12,12 @@ from ziggurat.geometry import Size, Window
 from ziggurat.model import Samples
 from ziggurat.pyramid import halve
 
-BLOCK_COST = 40 << 20
-"""Bytes that reading one block may take: 40 MiB. Larger ones are no faster, even from a store."""
+BLOCK_COST = 24 << 20
+"""Bytes that reading one block may take: 24 MiB, so that several at once take little beside what else is held."""
 
 AHEAD = 3
-"""Blocks that are read while one is worked on: encoding a row of tiles then does not make the disk wait."""
+"""Blocks that are read, side by side, while one is worked on: the disk then does not wait for encoding, nor a store's
+answers for each other, and compressed strips are decoded on several cores."""
 
 type Progress = Callable[[int, int], None]
 """Called with the pixels that were read so far, and with all that will be."""
@@ -109,6 +110,15 @@ def reduced_cost(reader: Reader, level: int, times: int, window: Window) -> int:
     return sample_bytes(reader, window.size) + max(reader.read_cost(level, block), 3 * sample_bytes(reader, block.size))
 
 
+def pass_cost(reader: Reader, level: int) -> int:
+    """Peak bytes of memory that reading and halving a level in blocks takes, besides what is made of it."""
+    size = block_size(reader, level, 2)
+    cost = reader.read_cost(level, Window.full(size))
+    if size == reader.info.levels[level].shape:
+        return max(cost, 3 * sample_bytes(reader, size))
+    return (1 + AHEAD) * BLOCK_COST if cost <= BLOCK_COST else 2 * cost
+
+
 def sample_bytes(reader: Reader, size: Size) -> int:
     """Bytes of so many pixels."""
     return size.pixels * reader.info.bands * np.dtype(reader.info.dtype).itemsize
@@ -157,12 +167,14 @@ def _halved_bands(reader: Reader, level: int, progress: Progress | None) -> Iter
 
 
 def _ahead(reader: Reader, level: int, windows: Sequence[Window]) -> Iterator[tuple[Window, Samples]]:
-    """Windows with their pixels; the next ones are read meanwhile, one after the other in their order."""
-    with ThreadPoolExecutor(1, thread_name_prefix="ziggurat-ahead") as pool:
+    """Windows with their pixels, in their order; the next ones are read meanwhile, side by side."""
+    cost = reader.read_cost(level, windows[0])
+    ahead = AHEAD if cost <= BLOCK_COST else 1
+    with ThreadPoolExecutor(ahead, thread_name_prefix="ziggurat-ahead") as pool:
         coming: deque[Future[Samples]] = deque()
         try:
             for number, window in enumerate(windows):
-                for after in windows[number + len(coming) : number + 1 + AHEAD]:
+                for after in windows[number + len(coming) : number + 1 + ahead]:
                     coming.append(pool.submit(reader.read, level, after))
                 yield window, coming.popleft().result()
         finally:

@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ziggurat.errors import FormatError, SourceError, WriteError
 from ziggurat.format.protocol import Reader
 from ziggurat.geometry import Window
 from ziggurat.model import Samples
 from ziggurat.pyramid.blocks import Progress, finer_window, reduced, reduced_cost
-from ziggurat.pyramid.overview import Overview, made_levels, open_overview, write_cost, write_overview
+from ziggurat.pyramid.lacking import made_levels, write_cost
 from ziggurat.storage.cached import is_certain
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.names import temporary_name
 from ziggurat.storage.protocol import SourceVersion
 from ziggurat.storage.stored import writing
+
+if TYPE_CHECKING:
+    from ziggurat.pyramid.overview import Overview
 
 MODEST: Final = 64 << 20
 """Bytes that reading the finer pixels of a window may take for it to be computed each time: 64 MiB, that is a
@@ -171,6 +174,8 @@ class MadeLevels:
                 temporary.unlink(missing_ok=True)
 
     def _write(self, path: Path, *, limit: int | None = None, progress: Progress | None) -> None:
+        from ziggurat.pyramid.overview import write_overview  # noqa: PLC0415 - loads TIFF, which few images need
+
         write_overview(self._plain(), path, self._version, limit=limit, progress=progress)
 
     def _should_make(self, number: int, window: Window) -> bool:
@@ -194,7 +199,7 @@ class MadeLevels:
             return None, ""
         return home.cache, f"overview {KIND}\0{home.identity}\0{self._version.tag}\0{self._version.size}"
 
-    def _found(self) -> Overview | None:
+    def _found(self) -> "Overview | None":
         """What was made before, looked for once: beside the image, then in the cache."""
         with self._lock:
             if not self._looked and self._home is not None and self.levels:
@@ -210,16 +215,21 @@ class MadeLevels:
         if image is None or path is None or not path.is_file():
             return
         try:
-            self._overview = open_overview(path, self._reader.info, self._version, newer_than=image.stat().st_mtime_ns)
+            self._overview = self._opened(path, newer_than=image.stat().st_mtime_ns)
         except (SourceError, FormatError, OSError) as error:
             self.notes.append(str(error))
 
     def _use(self, path: Path) -> bool:
         """Opens levels of the cache; false if they are gone or damaged."""
         with suppress(SourceError, FormatError):
-            self._overview = open_overview(path, self._reader.info, self._version)
+            self._overview = self._opened(path)
             return True
         return False
+
+    def _opened(self, path: Path, *, newer_than: int = 0) -> "Overview":
+        from ziggurat.pyramid.overview import open_overview  # noqa: PLC0415 - loads TIFF, which few images need
+
+        return open_overview(path, self._reader.info, self._version, newer_than=newer_than)
 
     def _discard(self, error: SourceError | FormatError) -> None:
         """Goes on without a file of levels that turns out to be damaged; without any after the second one."""

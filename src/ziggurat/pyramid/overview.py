@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,13 @@ from tifffile import TiffWriter
 from ziggurat.errors import SourceChanged, StoreFull, UnsupportedFeature
 from ziggurat.format.protocol import Reader
 from ziggurat.format.tiff.reader import open_reader
-from ziggurat.geometry import Size, Window
-from ziggurat.model import ColourSpace, ImageInfo, Level, Samples
-from ziggurat.pyramid.blocks import AHEAD, BLOCK_COST, Progress, halved_strips, sample_bytes
-from ziggurat.pyramid.cascade import Cascade, Encode, cascade_cost
+from ziggurat.model import ColourSpace, ImageInfo, Samples
+from ziggurat.pyramid.blocks import Progress, halved_strips
+from ziggurat.pyramid.cascade import Cascade, Encode
+from ziggurat.pyramid.lacking import TILE, made_sizes
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.protocol import SourceVersion
 from ziggurat.storage.stored import writing
-
-SMALLEST: Final = 512
-"""Pixels of the longer side at which no coarser level is made: a thumbnail of it costs nothing."""
-
-TILE: Final = 256
-"""Pixels a side of a tile: rows of tiles wait in memory, and a viewer's tiles are as large."""
 
 REDUCED: Final = 1
 """NewSubfileType, TIFF 6.0."""
@@ -40,15 +34,6 @@ SPEED: Final = 1
 """Level of zstd: the pass over the source is then bound by reading it."""
 
 _OURS = re.compile(r"Ziggurat overview of (\d+) bytes, version (.*)", re.DOTALL)
-
-
-def made_sizes(size: Size) -> list[Size]:
-    """Sizes of the levels to be made below the coarsest stored one, finest first."""
-    sizes = []
-    while max(size) > SMALLEST:
-        size = size.halved(1)
-        sizes.append(size)
-    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,23 +161,6 @@ def write_overview(
                 )
         with path.open("rb") as file:
             os.fsync(file)
-
-
-def write_cost(reader: Reader) -> int:
-    """Peak bytes of memory that ``write_overview`` takes."""
-    info = reader.info
-    level, stored = len(info.levels) - 1, info.levels[-1]
-    half = stored.shape.halved(1)
-    strips = 2 * sample_bytes(reader, Size(TILE, half.width))
-    blocks = (1 + AHEAD) * BLOCK_COST
-    if stored.tile is None:
-        blocks = max(reader.read_cost(level, Window.full(stored.shape)), 3 * sample_bytes(reader, stored.shape))
-    return strips + blocks + cascade_cost(half, TILE, info.bands * np.dtype(info.dtype).itemsize)
-
-
-def made_levels(stored: Sequence[Level]) -> tuple[Level, ...]:
-    """The levels that a file lacks."""
-    return tuple(Level(size, made=True) for size in made_sizes(stored[-1].shape))
 
 
 def _within(strips: Iterator[Samples], path: Path, limit: int | None) -> Iterator[Samples]:
