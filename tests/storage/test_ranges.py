@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.errors import UsageError
-from ziggurat.storage.ranges import ByteRange, coalesce
+from ziggurat.storage.ranges import ByteRange, coalesce, coalesce_to
 
 RANGES = st.lists(
     st.tuples(st.integers(0, 2000), st.integers(0, 300)).map(lambda item: ByteRange(item[0], sum(item))), max_size=40
@@ -57,3 +57,12 @@ def test_requests_that_could_be_one_are_one(ranges: list[ByteRange]) -> None:
     fetches = coalesce(ranges, gap=50, limit=1 << 40)
     for before, after in pairwise(fetches):
         assert after.span.start - before.span.end > 50
+
+
+def test_ranges_are_joined_no_more_than_makes_few_enough_requests() -> None:
+    ranges = [ByteRange(at, at + 10) for at in range(0, 1000, 100)]
+    gaps = (0, 90, 200)
+    assert len(coalesce_to(ranges, requests=10, gaps=gaps, limit=1 << 20)) == 10
+    assert len(coalesce_to(ranges, requests=9, gaps=gaps, limit=1 << 20)) == 1
+    assert len(coalesce_to(ranges, requests=1, gaps=(0, 50), limit=1 << 20)) == 10
+    assert coalesce_to([], requests=1, gaps=gaps, limit=1) == []

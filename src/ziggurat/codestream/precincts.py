@@ -8,14 +8,15 @@ from ziggurat.codestream.select import Selection
 from ziggurat.codestream.tile_index import Parsed, TileIndex, parse_precinct, try_precinct, walk_to, walked_precinct
 from ziggurat.errors import CorruptImage
 
-_SMALL = 1 << 16
-"""Bytes of a precinct's packets that are read whole, bodies included, without asking how much of them is needed."""
+_SMALL = 1 << 20
+"""Bytes of a precinct's packets that are read whole, without asking first how much of them is needed: a store sends
+them in the time of a round trip or two."""
 
 _MOST = 0.5
 """Part of a precinct's code-blocks from which on its packets are read whole."""
 
-_HEADER_BYTES = 5
-"""Bytes of a packet's header that a code-block takes, first guess: real ones take two to five."""
+_HEADER_BYTES = 7
+"""Bytes of a packet's header that a code-block takes, first guess: real ones take two to six."""
 
 _KEPT = 1 << 20
 """Code-blocks of precincts parsed one by one that are kept with a tile's index."""

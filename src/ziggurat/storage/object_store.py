@@ -11,7 +11,7 @@ from ziggurat.errors import SourceChanged, UsageError
 from ziggurat.storage.client import Bound, asking, tag_of
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.protocol import SourceVersion
-from ziggurat.storage.ranges import ByteRange, Fetch, coalesce
+from ziggurat.storage.ranges import ByteRange, Fetch, coalesce_to
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 PREFIX: Final = 1 << 16
 """Bytes of the first request, which also tells size and version: most headers then need no second one."""
 
-GAP: Final = 1 << 18
-"""Bytes fetched in vain to save a request: what a store sends in the time that it takes to answer one."""
+GAPS: Final = (1 << 12, 1 << 14, 1 << 16, 1 << 18)
+"""Bytes fetched in vain to save a request: few where the requests can all be under way at the same time, at most what a
+store sends in the time that it takes to answer one."""
+
+ROUNDS: Final = 2
+"""Times that all connections may have to answer before more bytes are fetched in vain."""
 
 PIECE: Final = 1 << 24
 """Bytes of one request at most; longer ranges come in several, side by side."""
@@ -108,7 +112,7 @@ class ObjectSource:
                 )
         result = [self._prefix[item.start : item.end] for item in ranges]
         missing = [item if item.end > len(self._prefix) else ByteRange(0, 0) for item in ranges]
-        fetches = coalesce(missing, gap=GAP, limit=PIECE)
+        fetches = coalesce_to(missing, requests=ROUNDS * self._connections, gaps=GAPS, limit=PIECE)
         for fetch, data in zip(fetches, self._fetch_all(fetches), strict=True):
             for member in fetch.members:
                 start = ranges[member].start - fetch.span.start

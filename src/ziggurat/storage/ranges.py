@@ -68,3 +68,24 @@ def coalesce(ranges: Sequence[ByteRange], *, gap: int, limit: int) -> list[Fetch
     if members:
         fetches.append(Fetch(ByteRange(start, end), tuple(members)))
     return fetches
+
+
+def coalesce_to(ranges: Sequence[ByteRange], *, requests: int, gaps: Sequence[int], limit: int) -> list[Fetch]:
+    """Joins ranges as little as makes few enough requests of them.
+
+    Args:
+        ranges: in any order, overlapping or not.
+        requests: how many are few enough: as many as are answered in about the time of one.
+        gaps: bytes that may be fetched in vain to save a request, the first choice first; the last is taken where none
+            makes few enough.
+        limit: bytes above which a request is not grown further.
+
+    Returns:
+        As ``coalesce`` does.
+    """
+    fetches: list[Fetch] = []
+    for gap in gaps:
+        fetches = coalesce(ranges, gap=gap, limit=limit)
+        if len(fetches) <= requests:
+            break
+    return fetches

@@ -139,7 +139,7 @@ class WindowDecoder:
         if len(tasks) > 1:
             planes = {component: _empty(siz, component, rect) for component, rect in wanted.items()}
         for group in _groups(tasks):
-            for made in self._slices(level, group):
+            for made in self.slices(level, group):
                 decoded = decode_slice(made, self._main)
                 remarks += decoded.warnings
                 found = dict(zip(made.components, decoded.planes, strict=True))
@@ -150,7 +150,8 @@ class WindowDecoder:
                         _paste(target, found[component])
         return planes, remarks
 
-    def _slices(self, level: int, group: Sequence[TileTask]) -> Iterator[Slice]:
+    def slices(self, level: int, group: Sequence[TileTask]) -> Iterator[Slice]:
+        """The codestreams of some tiles of a window, whose bytes are read in one go."""
         if self._main.part_2:
             yield self._everything()
             return
