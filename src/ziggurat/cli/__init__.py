@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "Write a job's report: one HTML page, or CSV or JSON.",
     "info": "Show what an image's header says.",
     "read": "Read a window of a level into a .npy, .tif or .png file.",
+    "transcode": "Write a JPEG 2000 file again in a layout for object storage, bit for bit.",
     "doctor": "Check the libraries that Ziggurat stands on.",
 }
 """Every command, and its line in the help. ``convert`` is ``ziggurat.cli.convert:convert``, and so on."""

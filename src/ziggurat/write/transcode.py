@@ -1,0 +1,157 @@
+"""A JPEG 2000 file written again in a layout for byte ranges: same pixels, same metadata, nothing decoded."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ziggurat.codestream.copying import batches, filled
+from ziggurat.codestream.index import CodestreamIndex
+from ziggurat.codestream.reads import Span
+from ziggurat.codestream.recoding import Recoding
+from ziggurat.codestream.rewrap import Rewrapping, plan_file
+from ziggurat.codestream.transcode import plan_transcoding
+from ziggurat.errors import FormatError, LimitExceeded, OutOfMemory, TargetExists, UsageError, VerificationFailed
+from ziggurat.format.jpeg2000.container import read_container
+from ziggurat.format.jpeg2000.windows import drive
+from ziggurat.storage.destination import Destination, digests_of, writing
+from ziggurat.storage.local import LocalSource
+from ziggurat.storage.local_destination import LocalDestination
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done.
+
+    Attributes:
+        url: what the result is called.
+        before, after: bytes of the source and of the result.
+        tiles, parts, packets: of the result.
+        notes: what the user should know.
+    """
+
+    url: str
+    before: int
+    after: int
+    tiles: int
+    parts: int
+    packets: int
+    notes: tuple[str, ...]
+
+
+def transcode(
+    source: ByteSource, destination: Destination, key: str, recoding: Recoding, *, overwrite: bool = False
+) -> Report:
+    """Writes a file again in another layout.
+
+    The result gets its name only when its headers have been read back and agree with each other.
+
+    Args:
+        source: a JP2, JPX or JPH file, or a bare codestream.
+        destination: where the result goes.
+        key: its name there.
+        recoding: the layout.
+        overwrite: whether something that lies there is replaced.
+
+    Raises:
+        TargetExists: if something lies there and is not to be replaced.
+        FormatError: if the source is damaged, or beyond what can be laid out anew.
+        UsageError: if the source cannot be laid out so.
+        VerificationFailed: if the result does not read back.
+        WriteError: if it cannot be stored.
+    """
+    if not overwrite and destination.exists(key) is not None:
+        raise TargetExists(f"{destination.url(key)} exists; choose another name, or ask for overwriting")
+    with _named(source.url):
+        plan = _plan(source, recoding)
+    token = f"transcode-{secrets.token_hex(8)}"
+    try:
+        temporary = destination.temporary(key, token)
+        with _named(source.url):
+            _write(source, plan, temporary)
+        _check(temporary, plan, recoding)
+        if isinstance(destination, LocalDestination):
+            stored = destination.move(temporary, key, overwrite=overwrite)
+        else:
+            stored = destination.publish(temporary, key, digests_of(temporary), overwrite=overwrite)
+    finally:
+        destination.cleanup(key, token)
+    codestream = plan.codestream
+    return Report(
+        url=destination.url(key),
+        before=source.size,
+        after=stored.size,
+        tiles=len({part.tile for part in codestream.parts}),
+        parts=len(codestream.parts),
+        packets=codestream.packets,
+        notes=(*codestream.notes, *plan.notes),
+    )
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Puts the file's name before messages that know only what lies inside it."""
+    try:
+        yield
+    except (FormatError, LimitExceeded, UsageError) as error:
+        raise type(error)(f"{url}: {error}") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{url}: there is not enough memory to lay it out anew") from error
+
+
+def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:
+    container = read_container(source)
+    span = Span(container.codestream.start, container.codestream.end + container.truncated)
+    head = source.read_ranges([ByteRange(span.start, span.start + container.main.length)])[0]
+    index = CodestreamIndex(container.main, head, span, source.size)
+    codestream = drive(plan_transcoding(index, head, recoding), source)
+    return drive(plan_file(span, source.size, codestream, level=recoding.drop_levels), source)
+
+
+def _write(source: ByteSource, plan: Rewrapping, path: Path) -> None:
+    with writing(str(path)), path.open("xb", buffering=0) as file:
+        for batch in batches(plan.pieces()):
+            parts = drive(filled(batch), source)
+            left = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+            while left:
+                left = left[file.write(left) :]
+
+
+def _check(path: Path, plan: Rewrapping, recoding: Recoding) -> None:
+    """Reads the headers of the result: tile-parts must lie where they were put, and PLT must add up.
+
+    Raises:
+        VerificationFailed: if they do not.
+    """
+    with closing(LocalSource(path)) as source:
+        try:
+            container = read_container(source)
+            start, end = container.codestream.start, container.codestream.end
+            head = source.read_ranges([ByteRange(start, start + container.main.length)])[0]
+            index = CodestreamIndex(container.main, head, Span(start, end), source.size)
+            found = drive(index.parts(), source)
+            wrong = _difference(plan, start, {part.offset: part.end for own in found.values() for part in own})
+            for number in range(container.main.siz.tiles) if not wrong else ():
+                tile = drive(index.tile(number), source)
+                if recoding.plt and not tile.listed and tile.order.precinct.size:
+                    wrong = f"the packet lengths (PLT) of tile {number} do not add up"
+                index.forget(number)
+        except FormatError as error:
+            wrong = str(error)
+    if wrong:
+        raise VerificationFailed(f"what was written does not read back and is thrown away: {wrong}; report this")
+
+
+def _difference(plan: Rewrapping, start: int, found: dict[int, int]) -> str:
+    at = plan.start
+    if start != at:
+        return f"its codestream begins at byte {start}, not {at}"
+    at += len(plan.codestream.head)
+    for part in plan.codestream.parts:
+        if found.pop(at, None) != at + part.length:
+            return f"there is no tile-part of {part.length} bytes at byte {at}"
+        at += part.length
+    return f"there are {len(found)} tile-parts too many" if found else ""
