@@ -39,7 +39,7 @@ OPENJPEG = {
     "tiles": "-n 4 -t 64,48 -p CPRL -TP R",
     "offsets": "-n 3 -t 80,72 -d 13,7 -T 5,3 -p RPCL -c [32,64]",
     "marked": "-n 4 -t 100,80 -SOP -EPH -r 15,1 -p RLCP",
-    "changes": "-n 4 -r 20,5,1 -POC T1=0,0,1,4,3,CPRL/T1=0,0,3,4,3,RPCL",
+    "changes": "-n 4 -c [64,64] -POC T1=0,0,1,2,3,CPRL/T1=2,0,1,4,3,RPCL",
     "listed": "-n 4 -t 96,96 -TP L -r 30,10,1 -PLT -TLM",
     "lossy": "-n 5 -I -r 8",
 }
