@@ -171,7 +171,9 @@ def packed(data: bytes, *, in_main: bool) -> bytes:
         )
     for number, (body, header) in enumerate(zip(bodies, headers, strict=True)):
         ppt = b"" if in_main else struct.pack(">HHB", Marker.PPT, len(header) + 3, 0) + header
-        out += struct.pack(">HHHIBB", Marker.SOT, 10, number, 14 + len(ppt) + len(body), 0, 1) + ppt + b"\xff\x93" + body
+        out += (
+            struct.pack(">HHHIBB", Marker.SOT, 10, number, 14 + len(ppt) + len(body), 0, 1) + ppt + b"\xff\x93" + body
+        )
     return out + b"\xff\xd9"
 
 

@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.errors import CorruptImage
 
-BATCH = 1 << 24
-"""Bytes that are held at once, about."""
-
 _MOST = 1 << 16
 """Spans of a batch at most."""
 
@@ -57,14 +54,14 @@ def joined(start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np
     return start[first], end[last]
 
 
-def batches(pieces: Iterable[bytes | Span]) -> Iterator[Sequence[bytes | Span]]:
-    """Pieces in batches of about BATCH bytes, the longest ones cut."""
+def batches(pieces: Iterable[bytes | Span], *, hold: int) -> Iterator[Sequence[bytes | Span]]:
+    """Pieces in batches of about ``hold`` bytes, the longest ones cut."""
     batch: list[bytes | Span] = []
     held = 0
     for piece in pieces:
-        for part in _cut(piece):
+        for part in _cut(piece, hold):
             length = len(part) if isinstance(part, bytes) else part.end - part.start
-            if batch and (held + length > BATCH or len(batch) == _MOST):
+            if batch and (held + length > hold or len(batch) == _MOST):
                 yield batch
                 batch, held = [], 0
             batch.append(part)
@@ -73,12 +70,12 @@ def batches(pieces: Iterable[bytes | Span]) -> Iterator[Sequence[bytes | Span]]:
         yield batch
 
 
-def _cut(piece: bytes | Span) -> Iterator[bytes | Span]:
-    if isinstance(piece, bytes) or piece.end - piece.start <= BATCH:
+def _cut(piece: bytes | Span, hold: int) -> Iterator[bytes | Span]:
+    if isinstance(piece, bytes) or piece.end - piece.start <= hold:
         yield piece
         return
-    for start in range(piece.start, piece.end, BATCH):
-        yield Span(start, min(start + BATCH, piece.end))
+    for start in range(piece.start, piece.end, hold):
+        yield Span(start, min(start + hold, piece.end))
 
 
 def filled(batch: Sequence[bytes | Span]) -> Reads[list[bytes | memoryview]]:

@@ -1,6 +1,6 @@
 """The packets of one tile in another order, cut into tile-parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -92,10 +92,14 @@ def tile_parts(index: CodestreamIndex, number: int, recoding: Recoding, siz: Siz
     if tile.partition.precincts * tile.coding.layers > room:
         raise LimitExceeded(f"tile {number} has more packets than the file could hold; its header is not believed")
     coding = recoded(tile.coding, recoding, number)
-    divided = Partition(siz, coding, tile_rect(siz, number))
-    order = packet_order(siz, coding, divided)
-    old = _old_precincts(tile.partition, divided)
-    places = tile.place[old[order.precinct] * tile.coding.layers + order.layer].astype(np.int64)
+    divided = Partition(siz, coding, tile_rect(siz, number)) if recoding.drop_levels else tile.partition
+    if replace(coding, sop=tile.coding.sop) == tile.coding:
+        order = tile.order
+        places = np.arange(len(order.precinct), dtype=np.int64)
+    else:
+        order = packet_order(siz, coding, divided)
+        old = _old_precincts(tile.partition, divided)
+        places = tile.place[old[order.precinct] * tile.coding.layers + order.layer].astype(np.int64)
     find = _find_packed if tile.packed_apart else _find
     found = yield from find(tile, places)
     parts = _parts(tile, found, _groups(divided, order, recoding), recoding)

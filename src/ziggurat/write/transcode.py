@@ -1,13 +1,15 @@
 """A JPEG 2000 file written again in a layout for byte ranges: same pixels, same metadata, nothing decoded."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ziggurat.codestream.copying import batches, filled
 from ziggurat.codestream.index import CodestreamIndex
+from ziggurat.codestream.markers import TilePart
+from ziggurat.codestream.parts import locate_parts, packet_lengths, read_headers
 from ziggurat.codestream.reads import Span
 from ziggurat.codestream.recoding import Recoding
 from ziggurat.codestream.rewrap import Rewrapping, plan_file
@@ -20,6 +22,12 @@ from ziggurat.storage.local import LocalSource
 from ziggurat.storage.local_destination import LocalDestination
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
+
+_NEAR, _FAR = 1 << 21, 1 << 25
+"""Bytes held at once: what stays in a processor's cache, and what is worth a request to a store."""
+
+_HEADERS = 1 << 10
+"""Tile-parts whose headers are read back in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ def transcode(
         temporary = destination.temporary(key, token)
         with _named(source.url):
             _write(source, plan, temporary)
-        _check(temporary, plan, recoding)
+        _check(temporary, plan)
         if isinstance(destination, LocalDestination):
             stored = destination.move(temporary, key, overwrite=overwrite)
         else:
@@ -112,15 +120,16 @@ def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:
 
 
 def _write(source: ByteSource, plan: Rewrapping, path: Path) -> None:
+    hold = _NEAR if isinstance(source, LocalSource) else _FAR
     with writing(str(path)), path.open("xb", buffering=0) as file:
-        for batch in batches(plan.pieces()):
+        for batch in batches(plan.pieces(), hold=hold):
             parts = drive(filled(batch), source)
             left = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
             while left:
                 left = left[file.write(left) :]
 
 
-def _check(path: Path, plan: Rewrapping, recoding: Recoding) -> None:
+def _check(path: Path, plan: Rewrapping) -> None:
     """Reads the headers of the result: tile-parts must lie where they were put, and PLT must add up.
 
     Raises:
@@ -130,28 +139,34 @@ def _check(path: Path, plan: Rewrapping, recoding: Recoding) -> None:
         try:
             container = read_container(source)
             start, end = container.codestream.start, container.codestream.end
-            head = source.read_ranges([ByteRange(start, start + container.main.length)])[0]
-            index = CodestreamIndex(container.main, head, Span(start, end), source.size)
-            found = drive(index.parts(), source)
-            wrong = _difference(plan, start, {part.offset: part.end for own in found.values() for part in own})
-            for number in range(container.main.siz.tiles) if not wrong else ():
-                tile = drive(index.tile(number), source)
-                if recoding.plt and not tile.listed and tile.order.precinct.size:
-                    wrong = f"the packet lengths (PLT) of tile {number} do not add up"
-                index.forget(number)
+            found = drive(locate_parts(container.main, Span(start, end), source.size), source)
+            listed = sorted((part for own in found.values() for part in own), key=lambda part: part.offset)
+            wrong = "" if start == plan.start else f"its codestream begins at byte {start}, not {plan.start}"
+            wrong = wrong or _difference(source, plan, listed)
         except FormatError as error:
             wrong = str(error)
     if wrong:
         raise VerificationFailed(f"what was written does not read back and is thrown away: {wrong}; report this")
 
 
-def _difference(plan: Rewrapping, start: int, found: dict[int, int]) -> str:
-    at = plan.start
-    if start != at:
-        return f"its codestream begins at byte {start}, not {at}"
-    at += len(plan.codestream.head)
-    for part in plan.codestream.parts:
-        if found.pop(at, None) != at + part.length:
-            return f"there is no tile-part of {part.length} bytes at byte {at}"
-        at += part.length
-    return f"there are {len(found)} tile-parts too many" if found else ""
+def _difference(source: ByteSource, plan: Rewrapping, listed: Sequence[TilePart]) -> str:
+    planned = plan.codestream.parts
+    if len(listed) != len(planned):
+        return f"it has {len(listed)} tile-parts, not {len(planned)}"
+    at = plan.start + len(plan.codestream.head)
+    for first in range(0, len(planned), _HEADERS):
+        wanted = planned[first : first + _HEADERS]
+        guess = max(len(part.head) for part in wanted)
+        found = drive(read_headers(listed[first : first + _HEADERS], guess=guess, size=source.size), source)
+        for part, header in zip(wanted, found, strict=True):
+            place = (header.part.tile, header.part.offset, header.body, header.part.end)
+            if place != (part.tile, at, at + len(part.head), at + part.length):
+                return f"there is no tile-part of {part.length} bytes of tile {part.tile} at byte {at}"
+            lengths = packet_lengths(header)
+            if lengths is not None and (len(lengths), header.body + int(lengths.sum())) != (
+                part.packets,
+                header.part.end,
+            ):
+                return f"the packet lengths (PLT) of the tile-part at byte {at} do not add up"
+            at += part.length
+    return ""
