@@ -9,7 +9,7 @@ import resource
 import sys
 from pathlib import Path
 
-from transcoding import LAYOUTS, bare, equal, planes
+from transcoding import LAYOUTS, equal, planes
 from ziggurat.errors import UnsupportedFeature, ZigguratError
 from ziggurat.format.jpeg2000 import open_reader
 from ziggurat.geometry import Window
@@ -38,14 +38,14 @@ def verdict(data: bytes, name: str, made: Path, layout: str) -> str:
         assert name in str(error)  # noqa: PT017 - this is no test
         return f"refused: {error}" if reads(data, name) else "damaged"
     try:
-        before = planes(data)
+        # Some files announce fewer tile-parts than they have, which stops a strict decoder early.
+        before = planes(data, strict=False)
     except ZigguratError:
         return "not decoded"
     try:
-        same = equal(before, planes(made.read_bytes()))
+        return "equal" if equal(before, planes(made.read_bytes())) else "different"
     except ZigguratError as error:
         return f"worse: {error}"
-    return "equal" if same and bare(data) else "different"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from ziggurat.codestream.copying import Copied, joined
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import Marker
 from ziggurat.codestream.order import PacketOrder, packet_order
-from ziggurat.codestream.partition import Partition, tile_rect
+from ziggurat.codestream.partition import Partition, shrunk, tile_rect
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.recoding import Recoding, Split, own_segments, recoded
 from ziggurat.codestream.segments import Siz
@@ -86,6 +86,8 @@ def tile_parts(index: CodestreamIndex, number: int, recoding: Recoding, siz: Siz
         UsageError: if the tile cannot be laid out so.
         LimitExceeded: if it has implausibly many packets.
     """
+    if number not in (yield from index.parts()) and _without_samples(index.main.siz, number):
+        return []
     tile = yield from index.tile(number, use_lengths=False)
     if any(item.style.factors is not None for item in tile.coding.components):
         raise UnsupportedFeature(f"tile {number}: a decomposition of ISO/IEC 15444-2 cannot be laid out anew")
@@ -105,6 +107,12 @@ def tile_parts(index: CodestreamIndex, number: int, recoding: Recoding, siz: Siz
     parts = _parts(tile, found, _groups(divided, order, recoding), recoding)
     index.forget(number)
     return parts
+
+
+def _without_samples(siz: Siz, number: int) -> bool:
+    """Whether subsampling leaves nothing of a tile: encoders leave it out."""
+    rect = tile_rect(siz, number)
+    return all(shrunk(rect, item.dx, item.dy).empty for item in siz.components)
 
 
 def _old_precincts(old: Partition, new: Partition) -> NDArray[np.int64]:
