@@ -34,6 +34,7 @@ COMMANDS = {
     "read": "Read a window of a level into a .npy, .tif or .png file.",
     "overview": "Make the levels that images lack, in the cache or beside them.",
     "index": "Find out where everything lies in JPEG 2000 images, once for all readers.",
+    "transcode": "Write a JPEG 2000 file again in a layout for object storage, bit for bit.",
     "doctor": "Check the libraries that Ziggurat stands on.",
 }
 """Every command, and its line in the help. ``convert`` is ``ziggurat.cli.convert:convert``, and so on."""

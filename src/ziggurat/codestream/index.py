@@ -54,6 +54,7 @@ class CodestreamIndex:
         self._stored = stored
         self._packed = main_packed_headers(main, head)
         self._parts: Parts | None = None
+        self._numbers: dict[int, int] | None = None
         self._tiles: OrderedDict[int, TileIndex] = OrderedDict()
         self._packets = 0
 
@@ -141,11 +142,13 @@ class CodestreamIndex:
 
     def _packed_of(self, parts: Parts, own: Sequence[TilePart]) -> list[bytes]:
         """The packed headers of a tile's parts: the main header has them in the order of all tile-parts."""
-        everything = sorted(part.offset for found in parts.values() for part in found)
+        if self._numbers is None:
+            everything = sorted(part.offset for found in parts.values() for part in found)
+            self._numbers = {offset: number for number, offset in enumerate(everything)}
         packed = self._packed or []
-        numbers = [everything.index(part.offset) for part in own]
+        numbers = [self._numbers[part.offset] for part in own]
         if max(numbers) >= len(packed):
-            raise CorruptImage(f"marker PPM: headers for {len(packed)} tile-parts, there are {len(everything)}")
+            raise CorruptImage(f"marker PPM: headers for {len(packed)} tile-parts, there are {len(self._numbers)}")
         return [packed[number] for number in numbers]
 
     def keep(self, made: TileIndex) -> None:
@@ -157,6 +160,12 @@ class CodestreamIndex:
         self._packets += _weight(made)
         while self._packets > _PACKETS_KEPT and len(self._tiles) > 1:
             _, gone = self._tiles.popitem(last=False)
+            self._packets -= _weight(gone)
+
+    def forget(self, number: int) -> None:
+        """Lets go of the index of a tile that is not needed again."""
+        gone = self._tiles.pop(number, None)
+        if gone is not None:
             self._packets -= _weight(gone)
 
 

@@ -22,6 +22,7 @@ _CHUNK = 1 << 17
 _LONGEST_CHUNK = 1 << 23
 _FAR = 1 << 18
 """Bytes of bodies that are passed over rather than read."""
+_SOP_BYTES = 6
 _HEADER_BYTES = 4
 """Bytes of a packet's header that a code-block takes, first guess."""
 
@@ -257,11 +258,15 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
             _end(columns, parser)
             return
         limit = header.part.end
-        status = parser.run(walk.data, walk.base, limit, last, walk.packed)
+        stop = last
+        if walk.packed and index.coding.sop:
+            yield from _look(index, walk, limit)
+            stop = parser.next + 1
+        status = parser.run(walk.data, walk.base, limit, stop, walk.packed)
         columns.known = parser.next
         if status != OK:
             yield from _read_on(index, walk, limit)
-        elif parser.next < last:
+        elif parser.next < stop:
             walk.part += 1
             walk.entered = False
 
@@ -269,6 +274,14 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
 def _room(laid: Layout) -> Records:
     """Room for the records of all packets, where it is known how many there can be."""
     return room(laid.blocks if laid.layers == 1 else _FEW)
+
+
+def _look(index: TileIndex, walk: _Walk, limit: int) -> Reads[None]:
+    """Reads the first bytes of a packet whose header lies apart: SOP may be there, before the body."""
+    at = walk.parser.at
+    if not walk.base <= at <= at + _SOP_BYTES <= walk.base + len(walk.data):
+        walk.data = (yield [Span(at, min(at + _CHUNK, limit, index.size))])[0]
+        walk.base = at
 
 
 def _end(columns: Columns, parser: PacketParser) -> None:

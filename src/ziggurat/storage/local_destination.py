@@ -80,8 +80,17 @@ class LocalDestination:
             ChecksumMismatch: if the temporary file is not as long as it was.
             WriteError: if the disk is full, or does not allow it.
         """
-        path = self._path(key)
         require_size(temporary, digests)
+        return self.move(temporary, key, overwrite=overwrite)
+
+    def move(self, temporary: Path, key: str, *, overwrite: bool) -> Stored:
+        """As ``publish``, of a file whose digests nobody needs.
+
+        Raises:
+            TargetExists: if something lies there and ``overwrite`` is false; the temporary file stays.
+            WriteError: if the disk is full, or does not allow it.
+        """
+        path = self._path(key)
         with writing(str(path)):
             _sync(temporary)
             if overwrite:

@@ -1,0 +1,106 @@
+"""The same codestream in another layout: packets verbatim, in an order and in tile-parts that suit byte ranges.
+
+A packet's bytes do not depend on where it lies; only the headers around the packets change. Nothing is decoded, and
+nothing is read here: a plan says which spans of the source follow each other.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ziggurat.codestream.index import CodestreamIndex
+from ziggurat.codestream.markers import Marker
+from ziggurat.codestream.reads import Reads, Span
+from ziggurat.codestream.recoding import Recoding, main_segments, recoded_siz
+from ziggurat.codestream.reorder import NewPart, tile_parts
+from ziggurat.errors import UsageError
+
+_TLM_ENTRIES = 10_921
+"""Entries of six bytes that a TLM segment holds (A.7.1)."""
+
+_TLM_SEGMENTS = 256
+_TLM_FORM = 0x60
+"""Stlm: tile numbers of two bytes (ST = 2), lengths of four (SP = 1)."""
+
+_SLACK = 1 << 20
+"""Packets that a codestream may lack and still be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcoding:
+    """A codestream to be written.
+
+    Attributes:
+        head: its main header.
+        parts: its tile-parts, in order.
+        height, width: of its image area on the reference grid.
+        notes: what the user should know.
+    """
+
+    head: bytes
+    parts: tuple[NewPart, ...]
+    height: int
+    width: int
+    notes: tuple[str, ...]
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return len(self.head) + sum(part.length for part in self.parts) + 2
+
+    @property
+    def packets(self) -> int:
+        """Packets in all."""
+        return sum(part.packets for part in self.parts)
+
+    def pieces(self) -> Iterator[bytes | Span]:
+        """What it consists of: bytes, and spans of the source."""
+        yield self.head
+        for part in self.parts:
+            yield part.head
+            yield from part.body.pieces()
+        yield Marker.EOC.to_bytes(2)
+
+
+def plan_transcoding(index: CodestreamIndex, head: bytes, recoding: Recoding) -> Reads[Transcoding]:
+    """Plans a codestream's new layout; reads the packet headers of the source.
+
+    Args:
+        index: of the source.
+        head: the source's main header, from SOC on.
+        recoding: the layout.
+
+    Raises:
+        CorruptImage: if tiles are missing or packets contradict their headers.
+        UsageError: if this codestream cannot be laid out so.
+        LimitExceeded: if it has implausibly many packets.
+    """
+    main = index.main
+    siz = recoded_siz(main.siz, recoding)
+    start, notes = main_segments(main, head, recoding)
+    parts: list[NewPart] = []
+    room = index.size + _SLACK
+    for number in range(main.siz.tiles):
+        made = yield from tile_parts(index, number, recoding, siz, room=room)
+        room -= sum(part.packets for part in made)
+        parts += made
+    if recoding.coarse_first:
+        # The parts of a tile stay in their order: sorting is stable.
+        parts.sort(key=lambda part: part.stage)
+    if recoding.tlm:
+        start += _tlm(parts)
+    return Transcoding(start, tuple(parts), siz.y1 - siz.y0, siz.x1 - siz.x0, tuple(notes))
+
+
+def _tlm(parts: list[NewPart]) -> bytes:
+    """TLM segments (A.7.1)."""
+    if len(parts) > _TLM_ENTRIES * _TLM_SEGMENTS:
+        raise UsageError(
+            f"TLM holds {_TLM_ENTRIES * _TLM_SEGMENTS} tile-parts, there would be {len(parts)}; choose fewer, or no TLM"
+        )
+    out = []
+    for number, first in enumerate(range(0, len(parts), _TLM_ENTRIES)):
+        entries = b"".join(
+            part.tile.to_bytes(2) + part.length.to_bytes(4) for part in parts[first : first + _TLM_ENTRIES]
+        )
+        out.append(Marker.TLM.to_bytes(2) + (len(entries) + 4).to_bytes(2) + bytes([number, _TLM_FORM]) + entries)
+    return b"".join(out)
