@@ -415,14 +415,21 @@ def _offsets(length: NDArray[np.int64], first: NDArray[np.int64], body: NDArray[
 def walked_precinct(index: TileIndex, precinct: int) -> Parsed:
     """What the packets of a precinct say, from the headers that the walk has read."""
     columns = index.columns
-    rows = columns.walk.parser.rows if columns.walk is not None else columns.loaded
-    if rows is None:
-        raise AssertionError
-    packets = columns.packets
     tables = index.partition.tables
     first_block = int(tables.block_first[tables.band_first[precinct]])
     last_block = int(tables.block_first[tables.band_first[precinct + 1]])
     places = index.places(precinct)
+    if not places:
+        # No progression change mentions it: it has no packets.
+        nothing = np.zeros(0, np.int64)
+        none = nothing.astype(np.uint8)
+        return Parsed(
+            nothing, none, nothing, nothing, np.zeros(1, np.int64), np.zeros(last_block - first_block, np.uint8)
+        )
+    rows = columns.walk.parser.rows if columns.walk is not None else columns.loaded
+    if rows is None:
+        raise AssertionError
+    packets = columns.packets
     spans = [slice(packets.record[place], packets.record[place + 1]) for place in places]
     block, passes, length = (
         np.concatenate([np.frombuffer(column, dtype)[span] for span in spans])
