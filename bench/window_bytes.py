@@ -31,12 +31,12 @@ INTRODUCTION = """## Bytes and round trips of a window
 
 `.venv/bin/python bench/window_bytes.py` on {machine}.
 
-Windows of 512 x 512, {windows} at random places of every level, of a photograph of 5000 x 6000 RGB pixels with the noise
-of a scan, encoded by OpenJPEG, lossless where nothing else is said. Needed are the packets of the precincts that a window
-touches; where these are large, only the code-blocks, with packet headers of their own. Asked for is what the reader
-asks of its source; sent is what an object store then sends, because ranges that lie close together are joined where
-there are more than two rounds of requests. Round trips are the most of all windows with the index of `ziggurat index`,
-and those of the first window without one, the header's included.
+Windows of 512 x 512, {windows} at random places of every level, of a photograph of 5000 x 6000 RGB pixels with the
+noise of a scan, encoded by OpenJPEG, lossless where nothing else is said. Needed are the packets of the precincts that
+a window touches; where these are large, only the code-blocks, with packet headers of their own. Asked for is what the
+reader asks of its source; sent is what an object store then sends, because ranges that lie close together are joined
+where there are more than two rounds of requests. Round trips are the most of all windows with the index of `ziggurat
+index`, and those of the first window without one, the header's included.
 
 {parts}
 """

@@ -278,7 +278,7 @@ def test_more_packets_than_can_be_are_not_believed() -> None:
     data = bytearray(source("plain"))
     (cod,) = [item for item in main_header(bytes(data)).segments if item.name == "COD"]
     data[cod.offset + 6 : cod.offset + 8] = b"\xff\xff"
-    with pytest.raises(LimitExceeded, match="more packets than the file could hold"):
+    with pytest.raises(LimitExceeded, match="packets"):
         transcoded(bytes(data), Recoding())
 
 

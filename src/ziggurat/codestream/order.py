@@ -11,7 +11,10 @@ from ziggurat.codestream.segments import Progression, ProgressionChange, Siz
 from ziggurat.errors import LimitExceeded
 
 MAX_PACKETS = 1 << 25
-"""Packets of one tile that are believed."""
+"""Packets of one tile that are believed, if it has the bytes for them."""
+
+MAX_CHANGES = 1 << 10
+"""Progression changes of one tile that are believed: each costs a pass over all precincts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ def packet_order(siz: Siz, coding: TileCoding, partition: Partition) -> PacketOr
             f"a tile of {partition.precincts} precincts and {coding.layers} layers has more than {MAX_PACKETS} "
             "packets; its header is not believed"
         )
+    if len(coding.changes) > MAX_CHANGES:
+        raise LimitExceeded(f"marker POC: {len(coding.changes)} progression changes; {MAX_CHANGES} are believed")
     table = _precincts(siz, partition)
     deepest = max(item.style.levels for item in coding.components) + 1
     everything = ProgressionChange(0, 0, coding.layers, deepest, len(coding.components), coding.progression)

@@ -30,6 +30,7 @@ cdef class PacketParser:
     cdef unsigned char[::1] planes
     cdef bint sop
     cdef bint eph
+    cdef long long visits
     cdef bint lasting
     cdef public Py_ssize_t next
     cdef public long long at

@@ -7,7 +7,7 @@ The loops over code-blocks, and nothing else: compiled where there is a compiler
 from array import array
 
 from ziggurat.codestream.packets import Column, Layout, Packets, Records, more_room
-from ziggurat.errors import CorruptImage
+from ziggurat.errors import CorruptImage, LimitExceeded
 
 OK, SHORT = 0, 1
 """How ``PacketParser.run`` ended: all done, or more bytes of a header are needed."""
@@ -78,6 +78,7 @@ class PacketParser:
         self.planes = planes
         self.sop = layout.sop
         self.eph = layout.eph
+        self.visits = layout.visits
         self.lasting = layout.layers > 1
         self.next = 0
         self.at = 0
@@ -133,6 +134,7 @@ class PacketParser:
 
         Raises:
             CorruptImage: if a header contradicts itself or the tile-part's length.
+            LimitExceeded: if headers take longer to read than their bytes can be worth.
         """
         self.data = data
         self.source = packed if len(packed) else data
@@ -214,6 +216,12 @@ class PacketParser:
         for band in range(self.band_first[precinct], self.band_first[precinct + 1]):
             if self.width[band] == 0 or self.height[band] == 0:
                 continue
+            self.visits -= self.width[band] * self.height[band]
+            if self.visits < 0:
+                raise LimitExceeded(
+                    f"packet {self.next} at byte {self.at}: the headers speak of far more code-blocks than bytes are "
+                    "there for"
+                )
             self._plant(band)
             block = self.block_first[band]
             for y in range(self.height[band]):

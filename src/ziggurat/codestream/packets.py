@@ -52,6 +52,7 @@ class Layout:
         layers: of the tile.
         sop: whether packets may begin with SOP.
         eph: whether packet headers may end with EPH.
+        visits: how often headers may speak of a code-block, all packets together.
     """
 
     band_first: Column
@@ -63,6 +64,7 @@ class Layout:
     layers: int
     sop: bool
     eph: bool
+    visits: int
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ MAX_PRECINCTS = 1 << 24
 """Precincts of one tile that are believed: a 10-gigapixel tile in precincts of 128 has two millions."""
 
 MAX_BLOCKS = 1 << 27
-"""Code-blocks of one tile that are believed."""
+"""Code-blocks of one tile that are believed, if it has the bytes for them."""
 
 LL, HL, LH, HH = range(4)
 

@@ -45,7 +45,8 @@ class Selection:
 
 def with_transform(coding: TileCoding, wanted: Mapping[int, Rect]) -> dict[int, Rect]:
     """The components to decode: those that a component transform mixes come together, with the same samples."""
-    mixed = [index for index in range(3) if index in wanted] if coding.component_transform else []
+    mixes = coding.component_transform and len(coding.components) >= 3  # noqa: PLR2004 - Annex G; others cannot be
+    mixed = [index for index in range(3) if index in wanted] if mixes else []
     if not mixed:
         return dict(sorted(wanted.items()))
     rects = [wanted[index] for index in mixed]

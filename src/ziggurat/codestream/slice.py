@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggurat.codestream.coding import HIGH_THROUGHPUT
 from ziggurat.codestream.compose import Canvas, codestream, coding_of_slice
 from ziggurat.codestream.gather import Held, Piece, gather
 from ziggurat.codestream.index import CodestreamIndex
@@ -47,7 +48,7 @@ def slice_tile(
         number: of the tile.
         level: finest resolutions that are left out.
         wanted: samples by component, on the component's grid at that level, inside of the tile.
-        leave_out: bit-planes that do not matter; None keeps all.
+        leave_out: bit-planes that do not matter; None keeps all. HT code-blocks keep all of theirs.
 
     Raises:
         CorruptImage: if the packets contradict their headers or lie outside of the file.
@@ -134,9 +135,10 @@ class _Packets:
 
     def _caps(self, selection: Selection) -> list[int | None]:
         """Bit-planes that are coded and kept at most, by subband: what is left of M_b (E-2)."""
-        if self._leave_out is None:
-            return [None] * len(selection.bands)
         coding = self._tile.coding.components[selection.component]
+        if self._leave_out is None or coding.termination == HIGH_THROUGHPUT:
+            # The cleanup pass of an HT code-block holds all its planes at once, whatever its zero planes say.
+            return [None] * len(selection.bands)
         quantization = coding.quantization
         caps: list[int | None] = []
         for offset, item in enumerate(selection.bands):

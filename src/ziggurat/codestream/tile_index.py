@@ -15,7 +15,7 @@ from ziggurat.codestream.partition import Partition
 from ziggurat.codestream.parts import PartHeader, packed_headers, packet_lengths
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.segments import Siz
-from ziggurat.errors import CorruptImage
+from ziggurat.errors import CorruptImage, LimitExceeded
 
 _CHUNK = 1 << 17
 """Bytes first read in search of packet headers; doubled while they lie close together."""
@@ -25,6 +25,15 @@ _FAR = 1 << 18
 _SOP_BYTES = 6
 _HEADER_BYTES = 4
 """Bytes of a packet's header that a code-block takes, first guess."""
+_FREE_PACKETS = 1 << 16
+"""Packets that are believed without a byte for each: some encoders leave out the last ones, where they are empty."""
+_FREE_BLOCKS = 1 << 22
+"""Code-blocks of a tile that are believed without a byte to show: 100 MB of tables, 17 gigapixels of blank paper."""
+_BLOCKS_PER_BYTE = 64
+_FREE_VISITS = 1 << 25
+"""Code-blocks that the headers of a tile may speak of, layer by layer, without a byte to show: about two seconds."""
+_VISITS_PER_BYTE = 64
+"""Eight code-blocks that are not in a packet share a bit; real files have less than one visit a byte."""
 
 
 _FEW = 64
@@ -102,6 +111,9 @@ class TileIndex:
     Attributes:
         number: of the tile.
         parsed: precincts whose packets have been parsed one by one.
+
+    Raises:
+        LimitExceeded: if its header announces more packets than can be in its bytes.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of what is known of a tile
@@ -126,6 +138,18 @@ class TileIndex:
         self.parsed: dict[int, Parsed] = {}
         self._use_lengths = use_lengths
         self._apart = apart
+        packets = partition.precincts * coding.layers
+        if packets > max(_FREE_PACKETS, self.length):
+            raise LimitExceeded(
+                f"tile {self.number} of {self.length} bytes has {packets} packets by its header, which is not "
+                "believed: each takes a byte at least"
+            )
+
+    @property
+    def length(self) -> int:
+        """Bytes that there are of its tile-parts, and of packet headers from the main header."""
+        packed = sum(map(len, self.packed or ()))
+        return packed + sum(min(header.part.end, self.size) - header.part.offset for header in self.headers)
 
     @property
     def packed_apart(self) -> bool:
@@ -208,15 +232,23 @@ def _listed(columns: Columns, headers: Sequence[PartHeader]) -> bool:
     return True
 
 
-def layout(coding: TileCoding, partition: Partition, precincts: Iterable[int] | None = None) -> Layout:
-    """The precincts as the parser wants them: all of them, or those given, numbered anew from 0."""
+def layout(coding: TileCoding, partition: Partition, length: int, precincts: Iterable[int] | None = None) -> Layout:
+    """The precincts as the parser wants them: all of them, or those given, numbered anew from 0.
+
+    Args:
+        coding: of the tile.
+        partition: of the tile.
+        length: bytes that the packets have, in all.
+        precincts: those wanted.
+    """
     tables = partition.tables
+    total = int(tables.block_first[-1])
     modes = np.array([item.termination for item in coding.components], np.uint8)
     if precincts is None:
         bands = np.arange(len(tables.width))
         first = tables.band_first
         block_first = tables.block_first[:-1]
-        blocks = int(tables.block_first[-1])
+        blocks = total
     else:
         spans = [(int(tables.band_first[p]), int(tables.band_first[p + 1])) for p in precincts]
         bands = np.concatenate([np.arange(*span) for span in spans])
@@ -234,6 +266,7 @@ def layout(coding: TileCoding, partition: Partition, precincts: Iterable[int] | 
         layers=coding.layers,
         sop=coding.sop,
         eph=coding.eph,
+        visits=_FREE_VISITS * (blocks + 1) // (total + 1) + _VISITS_PER_BYTE * length,
     )
 
 
@@ -247,7 +280,8 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
     if columns.known >= last:
         return
     if columns.walk is None:
-        laid = layout(index.coding, index.partition)
+        _check_blocks(index)
+        laid = layout(index.coding, index.partition, index.length)
         columns.planes = zeros(laid.blocks, "u1")
         columns.walk = _Walk(PacketParser(laid, columns.packets, columns.planes, _room(laid)))
     walk = columns.walk
@@ -282,6 +316,14 @@ def _look(index: TileIndex, walk: _Walk, limit: int) -> Reads[None]:
     if not walk.base <= at <= at + _SOP_BYTES <= walk.base + len(walk.data):
         walk.data = (yield [Span(at, min(at + _CHUNK, limit, index.size))])[0]
         walk.base = at
+
+
+def _check_blocks(index: TileIndex) -> None:
+    blocks = int(index.partition.tables.block_first[-1])
+    if blocks > max(_FREE_BLOCKS, _BLOCKS_PER_BYTE * index.length):
+        raise LimitExceeded(
+            f"tile {index.number} of {index.length} bytes has {blocks} code-blocks by its header, which is not believed"
+        )
 
 
 def _end(columns: Columns, parser: PacketParser) -> None:
@@ -350,6 +392,7 @@ def parse_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Pa
 
 def try_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Parsed | int:
     """As ``parse_precinct``; or which layer's packet needs more bytes."""
+    _check_blocks(index)
     places = index.places(precinct)
     source = index.columns.packets
     count = len(places)
@@ -361,7 +404,7 @@ def try_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Pars
         length=zeros(count, "i8"),
         record=zeros(count + 1, "i8"),
     )
-    laid = layout(index.coding, index.partition, [precinct])
+    laid = layout(index.coding, index.partition, sum(source.length[place] for place in places), [precinct])
     planes = zeros(laid.blocks, "u1")
     parser = PacketParser(laid, packets, planes, room(max(_FEW, laid.blocks)))
     for number, (place, held) in enumerate(zip(places, data, strict=True)):
@@ -404,14 +447,21 @@ def _offsets(length: NDArray[np.int64], first: NDArray[np.int64], body: NDArray[
 def walked_precinct(index: TileIndex, precinct: int) -> Parsed:
     """What the packets of a precinct say, from the headers that the walk has read."""
     columns = index.columns
-    rows = columns.rows
-    if rows is None:
-        raise CorruptImage(f"the packet headers of tile {index.number} have not been read")
     packets = columns.packets
     tables = index.partition.tables
     first_block = int(tables.block_first[tables.band_first[precinct]])
     last_block = int(tables.block_first[tables.band_first[precinct + 1]])
     places = index.places(precinct)
+    if not places:
+        # No progression change mentions it: it has no packets.
+        nothing = np.zeros(0, np.int64)
+        none = nothing.astype(np.uint8)
+        return Parsed(
+            nothing, none, nothing, nothing, np.zeros(1, np.int64), np.zeros(last_block - first_block, np.uint8)
+        )
+    rows = columns.rows
+    if rows is None:
+        raise CorruptImage(f"the packet headers of tile {index.number} have not been read")
     spans = [slice(packets.record[place], packets.record[place + 1]) for place in places]
     block, passes, length = (
         np.concatenate([np.asarray(values)[span] for span in spans])
