@@ -323,4 +323,3 @@ def test_damaged_files_lead_to_errors_of_ours_and_to_nothing_else(name: str, tmp
     assert outcomes["damaged"] > 5, outcomes
     assert outcomes["written"] > 5, outcomes
     assert len(list(tmp_path.iterdir())) == outcomes["written"]
-
