@@ -282,16 +282,18 @@ def test_real_files_keep_their_pixels(shared_data: Path, tmp_path: Path) -> None
         rows = [row["path"] for row in csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE)]
     names = [name for name in rows if (path := shared_data / name).is_file() and path.stat().st_size <= LARGEST]
     assert len(names) > 150
-    path = os.pathsep.join([str(WORKER.parent), *sys.path])
-    run = subprocess.run(
-        [sys.executable, WORKER, tmp_path, shared_data, *names],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    found = [json.loads(line) for line in run.stdout.splitlines() if line.startswith('["')]
-    assert [item[0] for item in found] == names
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(WORKER.parent), *sys.path])}
+    workers = []
+    for number in range(2):
+        out = tmp_path / str(number)
+        out.mkdir()
+        command = [sys.executable, WORKER, out, shared_data, *names[number::2]]
+        workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
+    found = [
+        json.loads(line) for worker in workers for line in worker.communicate()[0].splitlines() if line.startswith('["')
+    ]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert sorted(item[0] for item in found) == sorted(names)
     fine = {"equal", "damaged", "unsupported", "not decoded"}
     wrong = [item for item in found if item[3] not in fine and Path(item[0]).name not in DAMAGED]
     assert wrong == []

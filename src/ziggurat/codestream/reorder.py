@@ -11,18 +11,14 @@ from ziggurat.codestream.copying import Copied, joined
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import Marker
 from ziggurat.codestream.order import PacketOrder, packet_order
+from ziggurat.codestream.packet_spans import PacketSpans, find_packets
 from ziggurat.codestream.partition import Partition, shrunk, tile_rect
-from ziggurat.codestream.reads import Reads, Span
-from ziggurat.codestream.recoding import Recoding, Split, own_segments, recoded
+from ziggurat.codestream.reads import Reads
+from ziggurat.codestream.recoded_headers import own_segments
+from ziggurat.codestream.recoding import Recoding, Split, recoded
 from ziggurat.codestream.segments import Siz
-from ziggurat.codestream.tile_index import TileIndex, walk_to
+from ziggurat.codestream.tile_index import TileIndex
 from ziggurat.errors import CorruptImage, LimitExceeded, UnsupportedFeature, UsageError
-
-_SOP_BYTES = 6
-_SOP = b"\xff\x91"
-_EMPTY, _EPH = b"\0", b"\xff\x92"
-_SPANS = 1 << 14
-"""Packets that are looked at in one go."""
 
 MAX_BODY = (1 << 32) - (1 << 27)
 """Bytes of packets in a tile-part: Psot has 32 bits, and the headers have to fit in too."""
@@ -54,19 +50,6 @@ class NewPart:
     body: Copied
     length: int
     packets: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Where packets lie.
-
-    Attributes:
-        spans: start and end of the one or two pieces of every packet, shape (packets, pieces, 2).
-        own: bytes of packets that are not in the file; their addresses follow the file's.
-    """
-
-    spans: NDArray[np.int64]
-    own: bytes
 
 
 def tile_parts(index: CodestreamIndex, number: int, recoding: Recoding, siz: Siz, *, room: int) -> Reads[list[NewPart]]:
@@ -102,8 +85,7 @@ def tile_parts(index: CodestreamIndex, number: int, recoding: Recoding, siz: Siz
         order = packet_order(siz, coding, divided)
         old = _old_precincts(tile.partition, divided)
         places = tile.place[old[order.precinct] * tile.coding.layers + order.layer].astype(np.int64)
-    find = _find_packed if tile.packed_apart else _find
-    found = yield from find(tile, places)
+    found = yield from find_packets(tile, places)
     parts = _parts(tile, found, _groups(divided, order, recoding), recoding)
     index.forget(number)
     return parts
@@ -124,82 +106,6 @@ def _old_precincts(old: Partition, new: Partition) -> NDArray[np.int64]:
     return np.concatenate(made)
 
 
-def _find(tile: TileIndex, places: NDArray[np.int64]) -> Reads[_Found]:
-    """Finds packets that lie in one piece, by their places in the source."""
-    last = int(places.max(initial=-1)) + 1
-    yield from walk_to(tile, last)
-    there = (places >= 0) & (places < _read(tile))
-    packets = tile.columns.packets
-    start, length = (np.zeros(len(places), np.int64) for _ in range(2))
-    start[there] = np.frombuffer(packets.offset, np.int64)[places[there]]
-    length[there] = np.frombuffer(packets.length, np.int64)[places[there]]
-    if tile.coding.sop:
-        marked = yield from _with_sop(start[there])
-        start[there] += marked
-        length[there] -= marked
-    own = _fill(tile, start, length, ~there, tile.size)
-    return _Found(np.stack([start, start + length], axis=1)[:, None, :], own)
-
-
-def _read(tile: TileIndex) -> int:
-    """Packets whose headers have been read: the tile may end before its last ones."""
-    walk = tile.columns.walk
-    return 0 if walk is None else walk.parser.next
-
-
-def _fill(
-    tile: TileIndex, start: NDArray[np.int64], length: NDArray[np.int64], absent: NDArray[np.bool_], at: int
-) -> bytes:
-    """Gives addresses from ``at`` on to packets that are not in the codestream, and makes them: empty ones."""
-    empty = _EMPTY + _EPH if tile.coding.eph else _EMPTY
-    count = int(absent.sum())
-    start[absent] = at + np.arange(count, dtype=np.int64) * len(empty)
-    length[absent] = len(empty)
-    return empty * count
-
-
-def _with_sop(start: NDArray[np.int64]) -> Reads[NDArray[np.int64]]:
-    """Bytes that SOP takes before each packet: no packet header and no code-block begins like it (A.8.1)."""
-    marked = np.zeros(len(start), np.int64)
-    for first in range(0, len(start), _SPANS):
-        asked = start[first : first + _SPANS].tolist()
-        data = yield [Span(at, at + len(_SOP)) for at in asked]
-        marked[first : first + len(asked)] = [_SOP_BYTES if item == _SOP else 0 for item in data]
-    return marked
-
-
-def _find_packed(tile: TileIndex, places: NDArray[np.int64]) -> Reads[_Found]:
-    """Finds packets whose headers lie apart (PPM, PPT), header and body; SOP stays with neither."""
-    headers = [b""]
-    last = int(places.max(initial=-1)) + 1
-    start, body, end = (np.zeros(last, np.int64) for _ in range(3))
-    at, part, before = tile.size, -1, 0
-    packets = tile.columns.packets
-    for place in range(last):
-        yield from walk_to(tile, place + 1)
-        walk = tile.columns.walk
-        if walk is None or walk.parser.next <= place:
-            break
-        if walk.part != part:
-            part, before = walk.part, 0
-        header = walk.packed[before : walk.parser.packed_at]
-        before = walk.parser.packed_at
-        headers.append(header)
-        start[place], at = at, at + len(header)
-        body[place] = packets.offset[place] + (packets.header[place] if walk.packed else 0)
-        end[place] = packets.offset[place] + packets.length[place]
-    there = (places >= 0) & (places < _read(tile))
-    lengths = np.diff(np.append(start[: len(headers) - 1], at))
-    spans = np.zeros((len(places), 2, 2), np.int64)
-    known = places[there]
-    spans[there, 0, 0], spans[there, 0, 1] = start[known], start[known] + lengths[known]
-    spans[there, 1, 0], spans[there, 1, 1] = body[known], end[known]
-    first, length = spans[:, 0, 0].copy(), spans[:, 0, 1] - spans[:, 0, 0]
-    headers.append(_fill(tile, first, length, ~there, at))
-    spans[:, 0, 0], spans[:, 0, 1] = first, first + length
-    return _Found(spans, b"".join(headers))
-
-
 def _groups(divided: Partition, order: PacketOrder, recoding: Recoding) -> NDArray[np.int64]:
     """What decides, by packet, on its tile-part: number of resolution (the finest is 0), layer, or component."""
     if recoding.split is Split.LAYER:
@@ -214,7 +120,7 @@ def _groups(divided: Partition, order: PacketOrder, recoding: Recoding) -> NDArr
     return np.concatenate(wanted)[order.precinct]
 
 
-def _parts(tile: TileIndex, found: _Found, groups: NDArray[np.int64], recoding: Recoding) -> list[NewPart]:
+def _parts(tile: TileIndex, found: PacketSpans, groups: NDArray[np.int64], recoding: Recoding) -> list[NewPart]:
     lengths = (found.spans[:, :, 1] - found.spans[:, :, 0]).sum(axis=1)
     inside = found.spans[:, :, 0] < tile.size
     end = int(found.spans[:, :, 1][inside].max(initial=0))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import Marker
 from ziggurat.codestream.reads import Reads, Span
-from ziggurat.codestream.recoding import Recoding, main_segments, recoded_siz
+from ziggurat.codestream.recoded_headers import main_segments
+from ziggurat.codestream.recoding import Recoding, recoded_siz
 from ziggurat.codestream.reorder import NewPart, tile_parts
 from ziggurat.errors import UsageError
 
