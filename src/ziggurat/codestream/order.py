@@ -36,9 +36,9 @@ class _Precincts:
 
     component: NDArray[np.int32]
     resolution: NDArray[np.int32]
-    number: NDArray[np.int64]
-    y: NDArray[np.int64]
-    x: NDArray[np.int64]
+    number: NDArray[np.int32]
+    y: NDArray[np.uint32]
+    x: NDArray[np.uint32]
 
 
 def packet_order(siz: Siz, coding: TileCoding, partition: Partition) -> PacketOrder:
@@ -69,7 +69,7 @@ def packet_order(siz: Siz, coding: TileCoding, partition: Partition) -> PacketOr
         done[chosen] = np.maximum(done[chosen], min(change.layer_end, coding.layers))
         precincts.append(precinct)
         layers.append(layer)
-    return PacketOrder(np.concatenate(precincts).astype(np.int32), np.concatenate(layers).astype(np.int32))
+    return PacketOrder(np.concatenate(precincts), np.concatenate(layers))
 
 
 def _precincts(siz: Siz, partition: Partition) -> _Precincts:
@@ -89,14 +89,14 @@ def _precincts(siz: Siz, partition: Partition) -> _Precincts:
             (
                 np.full(count, component, np.int32),
                 np.full(count, number, np.int32),
-                np.arange(count, dtype=np.int64),
-                np.repeat(y, resolution.wide),
-                np.tile(x, resolution.high),
+                np.arange(count, dtype=np.int32),
+                np.repeat(y.astype(np.uint32), resolution.wide),
+                np.tile(x.astype(np.uint32), resolution.high),
             )
         )
     if not parts:
-        nothing = np.zeros(0, np.int64)
-        return _Precincts(nothing.astype(np.int32), nothing.astype(np.int32), nothing, nothing, nothing)
+        nothing, nowhere = np.zeros(0, np.int32), np.zeros(0, np.uint32)
+        return _Precincts(nothing, nothing, nothing, nowhere, nowhere)
     return _Precincts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -106,12 +106,13 @@ def _sorted(
     start: NDArray[np.int32],
     end: int,
     progression: Progression,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Precincts and layers of the packets of one progression: the layers from ``start`` on, by precinct, to ``end``."""
     counts = np.maximum(end - start, 0)
-    precinct = np.repeat(chosen, counts)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    layer = np.arange(len(precinct), dtype=np.int64) - first + np.repeat(start, counts)
+    precinct = np.repeat(chosen.astype(np.int32), counts)
+    first = np.repeat((np.cumsum(counts) - counts).astype(np.int32), counts)
+    layer = np.arange(len(precinct), dtype=np.int32) - first + np.repeat(start, counts)
+    del first
     component, resolution = table.component[precinct], table.resolution[precinct]
     number, y, x = table.number[precinct], table.y[precinct], table.x[precinct]
     # numpy sorts by the last key first.

@@ -17,8 +17,8 @@ cpdef long long tree_nodes(long long width, long long height) noexcept
 
 cdef class PacketParser:
     cdef const long long[::1] band_first
-    cdef const int[::1] width
-    cdef const int[::1] height
+    cdef const short[::1] width
+    cdef const short[::1] height
     cdef const long long[::1] block_first
     cdef const unsigned char[::1] mode
     cdef const int[::1] precinct
@@ -60,6 +60,8 @@ cdef class PacketParser:
     cdef bint short
 
     cdef _make_room(self)
+
+    cpdef release(self)
 
     @cython.locals(band=cython.Py_ssize_t, bands=cython.Py_ssize_t, nodes=cython.longlong, count=cython.longlong)
     cdef _make_state(self, long long blocks)

@@ -119,6 +119,11 @@ class PacketParser:
         self.block_passes = array("B", bytes(blocks if self.lasting else 1))
         self.saved = array("i")
 
+    def release(self) -> None:
+        """Lets go of the bytes that were read last."""
+        self.data = b""
+        self.source = self.data
+
     def run(self, data: bytes, base: int, limit: int, last: int, packed: bytes) -> int:
         """Reads packets until the tile-part ends, ``last`` is reached, or something is lacking.
 

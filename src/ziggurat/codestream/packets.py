@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 type Column = memoryview[int] | array[int]
 
-type Kind = Literal["i4", "i8", "u1", "u4"]
+type Kind = Literal["i2", "i4", "i8", "u1", "u4"]
 """The type of a column's numbers, as numpy names it."""
 
 

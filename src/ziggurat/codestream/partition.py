@@ -218,10 +218,10 @@ class Tables:
     """
 
     band_first: NDArray[np.int64]
-    width: NDArray[np.int32]
-    height: NDArray[np.int32]
+    width: NDArray[np.int16]
+    height: NDArray[np.int16]
     block_first: NDArray[np.int64]
-    component: NDArray[np.int32]
+    component: NDArray[np.uint16]
 
 
 def tile_rect(siz: Siz, tile: int) -> Rect:
@@ -290,20 +290,20 @@ def _tables(partition: Partition) -> Tables:
             continue
         count = len(resolution.bands)
         if resolution.precincts == 1:
-            width = np.array([band.columns.count[0] for band in resolution.bands], np.int32)
-            height = np.array([band.rows.count[0] for band in resolution.bands], np.int32)
+            width = np.array([band.columns.count[0] for band in resolution.bands], np.int16)
+            height = np.array([band.rows.count[0] for band in resolution.bands], np.int16)
         else:
-            across = np.array([band.columns.count for band in resolution.bands], np.int32).T
-            down = np.array([band.rows.count for band in resolution.bands], np.int32).T
+            across = np.array([band.columns.count for band in resolution.bands], np.int16).T
+            down = np.array([band.rows.count for band in resolution.bands], np.int16).T
             shape = (resolution.high, resolution.wide, count)
             width, height = np.broadcast_to(across[None], shape), np.broadcast_to(down[:, None], shape)
         bands.append(np.full(resolution.precincts, count, np.int64))
         widths.append(width.ravel())
         heights.append(height.ravel())
-        components.append(np.full(width.size, component, np.int32))
+        components.append(np.full(width.size, component, np.uint16))
     if not bands:
-        nothing = np.zeros(0, np.int32)
-        return Tables(np.zeros(1, np.int64), nothing, nothing, np.zeros(1, np.int64), nothing)
+        nothing = np.zeros(0, np.int16)
+        return Tables(np.zeros(1, np.int64), nothing, nothing, np.zeros(1, np.int64), nothing.astype(np.uint16))
     wide, high = np.concatenate(widths), np.concatenate(heights)
     tables = Tables(
         band_first=_starts(np.concatenate(bands)),

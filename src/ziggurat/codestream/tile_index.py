@@ -19,7 +19,7 @@ from ziggurat.errors import CorruptImage, LimitExceeded
 
 _CHUNK = 1 << 17
 """Bytes first read in search of packet headers; doubled while they lie close together."""
-_LONGEST_CHUNK = 1 << 23
+_LONGEST_CHUNK = 1 << 22
 _FAR = 1 << 18
 """Bytes of bodies that are passed over rather than read."""
 _SOP_BYTES = 6
@@ -244,8 +244,9 @@ def layout(coding: TileCoding, partition: Partition, length: int, precincts: Ite
     tables = partition.tables
     total = int(tables.block_first[-1])
     modes = np.array([item.termination for item in coding.components], np.uint8)
+    bands: slice | NDArray[np.int64]
     if precincts is None:
-        bands = np.arange(len(tables.width))
+        bands = slice(None)  # views, not copies: there may be millions
         first = tables.band_first
         block_first = tables.block_first[:-1]
         blocks = total
@@ -258,8 +259,8 @@ def layout(coding: TileCoding, partition: Partition, length: int, precincts: Ite
         blocks = int(sizes.sum())
     return Layout(
         band_first=column(first, "i8"),
-        width=column(tables.width[bands], "i4"),
-        height=column(tables.height[bands], "i4"),
+        width=column(tables.width[bands], "i2"),
+        height=column(tables.height[bands], "i2"),
         block_first=column(block_first, "i8"),
         mode=column(modes[tables.component[bands]], "u1"),
         blocks=blocks,
@@ -284,8 +285,14 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
         laid = layout(index.coding, index.partition, index.length)
         columns.planes = zeros(laid.blocks, "u1")
         columns.walk = _Walk(PacketParser(laid, columns.packets, columns.planes, _room(laid)))
-    walk = columns.walk
-    parser = walk.parser
+    yield from _walk_on(index, columns.walk, last)
+    if columns.known == len(index.order.precinct):
+        columns.walk.data = b""
+        columns.walk.parser.release()
+
+
+def _walk_on(index: TileIndex, walk: _Walk, last: int) -> Reads[None]:
+    columns, parser = index.columns, walk.parser
     while parser.next < last:
         header = _enter(index, walk)
         if header is None:
