@@ -7,14 +7,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.parsing import NO_NETWORK, Network, split_target
 from ziggurat.codestream.recoding import Recoding, Split
 from ziggurat.codestream.segments import Progression
 from ziggurat.convert.text import visible
-from ziggurat.errors import UsageError
 from ziggurat.storage.destination import open_destination
 from ziggurat.storage.resolve import open_source
-from ziggurat.storage.urls import Remote, parse
 from ziggurat.write.transcode import Report
 from ziggurat.write.transcode import transcode as write
 
@@ -68,26 +66,11 @@ def transcode(  # noqa: PLR0913 - one parameter per option of the command
         drop_levels=drop_levels,
         drop_layers=drop_layers,
     )
-    folder, key = _place(out)
+    folder, key = split_target(out)
     with tempfile.TemporaryDirectory(prefix="ziggurat-") as scratch, closing(open_source(source)) as opened:
         destination = open_destination(folder, scratch=Path(scratch))
         report = write(opened, destination, key, recoding, overwrite=overwrite)
     _say(report, recoding, layout)
-
-
-def _place(out: str) -> tuple[str, str]:
-    """The folder or prefix of a target, and its name there."""
-    place = parse(out)
-    if isinstance(place, Path):
-        folder, key = str(place.parent), place.name
-    elif isinstance(place, Remote):
-        prefix, _, key = place.key.rpartition("/")
-        folder = f"{place.scheme}://{place.root}/{prefix}"
-    else:
-        raise UsageError(f"results cannot go to {out}; give a path or an s3:, gs: or az: URL")
-    if not key:
-        raise UsageError(f"{out} names no file; give the name of the file to write")
-    return folder, key
 
 
 def _say(report: Report, recoding: Recoding, layout: str) -> None:
