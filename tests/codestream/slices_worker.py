@@ -1,7 +1,7 @@
 """Prints a digest of every slice of some windows of codestreams, a line each.
 
-Arguments: "interpreted" or "as installed", then files. Not a test: which of the two forms of the hot loops is used can be
-decided only before anything is imported.
+Arguments: "interpreted" or "as installed", then files. Not a test: which of the two forms of the hot loops is used can
+be decided only before anything is imported.
 """
 
 import hashlib
