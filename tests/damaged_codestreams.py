@@ -34,6 +34,12 @@ def index_of(data: bytes) -> CodestreamIndex:
     return CodestreamIndex(main, data[: main.length], Span(0, len(data)), len(data))
 
 
+def patched(data: bytes, segment_name: str, at: int, value: int) -> bytes:
+    """With one byte of a segment's content replaced."""
+    place = next(item.offset for item in header_of(data + b"\xff\x90").segments if item.name == segment_name) + 4 + at
+    return data[:place] + bytes([value]) + data[place + 1 :]
+
+
 def _varying(length: int) -> bytes:
     """A length as PLT has it: seven bits a byte, the most significant ones first."""
     digits = [length & 0x7F]
@@ -42,8 +48,8 @@ def _varying(length: int) -> bytes:
     return bytes(reversed(digits))
 
 
-def repacked(data: bytes, kind: str) -> bytes:
-    """A codestream of one tile-part with PLT, or with its packet headers in PPT or PPM."""
+def repacked(data: bytes, kind: str, *, sop: bool = False) -> bytes:
+    """A codestream of one tile-part with PLT, or with its packet headers in PPT or PPM, then perhaps with SOP."""
     drive = Drive(data)
     index = index_of(data)
     tile = drive(index.tile(0))
@@ -51,9 +57,14 @@ def repacked(data: bytes, kind: str) -> bytes:
     packets = tile.columns.packets
     spans = list(zip(packets.offset, packets.header, packets.length, strict=True))
     heads = b"".join(data[at : at + head] for at, head, _ in spans)
-    bodies = b"".join(data[at + head : at + length] for at, head, length in spans)
+    bodies = b"".join(
+        (segment(0xFF91, number.to_bytes(2)) if sop else b"") + data[at + head : at + length]
+        for number, (at, head, length) in enumerate(spans)
+    )
     whole = b"".join(data[at : at + length] for at, _, length in spans)
     main, own, body = data[: index.main.length], b"", bodies
+    if sop:
+        main = patched(main, "COD", 0, main[next(s for s in index.main.segments if s.name == "COD").offset + 4] | 2)
     if kind == "PLT":
         own, body = segment(0xFF58, b"\0" + b"".join(_varying(length) for _, _, length in spans)), whole
     elif kind == "PPT":

@@ -24,11 +24,11 @@ from ziggurat.geometry import Size, Window
 from ziggurat.testing.sources import BytesSource
 
 MEMORY = 6 << 30
-MOST_SAMPLES = 4_000_000
+MOST_SAMPLES = 3_000_000
 """Samples of a level that is decoded in full: finer levels of larger images are left out."""
-LONGEST = 16
+LONGEST = 12
 """Rows or columns of most windows."""
-LARGE = 160
+LARGE = 80
 """Rows or columns of every sixteenth."""
 
 

@@ -219,7 +219,7 @@ def _collect(tile: TileIndex, selection: Selection, parsed: Mapping[int, Parsed]
         rows = parsed[precinct]
         runs = _runs(tile, selection, bases, precinct)
         planes[ranges(runs.slot, runs.count)] = rows.planes[ranges(runs.block, runs.count)]
-        found += [_records(rows, span, runs) for span in pairwise(rows.packet.tolist())]
+        found += [_records(rows, span, runs) for span in pairwise(rows.packet.tolist()) if span[0] < span[1]]
     slot, passes, length, offset = (
         (np.concatenate(column) for column in zip(*found, strict=True))
         if found

@@ -50,6 +50,9 @@ def is_whole(tile: TileIndex, level: int, wanted: Mapping[int, Rect]) -> bool:
         return False
     if level and (tile.coding.changes or tile.coding.sop):
         return False
+    if tile.coding.changes and len(tile.order.precinct) < tile.partition.precincts * tile.coding.layers:
+        # What decoders make of packets that no progression change mentions is anybody's guess.
+        return False
     return len(wanted) == len(tile.siz.components) and all(
         wanted[index] == shrunk(tile.partition.rect, item.dx, item.dy, level)
         for index, item in enumerate(tile.siz.components)
