@@ -40,6 +40,8 @@ def required(words: list[str]) -> list[str]:
     if words[0] == "convert":
         words += [] if len(places) >= 2 else ["in", "out"]
         words += [] if "--to" in words else ["--to", "jpeg"]
+    elif words[0] == "transcode":
+        words += [] if len(places) >= 2 else ["in", "out"]
     elif not places and words[0] != "doctor":
         words += ["a", "b.npy"] if words[0] == "read" else ["a"]
     return words

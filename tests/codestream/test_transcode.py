@@ -329,7 +329,7 @@ def test_without_the_last_layers_it_is_the_same_as_decoding_fewer() -> None:
     cut = transcoded(data, LAYOUTS["layers"])
     end = index_of(cut)
     tile = Drive(cut)(end.tile(0))
-    first = tile.columns.packets.layer.index(1)
+    first = list(tile.columns.packets.layer).index(1)
     part = next(header.part for header in tile.headers if header.body == tile.columns.packets.offset[first])
     only_first = cut[: part.offset] + b"\xff\xd9"
     assert equal(planes(made), planes(without(only_first, "TLM"), strict=False))
