@@ -20,7 +20,7 @@ from ziggurat.codestream.partition import Rect
 from ziggurat.codestream.slice import slice_tile
 from ziggurat.errors import LimitExceeded
 
-INPUTS = int(os.environ.get("ZIGGURAT_FUZZ", "20000"))
+INPUTS = int(os.environ.get("ZIGGURAT_FUZZ", "2000"))
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 WORKERS = 2
 
