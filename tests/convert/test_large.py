@@ -15,10 +15,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from jobs import Result, as_recorded, finish, picture, rows, start
+from jpeg2000_maker import write_single, write_tiled
 
 FULL = bool(os.environ.get("ZIGGURAT_LARGE"))
 MEMORY = (1 << 30) if FULL else (480 << 20)
 JPEG_SIDE, PTIFF_SIDE = (20_000, 30_000) if FULL else (9_000, 10_000)
+REPEATS = 10 if FULL else 4
+"""Times that 2048 pixels make a JPEG 2000 image's side."""
 
 
 def striped(path: Path, side: int, rows_per_strip: int = 256) -> Path:
@@ -86,6 +89,26 @@ def test_a_large_striped_bigtiff_becomes_a_pyramid_within_the_memory(tmp_path: P
     corner = check_large(tmp_path, *run_watched(tmp_path / "in", tmp_path / "out", *options), "ptiff")
     expected = tifffile.memmap(path, mode="r")[-64:, -64:]
     assert float(np.mean((corner.astype(float) - expected) ** 2)) < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["jpeg", "ptiff"])
+@pytest.mark.parametrize("layout", ["one tile", "tiles of 1024"])
+def test_a_large_jpeg_2000_is_converted_within_the_memory(tmp_path: Path, layout: str, to: str) -> None:
+    if FULL and (layout, to) not in {("one tile", "jpeg"), ("tiles of 1024", "ptiff")}:
+        pytest.skip("two of the four take minutes enough at full size; the others are as in small")
+    pixels = picture(2048, 2048)
+    options = {"level": 38, "reversible": False, "codecformat": "j2k", "resolutions": 6}
+    path = tmp_path / "in" / "scan.j2k"
+    path.parent.mkdir()
+    if layout == "one tile":
+        write_single(path, imagecodecs.jpeg2k_encode(pixels, **options), REPEATS)
+    else:
+        write_tiled(path, imagecodecs.jpeg2k_encode(pixels[:1024, :1024], **options), 2 * REPEATS, tlm=True)
+    job = (tmp_path / "in", tmp_path / "out", "--to", to, "--workers", "1", "--memory", MEMORY)
+    corner = check_large(tmp_path, *run_watched(*job), to)
+    side = 2048 if layout == "one tile" else 1024
+    assert float(np.mean((corner.astype(float) - pixels[side - 64 : side, side - 64 : side]) ** 2)) < 60
 
 
 def test_a_turned_image_is_put_upright_in_bands(tmp_path: Path) -> None:
