@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ziggurat.errors import CorruptImage, FormatError, UnsupportedFeature
+from ziggurat.codec import openjpeg
+from ziggurat.errors import CorruptImage, DependencyError, FormatError, UnsupportedFeature
 from ziggurat.format.jpeg2000 import Jpeg2000Reader, open_reader
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ColourSpace
@@ -109,6 +110,23 @@ def test_windows_of_awkward_grids_are_cut_from_the_whole(shared_data: Path, name
             difference = np.abs(reader.read(level, window).astype(int) - full[window.slices()])
             # In single precision the 9-7 transform of a part may round differently.
             assert difference.max() <= int(reader.info.details["jpeg2000"]["transform"] == "9-7")
+
+
+def test_without_a_shared_library_windows_are_decoded_through_imagecodecs(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = whole(opened(BARE))
+    level = whole(opened(BARE), 1)
+
+    def missing() -> str:
+        raise DependencyError("there is none")
+
+    monkeypatch.delenv(openjpeg.ENVIRONMENT, raising=False)
+    monkeypatch.setattr(openjpeg, "_found", missing)
+    reader = opened(BARE)
+    assert np.array_equal(reader.read(0, Window(100, 50, 150, 180)), expected[100:150, 50:180])
+    assert np.array_equal(reader.read(1, Window(10, 20, 70, 90)), level[10:70, 20:90])
+    mixed = b"".join((BARE[:45], bytes([2, 2]), BARE[47:]))
+    with pytest.raises(DependencyError, match="libopenjp2"):
+        whole(opened(mixed))
 
 
 def test_the_header_is_read_with_one_small_request(shared_data: Path) -> None:

@@ -6,6 +6,7 @@ read from memory.
 
 import ctypes
 import ctypes.util
+import logging
 import os
 import weakref
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from ziggurat.codec import _libopenjp2 as lib
 from ziggurat.errors import CorruptImage, DependencyError, OutOfMemory, UnsupportedFeature
+
+_log = logging.getLogger(__name__)
 
 MINIMUM_VERSION = (2, 5, 4)
 ENVIRONMENT = "ZIGGURAT_OPENJPEG"
@@ -79,9 +82,12 @@ def library_path() -> str:
     Raises:
         DependencyError: if it is nowhere.
     """
-    named = os.environ.get(ENVIRONMENT)
-    if named:
-        return named
+    return os.environ.get(ENVIRONMENT) or _found()
+
+
+@cache
+def _found() -> str:
+    """The library of imagecodecs' wheel, or the system's."""
     folder = Path(imagecodecs.__file__).parent.with_name("imagecodecs.libs")
     bundled = sorted(folder.glob("libopenjp2*.so*"))
     if bundled:
@@ -154,9 +160,30 @@ def decode(
     try:
         session.open(reduce=reduce, threads=threads, strict=strict)
         session.run(area)
+        for message in session.warnings:
+            _log.warning("OpenJPEG: %s", message)
         return Decoded(session.planes(), tuple(session.warnings))
     finally:
         session.close()
+
+
+def decode_plainly(data: bytes) -> NDArray[np.generic]:
+    """Decodes a bare codestream whole, through imagecodecs: for where no shared library can be bound.
+
+    Args:
+        data: the codestream from SOC on, whose components are alike.
+
+    Returns:
+        Array (y, x, component).
+
+    Raises:
+        CorruptImage: if it does not decode.
+    """
+    try:
+        pixels: NDArray[np.generic] = imagecodecs.jpeg2k_decode(data)
+    except (imagecodecs.Jpeg2kError, NotImplementedError, ValueError) as error:
+        raise CorruptImage(f"OpenJPEG failed: {error}") from error
+    return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels  # noqa: PLR2004 - one component comes without its axis
 
 
 class _Session:

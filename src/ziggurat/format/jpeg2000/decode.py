@@ -8,7 +8,7 @@ from ziggurat.codestream.markers import MainHeader, parse_main_header
 from ziggurat.codestream.partition import Rect, shrunk
 from ziggurat.codestream.whole import Slice
 from ziggurat.codestream.widen import widened
-from ziggurat.errors import CorruptImage, FormatError, UnsupportedFeature
+from ziggurat.errors import CorruptImage, DependencyError, FormatError, UnsupportedFeature
 
 _FULL_DEPTHS = (8, 16)
 """Depths whose numpy type has no value left for an overshoot: OpenJPH 0.32 clips to 2^depth, one too many."""
@@ -41,10 +41,32 @@ def decode_slice(made: Slice, source: MainHeader) -> Decoded:
 
 
 def _openjpeg(made: Slice, area: Rect) -> Decoded:
-    decoded = openjpeg.decode(made.data, area=None if area == made.canvas.rect else openjpeg.Area(*area))
+    try:
+        decoded = openjpeg.decode(made.data, area=None if area == made.canvas.rect else openjpeg.Area(*area))
+    except DependencyError:
+        # Where there is no shared library, as on Windows, the one inside imagecodecs decodes all of the slice.
+        return Decoded(_imagecodecs(made), ())
     if len(decoded.planes) != len(made.components):
         raise CorruptImage(f"{len(decoded.planes)} components were decoded of {len(made.components)}")
     return decoded
+
+
+def _imagecodecs(made: Slice) -> tuple[Plane, ...]:
+    """All planes of a slice's canvas, through imagecodecs' own OpenJPEG, which knows no areas."""
+    first = made.canvas.components[0]
+    if len(set(made.canvas.components)) > 1:
+        raise DependencyError(
+            "components of several kinds need OpenJPEG as a shared library: install libopenjp2, or name it in "
+            f"{openjpeg.ENVIRONMENT}"
+        )
+    pixels = openjpeg.decode_plainly(made.data)
+    rect = shrunk(made.canvas.rect, first.dx, first.dy)
+    if pixels.shape != (rect.y1 - rect.y0, rect.x1 - rect.x0, len(made.components)):
+        raise CorruptImage(f"{pixels.shape} samples were decoded of {rect.y1 - rect.y0} x {rect.x1 - rect.x0}")
+    return tuple(
+        Plane(pixels[:, :, index].astype(np.int32), first.depth, first.signed, first.dx, first.dy, rect.x0, rect.y0)
+        for index in range(len(made.components))
+    )
 
 
 def _suits_openjph(made: Slice) -> bool:
