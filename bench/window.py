@@ -134,7 +134,7 @@ class Bench:
                 found = self._turns(tasks, place)
                 for name, outcomes in found.items():
                     figure = self._figure(outcomes, tasks[name], file)
-                    self.figures["|".join((size, kind, place, aim, name))] = asdict(figure)
+                    self.figures[f"{size}|{kind}|{place}|{aim}|{name}"] = asdict(figure)
                     say(f"  {place}, {aim}, {name}: {figure.seconds or figure.failure}  {figure.requests} requests")
                     if figure.failure and name not in STATES:
                         failed.add((name, aim))
@@ -166,7 +166,7 @@ class Bench:
             names.append("GDAL vsicurl")
         return names if jp2 else [*names, "tifffile"]
 
-    def _task(self, name: str, kind: str, aim: str, place: str, file: File, index: Path | None) -> Task:  # noqa: PLR0913, PLR0917
+    def _task(self, name: str, kind: str, aim: str, place: str, file: File, index: Path | None) -> Task:
         pixels = self._work / "pixels"
         pixels.mkdir(parents=True, exist_ok=True)
         return Task(
