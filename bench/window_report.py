@@ -220,8 +220,8 @@ TEXT = (
     (
         "Three readings: a window of 512 x 512 at full resolution near the middle; one of as many pixels at an eighth "
         "of the resolution; the whole image at about 1000 pixels. Every reading is a fresh process, from opening to "
-        "pixels, the median of three, all readers taking turns; a reading of more than 20 s is made once, and ended "
-        "after 120 s; a peer that fails on the disk is not tried on S3, and its failure stands there in brackets. A "
+        "pixels, the median of three, all readers taking turns; a reading of more than 5 s is made once, and ended "
+        "after 120 s; a peer that fails on the disk is not tried on S3, nor large_image where libvips fails. A "
         "process has 18 GiB of address space. Files on the disk are in the page cache, for all alike. S3 is a Ceph "
         "gateway on loopback; S3 + 30 ms is the same behind a relay that lets each request wait and counts it."
     ),
@@ -230,8 +230,8 @@ TEXT = (
         "cache), and again (the reading after a cold one, in another process, with the cache that the first left). "
         "Peers: rasterio with GDAL's recommended options for remote files, by /vsis3/, and the full-resolution window "
         "by /vsicurl/, too; libvips by pyvips (no S3); tifffile by its Zarr store or memory map, over s3fs; "
-        "large_image with the source that it chooses (no S3 of its own). Levels beside a file (.ovr) are made beforehand for "
-        "nobody; where Ziggurat makes them for a cold overview, that is in its time."
+        "large_image with the source that it chooses, libvips here (no S3 of its own). Levels beside a file "
+        "(.ovr) are made beforehand for nobody; where Ziggurat makes them for a cold overview, that is in its time."
     ),
 )
 
