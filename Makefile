@@ -2,6 +2,7 @@
 # make test    installs with the test extras and runs every test
 # make check   lint, types, layers, tests: what CI runs
 # make bench   compares with the pipelines that people use today (needs their Debian packages, see README)
+# make bench-window  compares windows of images up to a gigapixel, from disk and S3 (needs Ceph, opj_compress, libvips)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ PYTHON ?= $(shell \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
 	done)
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench bench-window clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -51,5 +52,19 @@ bench: $(VENV)/test-installed
 	$(BIN)/python bench/convert.py
 	$(BIN)/python bench/scale.py
 
+# large_image needs zarr 2, tifffile zarr 3: two environments.
+.venv-peers/installed:
+	"$(PYTHON)" -m venv --clear .venv-peers
+	.venv-peers/bin/pip install --quiet rasterio tifffile "zarr>=3" imagecodecs s3fs
+	touch $@
+
+.venv-large-image/installed:
+	"$(PYTHON)" -m venv --clear .venv-large-image
+	.venv-large-image/bin/pip install --quiet "large-image[tiff,zarr,vips]"
+	touch $@
+
+bench-window: $(VENV)/test-installed .venv-peers/installed .venv-large-image/installed
+	PYTHONPATH=tests $(BIN)/python bench/window.py
+
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) .venv-peers .venv-large-image demo build dist

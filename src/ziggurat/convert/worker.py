@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.probe import Question, Terms, probe_all
@@ -76,6 +77,7 @@ def serve(connection: Connection, config: WorkerConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     configure(config.network)
+    limit_threads(1)
     destination = open_destination(config.destination, scratch=config.scratch)
     terms = Terms(config.options, destination, config.overwrite, config.budget, config.share)
     try:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ziggurat.codec.threads import decoding_threads
 from ziggurat.codestream.partition import Rect, shrunk
 from ziggurat.format.jpeg2000.bands import BandPlan
 from ziggurat.format.jpeg2000.container import Container
@@ -59,6 +60,9 @@ def read_cost(container: Container, plan: BandPlan, level: int, window: Window) 
     if container.main.ht:
         # OpenJPH decodes all of the canvas, into a type of up to 16 bits where there are 8.
         decoding = _HT_SAMPLE * canvas + _SAMPLE * min(canvas, wanted)
+    if many:
+        decoding *= decoding_threads()
+        blocks *= decoding_threads()
     held = _SAMPLE * wanted if many else 0
     samples = sum(
         (siz.x1 - siz.x0) * (siz.y1 - siz.y0) // (siz.components[index].dx * siz.components[index].dy)

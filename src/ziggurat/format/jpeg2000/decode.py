@@ -14,12 +14,13 @@ _FULL_DEPTHS = (8, 16)
 """Depths whose numpy type has no value left for an overshoot: OpenJPH 0.32 clips to 2^depth, one too many."""
 
 
-def decode_slice(made: Slice, source: MainHeader) -> Decoded:
+def decode_slice(made: Slice, source: MainHeader, *, threads: int = 1) -> Decoded:
     """Decodes the area of a slice.
 
     Args:
         made: the slice.
         source: the main header of the codestream that it was made from.
+        threads: that OpenJPEG may use.
 
     Returns:
         A plane a component of the slice; it holds at least the area.
@@ -28,7 +29,7 @@ def decode_slice(made: Slice, source: MainHeader) -> Decoded:
         FormatError: if no decoder takes it.
     """
     if not source.ht:
-        return _openjpeg(made, area=made.area)
+        return _openjpeg(made, made.area, threads)
     refused = ""
     if _suits_openjph(made):
         try:
@@ -36,13 +37,14 @@ def decode_slice(made: Slice, source: MainHeader) -> Decoded:
         except FormatError as error:
             refused = str(error)
     # OpenJPEG 2.5.4 decodes areas of HT code-blocks to grey: all of it is decoded.
-    decoded = _openjpeg(made, area=made.canvas.rect)
+    decoded = _openjpeg(made, made.canvas.rect, threads)
     return Decoded(decoded.planes, (*decoded.warnings, *([refused] if refused else [])))
 
 
-def _openjpeg(made: Slice, area: Rect) -> Decoded:
+def _openjpeg(made: Slice, area: Rect, threads: int) -> Decoded:
+    part = None if area == made.canvas.rect else openjpeg.Area(*area)
     try:
-        decoded = openjpeg.decode(made.data, area=None if area == made.canvas.rect else openjpeg.Area(*area))
+        decoded = openjpeg.decode(made.data, area=part, threads=threads)
     except DependencyError:
         # Where there is no shared library, as on Windows, the one inside imagecodecs decodes all of the slice.
         return Decoded(_imagecodecs(made), ())

@@ -2,13 +2,16 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
-from ziggurat.codec.openjpeg import Plane
+from ziggurat.codec.openjpeg import Decoded, Plane
+from ziggurat.codec.threads import decoding_threads
 from ziggurat.codestream.coding import main_coding
 from ziggurat.codestream.compose import Canvas
 from ziggurat.codestream.index import CodestreamIndex
@@ -28,6 +31,9 @@ from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 
 _log = logging.getLogger(__name__)
+
+FEW_PIXELS = 1 << 16
+"""Pixels up to which starting threads takes longer than they save."""
 
 GROUP_SAMPLES = 1 << 24
 """Samples of the tiles whose bytes are fetched in one batch, if more than one."""
@@ -139,16 +145,35 @@ class WindowDecoder:
         if len(tasks) > 1:
             planes = {component: _empty(siz, component, rect) for component, rect in wanted.items()}
         for group in _groups(tasks):
-            for made in self.slices(level, group):
-                decoded = decode_slice(made, self._main)
+            for numbers, decoded in self._decoded(self.slices(level, group), tiles=len(tasks)):
                 remarks += decoded.warnings
-                found = dict(zip(made.components, decoded.planes, strict=True))
+                found = dict(zip(numbers, decoded.planes, strict=True))
                 if len(tasks) == 1:
                     return {component: found[component] for component in wanted}, remarks
                 for component, target in planes.items():
                     if component in found:
                         _paste(target, found[component])
         return planes, remarks
+
+    def _decoded(self, slices: Iterator[Slice], *, tiles: int) -> Iterator[tuple[Sequence[int], Decoded]]:
+        """Slices decoded, in their order: several tiles side by side, a single one by as many threads."""
+        threads = decoding_threads()
+        if tiles == 1 or threads == 1:
+            for made in slices:
+                area = (made.area.x1 - made.area.x0) * (made.area.y1 - made.area.y0)
+                worth = threads if area > FEW_PIXELS else 1
+                yield made.components, decode_slice(made, self._main, threads=worth)
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="ziggurat-decode") as pool:
+            # As many as decode at once are under way, so that no decoded ones gather.
+            under_way: deque[tuple[Sequence[int], Future[Decoded]]] = deque()
+            for made in slices:
+                under_way.append((made.components, pool.submit(decode_slice, made, self._main)))
+                if len(under_way) == threads:
+                    number, future = under_way.popleft()
+                    yield number, future.result()
+            for number, future in under_way:
+                yield number, future.result()
 
     def slices(self, level: int, group: Sequence[TileTask]) -> Iterator[Slice]:
         """The codestreams of some tiles of a window, whose bytes are read in one go."""

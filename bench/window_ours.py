@@ -1,0 +1,42 @@
+"""Windows by Ziggurat."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from window_task import OVERVIEW, Task
+
+if TYPE_CHECKING:
+    from ziggurat.model import Samples
+
+MODULES = ("ziggurat", "ziggurat.image", "ziggurat.storage.object_store", "ziggurat.pyramid.overview")
+
+OPENERS = {"jp2": "ziggurat.format.jpeg2000", "tif": "ziggurat.format.tiff.reader"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ziggurat:
+    """As a user calls it; what it finds in the cache is up to the environment."""
+
+    def load(self, task: Task) -> str:
+        """Imports what the task takes, which the package itself puts off until then, and tells the version."""
+        for name in (*MODULES, OPENERS[task.key[-3:]]):
+            importlib.import_module(name)
+        import ziggurat  # noqa: PLC0415 - measured
+
+        return f"Ziggurat {ziggurat.__version__}"
+
+    def read(self, task: Task) -> "Samples":
+        """Pixels (y, x, band)."""
+        import ziggurat  # noqa: PLC0415 - measured
+
+        url = task.local or f"s3://{task.key}"
+        with ziggurat.open(url, index=task.index) as image:
+            if task.aim == "overview":
+                return image.thumbnail(OVERVIEW)
+            return image.read(task.level, task.coarse)
+
+
+READERS: Mapping[str, Ziggurat] = MappingProxyType({"Ziggurat": Ziggurat()})
