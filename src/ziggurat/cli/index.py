@@ -1,6 +1,5 @@
 """``ziggurat index URL...``: where everything lies in JPEG 2000 images, found out once."""
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -9,14 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import ziggurat
-from ziggurat.cli import EXIT_ERROR, EXIT_OK
 from ziggurat.cli.parsing import NO_NETWORK, Network, split_target
-from ziggurat.convert.text import size, visible
-from ziggurat.errors import UsageError, ZigguratError
+from ziggurat.cli.several import check_out, each, path_beside
+from ziggurat.convert.text import size
 from ziggurat.format.shelf import beside_of
 from ziggurat.storage.destination import open_destination
 from ziggurat.storage.stored import digests_of
-from ziggurat.storage.urls import local_path
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -41,30 +38,12 @@ def index(
         network: how stores are reached.
     """
     network.options()
-    if not urls:
-        raise UsageError("give at least one image")
-    if out is not None and (beside or len(urls) > 1):
-        raise UsageError("--out is for a single image, and not together with --beside")
-    code = EXIT_OK
-    for url in urls:
-        try:
-            print(visible(_make(url, _target(url, out, beside=beside), overwrite=overwrite)), flush=True)
-        except UsageError:
-            raise
-        except ZigguratError as error:
-            code = EXIT_ERROR
-            print(f"{visible(url)}: {type(error).__name__}: {visible(str(error))}", file=sys.stderr)
-    return code
+    check_out(urls, out, beside=beside)
 
+    def make(url: str) -> str:
+        return _make(url, str(path_beside(url, beside_of)) if beside else out, overwrite=overwrite)
 
-def _target(url: str, out: str | None, *, beside: bool) -> str | None:
-    """The place to write to, or None for the cache."""
-    if not beside:
-        return out
-    image = local_path(url)
-    if image is None:
-        raise UsageError(f"{url} is not local, nothing can be written beside it; use --out, or the cache")
-    return str(beside_of(image))
+    return each(urls, make)
 
 
 def _make(url: str, target: str | None, *, overwrite: bool) -> str:
