@@ -4,6 +4,7 @@
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from ziggurat.geometry import Window
     from ziggurat.image import Image, open  # noqa: A004 - the package's front door
     from ziggurat.model import ImageInfo
+
+# Records are for programs that ask for them; without this Python would print them.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "Image": "ziggurat.image",

@@ -73,6 +73,8 @@ def packet_order(siz: Siz, coding: TileCoding, partition: Partition) -> PacketOr
 
 
 def _precincts(siz: Siz, partition: Partition) -> _Precincts:
+    if all(resolution.precincts <= 1 for _, _, resolution in partition.resolutions()):
+        return _single_precincts(siz, partition)
     parts = []
     for component, number, resolution in partition.resolutions():
         count = resolution.precincts
@@ -94,10 +96,22 @@ def _precincts(siz: Siz, partition: Partition) -> _Precincts:
                 np.tile(x.astype(np.uint32), resolution.high),
             )
         )
-    if not parts:
-        nothing, nowhere = np.zeros(0, np.int32), np.zeros(0, np.uint32)
-        return _Precincts(nothing, nothing, nothing, nowhere, nowhere)
     return _Precincts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _single_precincts(siz: Siz, partition: Partition) -> _Precincts:
+    """The same where no resolution is divided, as in most tiles, of which there may be thousands."""
+    rows = []
+    for component, number, resolution in partition.resolutions():
+        if resolution.precincts:
+            shift = len(partition.components[component]) - 1 - number
+            item = siz.components[component]
+            y = (resolution.row << (resolution.precinct_y + shift)) * item.dy
+            x = (resolution.column << (resolution.precinct_x + shift)) * item.dx
+            rows.append((component, number, 0, max(y, partition.rect.y0), max(x, partition.rect.x0)))
+    table = np.array(rows, np.int64).reshape(len(rows), 5).T
+    small, large = table[:3].astype(np.int32), table[3:].astype(np.uint32)
+    return _Precincts(small[0], small[1], small[2], large[0], large[1])
 
 
 def _sorted(

@@ -274,6 +274,9 @@ def band_rect(samples: Rect, kind: int, depth: int) -> Rect:
 
 
 def _axis(span: tuple[int, int], precincts: range, precinct_size: int, block_size: int) -> Axis:
+    if len(precincts) == 1:
+        low, high = span
+        return Axis((low >> block_size,), (-(-high >> block_size) - (low >> block_size) if high > low else 0,))
     firsts, counts = [], []
     for precinct in precincts:
         low = max(precinct << precinct_size, span[0])
@@ -284,37 +287,40 @@ def _axis(span: tuple[int, int], precincts: range, precinct_size: int, block_siz
 
 
 def _tables(partition: Partition) -> Tables:
+    if all(resolution.precincts <= 1 for _, _, resolution in partition.resolutions()):
+        return _single_tables(partition)
     bands, widths, heights, components = [], [], [], []
     for component, _, resolution in partition.resolutions():
         if not resolution.precincts:
             continue
         count = len(resolution.bands)
-        if resolution.precincts == 1:
-            width = np.array([band.columns.count[0] for band in resolution.bands], np.int16)
-            height = np.array([band.rows.count[0] for band in resolution.bands], np.int16)
-        else:
-            across = np.array([band.columns.count for band in resolution.bands], np.int16).T
-            down = np.array([band.rows.count for band in resolution.bands], np.int16).T
-            shape = (resolution.high, resolution.wide, count)
-            width, height = np.broadcast_to(across[None], shape), np.broadcast_to(down[:, None], shape)
+        across = np.array([band.columns.count for band in resolution.bands], np.int16).T
+        down = np.array([band.rows.count for band in resolution.bands], np.int16).T
+        shape = (resolution.high, resolution.wide, count)
+        width, height = np.broadcast_to(across[None], shape), np.broadcast_to(down[:, None], shape)
         bands.append(np.full(resolution.precincts, count, np.int64))
         widths.append(width.ravel())
         heights.append(height.ravel())
         components.append(np.full(width.size, component, np.uint16))
-    if not bands:
-        nothing = np.zeros(0, np.int16)
-        return Tables(np.zeros(1, np.int64), nothing, nothing, np.zeros(1, np.int64), nothing.astype(np.uint16))
-    wide, high = np.concatenate(widths), np.concatenate(heights)
-    tables = Tables(
-        band_first=_starts(np.concatenate(bands)),
-        width=wide,
-        height=high,
-        block_first=_starts(wide.astype(np.int64) * high),
-        component=np.concatenate(components),
-    )
-    if tables.block_first[-1] > MAX_BLOCKS:
-        raise LimitExceeded(f"a tile of {tables.block_first[-1]} code-blocks: its header is not believed")
-    return tables
+    return _joined(np.concatenate(bands), np.concatenate(widths), np.concatenate(heights), np.concatenate(components))
+
+
+def _single_tables(partition: Partition) -> Tables:
+    """The same where no resolution is divided, as in most tiles, of which there may be thousands."""
+    found = [(component, item) for component, _, item in partition.resolutions() if item.precincts]
+    bands = [(band.columns.count[0], band.rows.count[0], component) for component, item in found for band in item.bands]
+    table = np.array(bands, np.int64).reshape(len(bands), 3).T
+    counts = np.array([len(item.bands) for _, item in found], np.int64)
+    return _joined(counts, table[0].astype(np.int16), table[1].astype(np.int16), table[2].astype(np.uint16))
+
+
+def _joined(
+    bands: NDArray[np.int64], width: NDArray[np.int16], height: NDArray[np.int16], component: NDArray[np.uint16]
+) -> Tables:
+    block_first = _starts(width.astype(np.int64) * height)
+    if block_first[-1] > MAX_BLOCKS:
+        raise LimitExceeded(f"a tile of {block_first[-1]} code-blocks: its header is not believed")
+    return Tables(_starts(bands), width, height, block_first, component)
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
