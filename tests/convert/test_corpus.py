@@ -22,7 +22,7 @@ def test_every_real_image_ends_verified_or_with_an_honest_reason(
 ) -> None:
     out, ledger = tmp_path / "out", tmp_path / "out.zgj"
     job = start("convert", shared_data, out, "--to", to, *more, "--workers", "2", "--memory", "3G")
-    result = finish(job, 400)
+    result = finish(job, 1200)
     assert result.code == 3, result.said[-2000:]
     assert "\0" not in result.said
     assert "\x1b" not in result.said

@@ -317,7 +317,7 @@ def test_every_shared_file_reads_as_an_independent_decoder_reads_it_or_is_refuse
         )
         for start in range(2)
     ]
-    answers = [json.loads(line) for job in jobs for line in job.communicate(timeout=120)[0].splitlines()]
+    answers = [json.loads(line) for job in jobs for line in job.communicate(timeout=600)[0].splitlines()]
     assert [job.returncode for job in jobs] == [0, 0]
     refused = {name: kind for kind, files in json.loads(VERDICTS.read_text()).items() for name in files}
     assert {name: verdict for name, verdict, _ in answers} == {name: refused.get(name, "ok") for name in names}
