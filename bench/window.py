@@ -130,6 +130,8 @@ class Bench:
             index = self._index(size, kind, file, place)
             for aim in AIMS:
                 readers = [name for name in self._readers(kind, place, aim) if (name, aim) not in failed]
+                if self._given.readers:
+                    readers = [name for name in readers if name in self._given.readers.split(",")]
                 tasks = {name: self._task(name, kind, aim, place, file, index) for name in readers}
                 found = self._turns(tasks, place)
                 for name, outcomes in found.items():
@@ -191,7 +193,7 @@ class Bench:
                 last = before[-1].answer if before else None
                 if before and (last is None or last.seconds > ENOUGH):
                     continue
-                if name == "large_image" and any(item.answer is None for item in found["libvips"]):
+                if name == "large_image" and any(item.answer is None for item in found.get("libvips", ())):
                     before.append(Outcome(None, "as libvips", None, None))
                     continue
                 before.append(self._read(name, task, place))
@@ -305,6 +307,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default=",".join(SIZES), help="of the images, with commas")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of the files, with commas")
+    parser.add_argument("--readers", help="only these, with commas; their figures are put among the others")
     parser.add_argument("--places", default=",".join(PLACES), help="with commas")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--peers", type=Path, default=REPOSITORY / ".venv-peers", help="environment")

@@ -171,7 +171,7 @@ def differences(figures: Figures) -> str:
 def report(figures: Figures, notes: Mapping[str, str]) -> str:
     """The section."""
     sizes = measured(figures)
-    versions = "; ".join(sorted(value for key, value in notes.items() if key.startswith("version|")))
+    versions = "; ".join(sorted({value for key, value in notes.items() if key.startswith("version|")}))
     imports = {
         name: sorted(item["imports"] for key, item in figures.items() if key.endswith(f"|{name}") and item["seconds"])
         for name in ("Ziggurat", "GDAL", "libvips", "tifffile", "large_image")
