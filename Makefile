@@ -17,7 +17,10 @@ PYTHON ?= $(shell \
 .PHONY: demo test check lint bench bench-window clean
 .DELETE_ON_ERROR:
 
-$(VENV)/installed: pyproject.toml constraints.txt
+# The compiled modules are made on installation: what they are made of asks for a new one.
+COMPILED := hatch_build.py $(wildcard src/ziggurat/codestream/packet_parser.p* src/ziggurat/codestream/packet_writer.p*)
+
+$(VENV)/installed: pyproject.toml constraints.txt $(COMPILED)
 	@test -n "$(PYTHON)" || { echo "Ziggurat needs Python 3.12 or newer; none was found on PATH or under pyenv." >&2; \
 		echo "Install one, or say where it is: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
