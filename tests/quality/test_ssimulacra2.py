@@ -65,7 +65,8 @@ def test_scores_of_photographs_agree_with_the_reference(shared_data: Path, numbe
 
 
 def test_equal_pictures_score_100() -> None:
-    assert ssimulacra2(scene(70, 90), scene(70, 90)) == 100
+    # Sums in single precision may be split differently from one call to the next.
+    assert ssimulacra2(scene(70, 90), scene(70, 90)) == pytest.approx(100, abs=0.01)
 
 
 def test_grey_counts_as_three_equal_bands() -> None:
