@@ -317,11 +317,14 @@ def _single_tables(partition: Partition) -> Tables:
 def _joined(
     bands: NDArray[np.int64], width: NDArray[np.int16], height: NDArray[np.int16], component: NDArray[np.uint16]
 ) -> Tables:
-    block_first = _starts(width.astype(np.int64) * height)
+    block_first = _starts(np.multiply(width, height, dtype=np.int64))
     if block_first[-1] > MAX_BLOCKS:
         raise LimitExceeded(f"a tile of {block_first[-1]} code-blocks: its header is not believed")
     return Tables(_starts(bands), width, height, block_first, component)
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    """Where each of several runs of these lengths begins, and where the last one ends."""
+    starts = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    return starts
