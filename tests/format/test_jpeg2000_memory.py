@@ -28,7 +28,7 @@ print(json.dumps([image.info.size, sums, int(peak) // 1024]))
 
 WINDOWS = [
     (0, (50_000, 50_000, 50_512, 50_512)),
-    (0, (102_000, 102_000, 102_400, 102_400)),
+    (0, (100_000, 100_000, 100_352, 100_352)),
     (2, (10_000, 20_000, 10_512, 20_512)),
     (5, (0, 0, 512, 512)),
 ]
@@ -47,7 +47,7 @@ def resident(path: Path) -> tuple[list[int], int]:
     command = [sys.executable, "-c", READ, str(path), json.dumps(WINDOWS)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     size, sums, peak = json.loads(done.stdout)
-    assert size == [102_400, 102_400]
+    assert size == [100_352, 100_352]
     return sums, peak
 
 
@@ -60,9 +60,9 @@ def resident(path: Path) -> tuple[list[int], int]:
 def test_a_window_of_ten_gigapixels_is_read_in_little_memory(tmp_path: Path, layout: str) -> None:
     path, data = tmp_path / "image.j2k", sample()
     if layout.startswith("tiles"):
-        write_tiled(path, data, 50, tlm="TLM" in layout)
+        write_tiled(path, data, 49, tlm="TLM" in layout)
     else:
-        write_single(path, data, 50, precinct=256 if "precincts" in layout else None, listed="PLT" in layout)
+        write_single(path, data, 49, precinct=256 if "precincts" in layout else None, listed="PLT" in layout)
     sums, peak = resident(path)
     assert peak < LIMIT, f"{layout}: {path.stat().st_size} bytes"
     # The picture repeats: a window is the sample's own, far from its seams.
