@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ziggurat.codestream.reads import Reads, Span
+from ziggurat.codestream.reads import Reads, Span, joined_spans
 from ziggurat.errors import CorruptImage
 
 _MOST = 1 << 16
@@ -90,12 +90,7 @@ def filled(batch: Sequence[bytes | Span]) -> Reads[list[bytes | memoryview]]:
     spans = sorted(piece for piece in batch if not isinstance(piece, bytes))
     if not spans:
         return [piece for piece in batch if isinstance(piece, bytes)]
-    wanted: list[Span] = []
-    for span in spans:
-        if wanted and span.start - wanted[-1].end <= _GAP:
-            wanted[-1] = Span(wanted[-1].start, max(wanted[-1].end, span.end))
-        else:
-            wanted.append(span)
+    wanted = joined_spans(spans, gap=_GAP)
     data = [memoryview(item) for item in (yield wanted)]
     for span, item in zip(wanted, data, strict=True):
         if len(item) != span.end - span.start:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ziggurat.codestream.reads import Reads, Span
+from ziggurat.codestream.reads import Reads, joined_spans
 from ziggurat.errors import CorruptImage
 
 type Piece = bytes | tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -73,7 +73,7 @@ def gather(pieces: Sequence[Piece], held: Held, size: int) -> Reads[list[bytes |
     """
     wanted = [piece if isinstance(piece, bytes) else runs(*piece) for piece in pieces]
     missing = [run for item in wanted if isinstance(item, list) for run in item if held.find(*run) is None]
-    spans = _joined(sorted(set(missing)))
+    spans = joined_spans(sorted(set(missing)), gap=_GAP)
     if spans:
         if spans[-1].end > size:
             raise CorruptImage(
@@ -92,14 +92,3 @@ def gather(pieces: Sequence[Piece], held: Held, size: int) -> Reads[list[bytes |
                 raise CorruptImage(f"bytes {start} to {end} could not be read")
             parts.append(found)
     return parts
-
-
-def _joined(spans: Sequence[tuple[int, int]]) -> list[Span]:
-    """Spans in ascending order, joined where they overlap or nearly touch."""
-    made: list[Span] = []
-    for start, end in spans:
-        if made and start - made[-1].end <= _GAP:
-            made[-1] = Span(made[-1].start, max(made[-1].end, end))
-        else:
-            made.append(Span(start, end))
-    return made

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ziggurat.codestream.gather import Held
-from ziggurat.codestream.reads import Reads, Span
+from ziggurat.codestream.reads import Reads, Span, joined_spans
 from ziggurat.codestream.select import Selection
 from ziggurat.codestream.tile_index import Parsed, TileIndex, parse_precinct, try_precinct, walk_to, walked_precinct
 from ziggurat.errors import CorruptImage
@@ -84,16 +84,12 @@ def _read(tile: TileIndex, open_: Mapping[int, Sequence[int]], held: Held) -> Re
         for place, length in zip(tile.places(precinct), lengths, strict=True)
     ]
     missing = sorted({span for span in spans if held.find(*span) is None})
-    joined: list[Span] = []
     for span in missing:
         if span.end > tile.size:
             raise CorruptImage(
                 f"a packet lies at bytes {span.start} to {span.end}, the file ends at {tile.size}: it is truncated"
             )
-        if joined and span.start <= joined[-1].end:
-            joined[-1] = Span(joined[-1].start, max(joined[-1].end, span.end))
-        else:
-            joined.append(span)
+    joined = joined_spans(missing, gap=0)
     if joined:
         for span, data in zip(joined, (yield joined), strict=True):
             held.add(span.start, data)

@@ -48,3 +48,14 @@ def together[T](several: Sequence[Reads[T]]) -> Reads[list[T]]:
                 results[number] = done.value
                 del asked[number]
     return [results[number] for number in range(len(several))]
+
+
+def joined_spans(spans: Sequence[tuple[int, int]], *, gap: int) -> list[Span]:
+    """Spans in ascending order, joined where they overlap or lie no more than ``gap`` bytes apart."""
+    made: list[Span] = []
+    for start, end in spans:
+        if made and start - made[-1].end <= gap:
+            made[-1] = Span(made[-1].start, max(made[-1].end, end))
+        else:
+            made.append(Span(start, end))
+    return made

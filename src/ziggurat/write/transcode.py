@@ -21,7 +21,6 @@ from ziggurat.storage.destination import Destination, digests_of, writing
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.local_destination import LocalDestination
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.ranges import ByteRange
 
 _NEAR, _FAR = 1 << 21, 1 << 25
 """Bytes held at once: what stays in a processor's cache, and what is worth a request to a store."""
@@ -113,9 +112,8 @@ def _named(url: str) -> Iterator[None]:
 def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:
     container = read_container(source)
     span = Span(container.codestream.start, container.codestream.end + container.truncated)
-    head = source.read_ranges([ByteRange(span.start, span.start + container.main.length)])[0]
-    index = CodestreamIndex(container.main, head, span, source.size)
-    codestream = drive(plan_transcoding(index, head, recoding), source)
+    index = CodestreamIndex(container.main, container.head, span, source.size)
+    codestream = drive(plan_transcoding(index, container.head, recoding), source)
     return drive(plan_file(span, source.size, codestream, level=recoding.drop_levels), source)
 
 
