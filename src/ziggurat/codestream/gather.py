@@ -57,22 +57,24 @@ def runs(offset: NDArray[np.int64], length: NDArray[np.int64]) -> list[tuple[int
     return list(zip(offset[first].tolist(), ends[last].tolist(), strict=True))
 
 
-def gather(pieces: Sequence[Piece], held: Held, size: int) -> Reads[list[bytes | memoryview]]:
+def gather(several: Sequence[Sequence[Piece]], held: Held, size: int) -> Reads[list[list[bytes | memoryview]]]:
     """Puts pieces together, reading what is not held yet in one go.
 
     Args:
-        pieces: in order.
+        several: sequences of pieces, each in order.
         held: what has been read before.
         size: bytes of the file.
 
     Returns:
-        The parts, to be joined.
+        The parts of each, to be joined.
 
     Raises:
         CorruptImage: if a piece lies outside of the file.
     """
-    wanted = [piece if isinstance(piece, bytes) else runs(*piece) for piece in pieces]
-    missing = [run for item in wanted if isinstance(item, list) for run in item if held.find(*run) is None]
+    wanted = [[piece if isinstance(piece, bytes) else runs(*piece) for piece in pieces] for pieces in several]
+    missing = [
+        run for items in wanted for item in items if isinstance(item, list) for run in item if held.find(*run) is None
+    ]
     spans = joined_spans(sorted(set(missing)), gap=_GAP)
     if spans:
         if spans[-1].end > size:
@@ -81,6 +83,10 @@ def gather(pieces: Sequence[Piece], held: Held, size: int) -> Reads[list[bytes |
             )
         for span, data in zip(spans, (yield spans), strict=True):
             held.add(span.start, data)
+    return [_parts(items, held) for items in wanted]
+
+
+def _parts(wanted: Sequence[bytes | Sequence[tuple[int, int]]], held: Held) -> list[bytes | memoryview]:
     parts: list[bytes | memoryview] = []
     for item in wanted:
         if isinstance(item, bytes):

@@ -235,6 +235,36 @@ def tile_rect(siz: Siz, tile: int) -> Rect:
     )
 
 
+type Division = tuple[tuple[int, int], ...]
+"""How one axis of a tile falls into precincts: number, and offset of the first from the tile's edge, by component and
+resolution."""
+
+
+def division(siz: Siz, coding: TileCoding, span: tuple[int, int], *, across: bool) -> Division:
+    """How an axis of a tile falls into precincts: tiles alike along both have the same packets in the same order.
+
+    Args:
+        siz: the geometry.
+        coding: the tile's.
+        span: of the tile on the reference grid.
+        across: whether it is the columns' axis.
+    """
+    start, end = span
+    found = []
+    for item, coded in zip(siz.components, coding.components, strict=True):
+        spacing = item.dx if across else item.dy
+        low, high = -(-start // spacing), -(-end // spacing)
+        for number, size in enumerate(coded.style.precincts):
+            shift = coded.style.levels - number
+            exponent = size[1 if across else 0].bit_length() - 1
+            x0, x1 = ceil_shift(low, shift), ceil_shift(high, shift)
+            first = x0 >> exponent
+            count = ceil_shift(x1, exponent) - first if x1 > x0 else 0
+            offset = (first << (exponent + shift)) * spacing - start
+            found.append((count, max(offset, 0) if count <= 1 else offset))
+    return tuple(found)
+
+
 def _resolution(style: CodingStyle, samples: Rect, number: int, first: int) -> Resolution:
     rect = shrunk(samples, 1, 1, style.levels - number)
     height, width = style.precincts[number]

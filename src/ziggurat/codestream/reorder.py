@@ -74,7 +74,7 @@ def tile_parts(index: CodestreamIndex, number: int, recoding: Recoding, siz: Siz
     tile = yield from index.tile(number, use_lengths=False)
     if any(item.style.factors is not None for item in tile.coding.components):
         raise UnsupportedFeature(f"tile {number}: a decomposition of ISO/IEC 15444-2 cannot be laid out anew")
-    if tile.partition.precincts * tile.coding.layers > room:
+    if tile.shape.precincts * tile.coding.layers > room:
         raise LimitExceeded(f"tile {number} has more packets than the file could hold; its header is not believed")
     coding = recoded(tile.coding, recoding, number)
     divided = Partition(siz, coding, tile_rect(siz, number)) if recoding.drop_levels else tile.partition

@@ -6,6 +6,7 @@ layers, progressions, packed headers and tile-parts of the source make no differ
 layer, LRCP.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,11 +22,13 @@ from ziggurat.codestream.packet_writer import PacketWriter
 from ziggurat.codestream.packets import Slots, column, zeros
 from ziggurat.codestream.partition import Partition, Rect, Resolution
 from ziggurat.codestream.precincts import read_precincts
-from ziggurat.codestream.reads import Reads
+from ziggurat.codestream.reads import Reads, together
 from ziggurat.codestream.select import Selection, canvas_rect, select, with_transform
 from ziggurat.codestream.tile_index import Parsed, TileIndex
-from ziggurat.codestream.whole import Slice, area_of, is_whole, whole_tile
+from ziggurat.codestream.whole import Slice, area_of, grid_at, is_whole, whole_tiles
 from ziggurat.errors import CorruptImage, UnsupportedFeature
+
+_log = logging.getLogger(__name__)
 
 _ALL_PASSES = 255
 
@@ -65,6 +68,30 @@ def slice_tile(
     return (yield from _slice(index, tile, level, wanted, leave_out))
 
 
+def slice_block(index: CodestreamIndex, level: int, wanted: Mapping[int, Mapping[int, Rect]]) -> Reads[list[Slice]]:
+    """Makes the codestreams of a rectangle of tiles: a single one where all of each is wanted and they are coded alike.
+
+    Args:
+        index: of the codestream.
+        level: finest resolutions that are left out.
+        wanted: samples by tile, row by row, and component.
+
+    Raises:
+        CorruptImage: see ``slice_tile``.
+        UnsupportedFeature: see ``slice_tile``.
+    """
+    if len(wanted) > 1 and grid_at(index.main.siz, level, min(wanted)) is not None:
+        tiles = yield from together([index.tile(number) for number in wanted])
+        alike = all(tile.coding == tiles[0].coding for tile in tiles)
+        if alike and all(is_whole(tile, level, rects) for tile, rects in zip(tiles, wanted.values(), strict=True)):
+            try:
+                return [(yield from whole_tiles(tiles, level, index.main))]
+            except CorruptImage:
+                # One by one: whether PLT was wrong, and of which tile.
+                _log.debug("tiles %s are sliced one by one", list(wanted))
+    return (yield from together([slice_tile(index, number, level, rects) for number, rects in wanted.items()]))
+
+
 def _slice(
     index: CodestreamIndex,
     tile: TileIndex,
@@ -77,7 +104,7 @@ def _slice(
             f"tile {tile.number} has {tile.coding.levels} decomposition levels; level {level} cannot be had of it"
         )
     if leave_out is None and is_whole(tile, level, wanted):
-        return (yield from whole_tile(tile, level, index.main))
+        return (yield from whole_tiles([tile], level, index.main))
     wanted = with_transform(tile.coding, wanted)
     selected = select(tile.partition, tile.coding, level, wanted)
     rect = canvas_rect(tile.siz, tile.partition, level, selected)
@@ -94,7 +121,7 @@ def _slice(
     pieces = []
     for number, position in order:
         pieces += packets.of(position, number, components[position])
-    body = yield from gather(pieces, held, tile.size)
+    (body,) = yield from gather([pieces], held, tile.size)
     return Slice(codestream(canvas, index.main, body), canvas, components, area_of(canvas, wanted))
 
 

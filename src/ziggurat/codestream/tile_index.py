@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.codestream.coding import TileCoding
-from ziggurat.codestream.order import PacketOrder, packet_order
+from ziggurat.codestream.order import PacketOrder, Shape
 from ziggurat.codestream.packet_parser import OK, PacketParser
 from ziggurat.codestream.packets import Column, Layout, Packets, Records, column, room, zeros
-from ziggurat.codestream.partition import Partition
+from ziggurat.codestream.partition import Partition, Rect
 from ziggurat.codestream.parts import PartHeader, packed_headers, packet_lengths
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.segments import Siz
@@ -101,7 +101,9 @@ class TileIndex:
 
     Args:
         siz: the geometry.
-        coding, partition: how the tile is coded and divided.
+        coding: how the tile is coded.
+        rect: it, on the reference grid.
+        shape: what it shares with other tiles.
         headers: of its tile-parts, in order.
         size: bytes of the file.
         packed: packet headers from the main header (PPM), by tile-part.
@@ -120,7 +122,8 @@ class TileIndex:
         self,
         siz: Siz,
         coding: TileCoding,
-        partition: Partition,
+        rect: Rect,
+        shape: Shape,
         headers: Sequence[PartHeader],
         *,
         size: int,
@@ -130,7 +133,8 @@ class TileIndex:
     ) -> None:
         self.siz = siz
         self.coding = coding
-        self.partition = partition
+        self.rect = rect
+        self.shape = shape
         self.headers = headers
         self.size = size
         self.packed = packed
@@ -138,7 +142,7 @@ class TileIndex:
         self.parsed: dict[int, Parsed] = {}
         self._use_lengths = use_lengths
         self._apart = apart
-        packets = partition.precincts * coding.layers
+        packets = shape.precincts * coding.layers
         if packets > max(_FREE_PACKETS, self.length):
             raise LimitExceeded(
                 f"tile {self.number} of {self.length} bytes has {packets} packets by its header, which is not "
@@ -157,17 +161,19 @@ class TileIndex:
         return self._apart or self.packed is not None or any(packed_headers(header) for header in self.headers)
 
     @cached_property
+    def partition(self) -> Partition:
+        """How it is divided."""
+        return Partition(self.siz, self.coding, self.rect)
+
+    @property
     def order(self) -> PacketOrder:
         """The order of its packets."""
-        return packet_order(self.siz, self.coding, self.partition)
+        return self.shape.order
 
-    @cached_property
+    @property
     def place(self) -> NDArray[np.int32]:
         """By precinct and layer, a packet's place in the order; -1 where it is not in the codestream."""
-        order, layers = self.order, self.coding.layers
-        place = np.full(self.partition.precincts * layers, -1, np.int32)
-        place[order.precinct.astype(np.int64) * layers + order.layer] = np.arange(len(order.precinct), dtype=np.int32)
-        return place
+        return self.shape.place
 
     @cached_property
     def columns(self) -> Columns:
