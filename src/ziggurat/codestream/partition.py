@@ -223,6 +223,11 @@ class Tables:
     block_first: NDArray[np.int64]
     component: NDArray[np.uint16]
 
+    def blocks(self, precinct: int) -> range:
+        """Numbers of the code-blocks of a precinct."""
+        first, last = self.band_first[precinct], self.band_first[precinct + 1]
+        return range(int(self.block_first[first]), int(self.block_first[last]))
+
 
 def tile_rect(siz: Siz, tile: int) -> Rect:
     """A tile on the reference grid (B-7 to B-10)."""
@@ -351,6 +356,13 @@ def _joined(
     if block_first[-1] > MAX_BLOCKS:
         raise LimitExceeded(f"a tile of {block_first[-1]} code-blocks: its header is not believed")
     return Tables(_starts(bands), width, height, block_first, component)
+
+
+def ranges(first: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers first[i] to first[i] + counts[i], one range behind the other."""
+    before = np.cumsum(counts) - counts
+    made: NDArray[np.int64] = np.arange(int(counts.sum()), dtype=np.int64) + np.repeat(first - before, counts)
+    return made
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
