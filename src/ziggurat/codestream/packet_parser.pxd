@@ -15,6 +15,7 @@ cpdef int segment_room(int mode, int passes, int new) noexcept
 cpdef long long tree_nodes(long long width, long long height) noexcept
 
 
+@cython.final
 cdef class PacketParser:
     cdef const long long[::1] band_first
     cdef const short[::1] width
@@ -73,7 +74,7 @@ cdef class PacketParser:
         starts=cython.const_longlong[::1], counts=cython.const_longlong[::1], offsets=cython.const_longlong[::1],
         lengths=cython.const_longlong[::1], place=cython.Py_ssize_t,
     )
-    cpdef long long run_each(self, data, where, held, offset, length) except -2
+    cpdef Py_ssize_t run_each(self, data, where, held, offset, length) except -2
 
     @cython.locals(
         start=cython.longlong, first=cython.longlong, mark=cython.longlong, body=cython.longlong, retried=cython.bint,
@@ -85,7 +86,7 @@ cdef class PacketParser:
         precinct=cython.Py_ssize_t, layer=cython.int, body=cython.longlong, band=cython.Py_ssize_t,
         block=cython.longlong, length=cython.longlong, x=cython.int, y=cython.int,
     )
-    cdef long long _bands(self) except -3
+    cdef Py_ssize_t _bands(self) except -3
 
     @cython.locals(
         width=cython.longlong, height=cython.longlong, first=cython.longlong, base=cython.longlong, depth=cython.int,
@@ -94,10 +95,10 @@ cdef class PacketParser:
     cdef void _plant(self, Py_ssize_t band) noexcept
 
     @cython.locals(
-        bits=cython.int, passes=cython.int, planes=cython.int, new=cython.int, room=cython.int, taken=cython.int,
+        bits=cython.int, passes=cython.int, new=cython.int, room=cython.int, taken=cython.int,
         length=cython.longlong, body=cython.longlong,
     )
-    cdef long long _block(self, long long block, int x, int y, int layer, int mode) except -3
+    cdef Py_ssize_t _block(self, long long block, int x, int y, int layer, int mode) except -3
 
     cdef int _bit(self) noexcept
 

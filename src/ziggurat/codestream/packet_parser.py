@@ -307,16 +307,13 @@ class PacketParser:
         else:
             if not self._below(0, x, y, layer + 1):
                 return -1 if self.short else 0
-            planes = 0
-            while not self._below(self.nodes, x, y, planes + 1):
-                planes += 1
+            if not self._below(self.nodes, x, y, MAX_PLANES + 1):
                 if self.short:
                     return -1
-                if planes > MAX_PLANES:
-                    raise CorruptImage(
-                        f"packet {self.next} at byte {self.at}: a code-block has more than {MAX_PLANES} zero planes"
-                    )
-            self.planes[block] = planes
+                raise CorruptImage(
+                    f"packet {self.next} at byte {self.at}: a code-block has more than {MAX_PLANES} zero planes"
+                )
+            self.planes[block] = self.value[self.nodes + self.tree_base[0] + y * self.tree_width[0] + x]
             bits = FIRST_LENGTH_BITS
         new = self._passes()
         while self._bit():
