@@ -60,7 +60,7 @@ class CodestreamIndex:
         self._tiles: OrderedDict[int, TileIndex] = OrderedDict()
         self._packets = 0
         self._usual = main_coding(main)
-        self._divisions: dict[tuple[bool, int, int], Division] = {}
+        self._divisions: dict[tuple[bool, int, int], Division | None] = {}
         self._shapes: WeakValueDictionary[tuple[TileCoding, Division, Division], Shape] = WeakValueDictionary()
 
     def parts(self) -> Reads[Parts]:
@@ -116,15 +116,18 @@ class CodestreamIndex:
 
     def _shape(self, coding: TileCoding, rect: Rect) -> Shape:
         """What a tile has in common with others, shared with those that are kept."""
-        across = self._division(coding, (rect.x0, rect.x1), across=True)
-        down = self._division(coding, (rect.y0, rect.y1), across=False)
+        siz = self.main.siz
+        across = self._division(coding, (rect.x0, rect.x1), across=True) if siz.tiles > 1 else None
+        down = self._division(coding, (rect.y0, rect.y1), across=False) if siz.tiles > 1 else None
+        if across is None or down is None:
+            return Shape(siz, coding, Partition(siz, coding, rect))
         shape = self._shapes.get((coding, across, down))
         if shape is None:
-            shape = Shape(self.main.siz, coding, Partition(self.main.siz, coding, rect))
+            shape = Shape(siz, coding, Partition(siz, coding, rect))
             self._shapes[coding, across, down] = shape
         return shape
 
-    def _division(self, coding: TileCoding, span: tuple[int, int], *, across: bool) -> Division:
+    def _division(self, coding: TileCoding, span: tuple[int, int], *, across: bool) -> Division | None:
         """Of one axis; those of the usual coding are kept, of which there are as many as rows and columns of tiles."""
         if coding is not self._usual:
             return division(self.main.siz, coding, span, across=across)

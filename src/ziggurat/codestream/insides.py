@@ -32,7 +32,7 @@ def walked(tile: TileIndex, precincts: Sequence[int]) -> Insides:
     """What the packets of some precincts say, from the headers that the walk has read; nothing is copied."""
     columns = tile.columns
     packets = columns.packets
-    tables = tile.partition.tables
+    tables = tile.shape.tables
     places, first = places_of(tile, precincts)
     record = np.asarray(packets.record)
     return Insides(
@@ -80,7 +80,7 @@ def parse(
         length=zeros(count, "i8"),
         record=zeros(count + 1, "i8"),
     )
-    laid = layout(tile.coding, tile.partition, int(length.sum()), precincts)
+    laid = layout(tile.coding, tile.shape.tables, int(length.sum()), precincts)
     planes = zeros(laid.blocks, "u1")
     parser = PacketParser(laid, packets, planes, room(max(_FEW, laid.blocks)))
     where = np.cumsum(have) - have

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.codestream.coding import TileCoding
-from ziggurat.codestream.partition import Partition
+from ziggurat.codestream.partition import Partition, Tables
 from ziggurat.codestream.segments import Progression, ProgressionChange, Siz
 from ziggurat.errors import LimitExceeded
 
@@ -32,7 +32,7 @@ class PacketOrder:
 
 
 class Shape:
-    """What tiles have in common that fall into precincts alike: they need not be computed for each of thousands.
+    """What tiles have in common that are divided alike: it need not be computed for each of thousands.
 
     Args:
         siz: the geometry.
@@ -52,6 +52,11 @@ class Shape:
         )
         self._layers = coding.layers
         self._coarse: dict[int, NDArray[np.int64]] = {}
+
+    @property
+    def tables(self) -> Tables:
+        """The precincts' code-blocks as flat arrays."""
+        return self._of[2].tables
 
     @cached_property
     def order(self) -> PacketOrder:

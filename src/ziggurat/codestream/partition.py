@@ -240,33 +240,49 @@ def tile_rect(siz: Siz, tile: int) -> Rect:
     )
 
 
-type Division = tuple[tuple[int, int], ...]
-"""How one axis of a tile falls into precincts: number, and offset of the first from the tile's edge, by component and
-resolution."""
+type Division = tuple[tuple[int, tuple[tuple[int, ...], ...]], ...]
+"""How one axis of a tile is divided, by component and resolution: offset of the first precinct from the tile's edge,
+and by low- and high-pass subband the code-blocks of every precinct."""
+
+_MANY = 1 << 10
+"""Precincts along an axis from which on tiles are not compared: there are few tiles then, or a header lies."""
 
 
-def division(siz: Siz, coding: TileCoding, span: tuple[int, int], *, across: bool) -> Division:
-    """How an axis of a tile falls into precincts: tiles alike along both have the same packets in the same order.
+def division(siz: Siz, coding: TileCoding, span: tuple[int, int], *, across: bool) -> Division | None:
+    """How an axis of a tile is divided: tiles alike along both have the same packets in the same order.
 
     Args:
         siz: the geometry.
         coding: the tile's.
         span: of the tile on the reference grid.
         across: whether it is the columns' axis.
+
+    Returns:
+        None where there are too many precincts to compare.
     """
     start, end = span
     found = []
     for item, coded in zip(siz.components, coding.components, strict=True):
         spacing = item.dx if across else item.dy
         low, high = -(-start // spacing), -(-end // spacing)
-        for number, size in enumerate(coded.style.precincts):
-            shift = coded.style.levels - number
+        style = coded.style
+        nominal = (style.block_width if across else style.block_height).bit_length() - 1
+        for number, size in enumerate(style.precincts):
+            shift = style.levels - number
             exponent = size[1 if across else 0].bit_length() - 1
             x0, x1 = ceil_shift(low, shift), ceil_shift(high, shift)
             first = x0 >> exponent
-            count = ceil_shift(x1, exponent) - first if x1 > x0 else 0
+            precincts = range(first, ceil_shift(x1, exponent) if x1 > x0 else first)
+            if len(precincts) > _MANY:
+                return None
+            depth, inner = (shift, 0) if number == 0 else (shift + 1, 1)
+            blocks = []
+            for half in (0, 1 << shift)[: 1 + inner]:
+                samples = ceil_shift(low - half, depth), ceil_shift(high - half, depth)
+                axis = _axis(samples, precincts, exponent - inner, min(nominal, exponent - inner))
+                blocks.append(tuple(axis.count))
             offset = (first << (exponent + shift)) * spacing - start
-            found.append((count, max(offset, 0) if count <= 1 else offset))
+            found.append((max(offset, 0) if len(precincts) <= 1 else offset, tuple(blocks)))
     return tuple(found)
 
 

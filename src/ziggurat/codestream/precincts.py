@@ -103,7 +103,7 @@ def _first_reads(tile: TileIndex, number: int, item: Selection, precincts: Seque
         made.append(_Open(number, together, own, lengths[own], keep=False))
     for place in np.flatnonzero(~small).tolist():
         own = places[first[place] : first[place + 1]]
-        blocks = tile.partition.tables.blocks(precincts[place])
+        blocks = tile.shape.tables.blocks(precincts[place])
         whole = _needed(item, precincts[place]) >= _MOST * (blocks.stop - blocks.start)
         have = lengths[own] if whole else np.minimum(lengths[own], 64 + _HEADER_BYTES * (blocks.stop - blocks.start))
         made.append(_Open(number, [precincts[place]], own, have, keep=True))

@@ -11,7 +11,7 @@ from ziggurat.codestream.coding import TileCoding
 from ziggurat.codestream.order import PacketOrder, Shape
 from ziggurat.codestream.packet_parser import OK, PacketParser
 from ziggurat.codestream.packets import Column, Insides, Layout, Packets, Records, column, room, zeros
-from ziggurat.codestream.partition import Partition, Rect, ranges
+from ziggurat.codestream.partition import Partition, Rect, Tables, ranges
 from ziggurat.codestream.parts import PartHeader, packed_headers, packet_lengths
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.segments import Siz
@@ -214,16 +214,15 @@ def _listed(columns: Columns, headers: Sequence[PartHeader]) -> bool:
     return True
 
 
-def layout(coding: TileCoding, partition: Partition, length: int, precincts: Sequence[int] | None = None) -> Layout:
+def layout(coding: TileCoding, tables: Tables, length: int, precincts: Sequence[int] | None = None) -> Layout:
     """The precincts as the parser wants them: all of them, or those given, numbered anew from 0.
 
     Args:
         coding: of the tile.
-        partition: of the tile.
+        tables: of the tile.
         length: bytes that the packets have, in all.
         precincts: those wanted.
     """
-    tables = partition.tables
     total = int(tables.block_first[-1])
     modes = np.array([item.termination for item in coding.components], np.uint8)
     bands: slice | NDArray[np.int64]
@@ -265,7 +264,7 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
         return
     if columns.walk is None:
         check_blocks(index)
-        laid = layout(index.coding, index.partition, index.length)
+        laid = layout(index.coding, index.shape.tables, index.length)
         columns.planes = zeros(laid.blocks, "u1")
         columns.walk = _Walk(PacketParser(laid, columns.packets, columns.planes, _room(laid)))
     yield from _walk_on(index, columns.walk, last)
@@ -314,7 +313,7 @@ def check_blocks(index: TileIndex) -> None:
     Raises:
         LimitExceeded: if it does.
     """
-    blocks = int(index.partition.tables.block_first[-1])
+    blocks = int(index.shape.tables.block_first[-1])
     if blocks > max(_FREE_BLOCKS, _BLOCKS_PER_BYTE * index.length):
         raise LimitExceeded(
             f"tile {index.number} of {index.length} bytes has {blocks} code-blocks by its header, which is not believed"
@@ -348,7 +347,7 @@ def _read_on(index: TileIndex, walk: _Walk, limit: int) -> Reads[None]:
     """Reads the bytes in which the next packet's header lies, more of them where they did not suffice."""
     at = walk.parser.at
     held = walk.base + len(walk.data)
-    blocks = index.partition.tables.blocks(int(index.order.precinct[walk.parser.next]))
+    blocks = index.shape.tables.blocks(int(index.order.precinct[walk.parser.next]))
     wanted = 64 + _HEADER_BYTES * (blocks.stop - blocks.start)
     if walk.base <= at < held:
         # What was there did not hold the header whole.
