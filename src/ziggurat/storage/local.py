@@ -19,6 +19,10 @@ _PASSING = frozenset({
 """What a network file system, or a machine under load, may say once and not again."""
 
 
+_NO_COPYING = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EBADF})
+"""What says that a file system, or a container, does not offer copying between files."""
+
+
 def local_tag(status: os.stat_result) -> str:
     """The version tag of a local file."""
     return f"mtime:{status.st_mtime_ns}"
@@ -94,10 +98,43 @@ class LocalSource:
             raise UsageError(f"{self._url} is closed; open it again to read from it")
         with reading(self._url):
             result = [self._read(item) for item in ranges]
+        self._check()
+        return result
+
+    def copy(self, item: ByteRange, target: int) -> bool:
+        """Copies a range to where another file stands, without its bytes passing through this process.
+
+        Args:
+            item: the range.
+            target: descriptor of a file that is open for writing.
+
+        Returns:
+            Whether the operating system could; if not, nothing was written.
+
+        Raises:
+            SourceChanged: if the file was changed since it was opened, or the range leaves it.
+            OSError: if the other file cannot be written to.
+        """
+        position = item.start
+        while position < item.end:
+            try:
+                copied = os.copy_file_range(self._file, target, item.end - position, position)
+            except (AttributeError, OSError) as error:
+                if position == item.start and (isinstance(error, AttributeError) or error.errno in _NO_COPYING):
+                    return False
+                raise
+            if not copied:
+                raise SourceChanged(f"{self._url} ends at {position}, it had {self.size} bytes; it was changed")
+            position += copied
+        self._check()
+        return True
+
+    def _check(self) -> None:
+        """Whether the file is what it was on opening."""
+        with reading(self._url):
             status = os.fstat(self._file)
         if (status.st_size, local_tag(status)) != (self._version.size, self._version.tag):
             raise SourceChanged(f"{self._url} was changed while it was read; try again when nothing writes to it")
-        return result
 
     def _read(self, item: ByteRange) -> bytes:
         if item.end > self.size:

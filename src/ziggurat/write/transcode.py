@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from ziggurat.codestream.copying import batches, filled
@@ -21,9 +22,13 @@ from ziggurat.storage.destination import Destination, digests_of, writing
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.local_destination import LocalDestination
 from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
 
 _NEAR, _FAR = 1 << 21, 1 << 25
 """Bytes held at once: what stays in a processor's cache, and what is worth a request to a store."""
+
+_LONG = 1 << 16
+"""Bytes of a span from which on the operating system is asked to copy it."""
 
 _HEADERS = 1 << 10
 """Tile-parts whose headers are read back in one go."""
@@ -118,13 +123,33 @@ def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:
 
 
 def _write(source: ByteSource, plan: Rewrapping, path: Path) -> None:
-    hold = _NEAR if isinstance(source, LocalSource) else _FAR
+    """Writes the file; long spans of a local source do not pass through this process."""
+    copying = isinstance(source, LocalSource)
     with writing(str(path)), path.open("xb", buffering=0) as file:
-        for batch in batches(plan.pieces(), hold=hold):
-            parts = drive(filled(batch), source)
-            left = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
-            while left:
-                left = left[file.write(left) :]
+        short: list[bytes | Span] = []
+        held = 0
+        for piece in plan.pieces():
+            length = len(piece) if isinstance(piece, bytes) else piece.end - piece.start
+            if copying and isinstance(source, LocalSource) and isinstance(piece, Span) and length >= _LONG:
+                _write_all(source, short, file)
+                short, held = [], 0
+                copying = source.copy(ByteRange(*piece), file.fileno())
+                if copying:
+                    continue
+            short.append(piece)
+            held += length
+            if held >= _FAR:
+                _write_all(source, short, file)
+                short, held = [], 0
+        _write_all(source, short, file)
+
+
+def _write_all(source: ByteSource, pieces: Sequence[bytes | Span], file: FileIO) -> None:
+    for batch in batches(pieces, hold=_NEAR if isinstance(source, LocalSource) else _FAR):
+        parts = drive(filled(batch), source)
+        left = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+        while left:
+            left = left[file.write(left) :]
 
 
 def _check(path: Path, plan: Rewrapping) -> None:
