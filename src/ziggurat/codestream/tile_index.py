@@ -19,7 +19,7 @@ from ziggurat.errors import CorruptImage, LimitExceeded
 
 _CHUNK = 1 << 17
 """Bytes first read in search of packet headers; doubled while they lie close together."""
-_LONGEST_CHUNK = 1 << 20
+_LONGEST_CHUNK = 1 << 22
 _FAR = 1 << 18
 """Bytes of bodies that are passed over rather than read."""
 _SOP_BYTES = 6
