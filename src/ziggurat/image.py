@@ -18,6 +18,7 @@ from ziggurat.pyramid.blocks import Progress
 from ziggurat.pyramid.made import Home, MadeLevels
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.file_cache import default_cache
+from ziggurat.storage.local import LocalSource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.resolve import identity, local_path, open_source
@@ -276,7 +277,8 @@ def open_image(
         if isinstance(reader, Indexed):
             reader.shelf = shelf
         plain = partial(opener, source.inner) if isinstance(source, CachedSource) else lambda: reader
-        made = MadeLevels(reader, source.version, home=home, memory=memory, plain=plain)
+        near = isinstance(source, LocalSource)
+        made = MadeLevels(reader, source.version, home=home, memory=memory, plain=plain, near=near)
         return Image(source, reader, memory=memory, made=made)
     except BaseException:
         source.close()

@@ -113,7 +113,13 @@ def recorded_version(own: ImageInfo) -> SourceVersion | None:
 
 
 def write_overview(
-    reader: Reader, path: Path, version: SourceVersion, *, limit: int | None = None, progress: Progress | None = None
+    reader: Reader,
+    path: Path,
+    version: SourceVersion,
+    *,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    near: bool = False,
 ) -> None:
     """Makes all levels below the coarsest stored one in one pass over it, lossless, and writes the file anew.
 
@@ -123,6 +129,7 @@ def write_overview(
         version: of the image, to be recorded.
         limit: bytes that the file may have.
         progress: told how far the pass is.
+        near: the image's bytes lie on this machine.
 
     Raises:
         StoreFull: if the disk is full, or the file grows over the limit.
@@ -135,7 +142,7 @@ def write_overview(
     sizes = made_sizes(info.levels[level].shape)
     predictor, encode = _packing(np.dtype(info.dtype))
     colours = 3 if info.colour_space in {ColourSpace.RGB, ColourSpace.SRGB} and info.bands >= 3 else 1  # noqa: PLR2004 - RGB
-    strips = _within(halved_strips(reader, level, TILE, progress), path, limit)
+    strips = _within(halved_strips(reader, level, TILE, progress, near=near), path, limit)
     with (
         writing(str(path)),
         tempfile.TemporaryFile(dir=path.parent) as spool,

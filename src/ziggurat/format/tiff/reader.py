@@ -1,11 +1,15 @@
 """Opens a TIFF by its directories and reads windows of its levels."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import BinaryIO, cast
 
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
+from ziggurat.codec.threads import decoding_threads, side_by_side
 from ziggurat.format.tiff.colour import Finish, finisher
 from ziggurat.format.tiff.decode import decode
 from ziggurat.format.tiff.errors import foreign_errors
@@ -15,6 +19,7 @@ from ziggurat.format.tiff.pages import Chosen, choose
 from ziggurat.format.tiff.plane import JPEG_2000, Plane, plane_of
 from ziggurat.format.tiff.quiet import shortened_tables
 from ziggurat.format.tiff.segments import GAP, RUN, Piece, batches, pieces
+from ziggurat.format.tiff.strips import GROUP, groups, unpack
 from ziggurat.format.tiff.tables import read_places
 from ziggurat.format.tiff.view import HeaderView
 from ziggurat.format.tiff.wavelet import with_wavelet_levels
@@ -24,6 +29,9 @@ from ziggurat.storage.protocol import ByteSource
 
 BATCH = 1 << 25
 """Encoded bytes held at a time: 32 MiB in one batch of ranges. A source that joins ranges may hold them twice."""
+
+SPARE = 1 << 26
+"""Bytes that decoding several segments at once may take: 64 MiB."""
 
 COUNTED = 4096
 """Segments up to which a read's bytes are summed; beyond, a full batch is assumed."""
@@ -44,6 +52,7 @@ class TiffReader:
         self._levels = levels
         self._finish = finish
         self._longest = [max(plane.longest for plane in level) for level in levels]
+        self._gaps: dict[int, int] = {}
 
     @property
     def info(self) -> ImageInfo:
@@ -62,14 +71,27 @@ class TiffReader:
         where = f"{self._source.url}: level {level}"
         with foreign_errors(where):
             result: Samples = np.empty((window.height, window.width, self._info.bands), self._info.dtype)
+            target = _Target(result, window, where)
             for batch in batches(self._pieces(level, window), BATCH):
                 ranges = [item for _, piece in batch for item in piece.ranges]
                 data = self._source.read_ranges(ranges) if ranges else []
                 data.reverse()
-                for plane, piece in batch:
-                    fetched = [data.pop() for _ in piece.ranges]
-                    self._place(plane, piece, fetched, (result, window, where))
+                fetched = [_Fetched(plane, piece, [data.pop() for _ in piece.ranges]) for plane, piece in batch]
+                side_by_side(partial(self._place_all, target), _jobs(fetched), self._threads(level))
         return result
+
+    def _threads(self, level: int) -> int:
+        """How many pieces may be decoded at once."""
+        plane = self._levels[level][0]
+        return 1 if plane.raw is not None else max(1, min(decoding_threads(), SPARE // _decoded(plane)))
+
+    def _gap(self, level: int) -> int:
+        """Bytes between two segments of a level that a source may fetch in vain."""
+        if level not in self._gaps:
+            planes = self._levels[level]
+            alone = len(planes) == planes[0].planes == 1
+            self._gaps[level] = planes[0].places.gap(GAP) if alone else GAP
+        return self._gaps[level]
 
     def _pieces(self, level: int, window: Window) -> Iterator[tuple[Plane, Piece]]:
         where = f"{self._source.url}: level {level}"
@@ -77,22 +99,41 @@ class TiffReader:
             for piece in pieces(plane, window, band=band, size=self._source.size, where=where):
                 yield plane, piece
 
-    def _place(self, plane: Plane, piece: Piece, data: list[bytes], target: tuple[Samples, Window, str]) -> None:
+    def _place_all(self, target: "_Target", job: "Sequence[_Fetched]") -> None:
+        """Decodes one piece, or strips that lie below each other."""
+        plane, piece = job[0].plane, job[0].piece
+        if plane.packing is None or not job[0].data:
+            self._place(job[0], target)
+            return
+        rows = Window(piece.window.y0, 0, job[-1].piece.window.y1, plane.size.width)
+        strips = [(item.piece.window, item.data[0]) for item in job]
+        room = target.room(rows, plane) if self._finish is None else None
+        pixels, failed = unpack(plane.packing, strips, plane.samples, room)
+        if room is None:
+            self._paste(pixels, rows, piece.band, target)
+        for number in failed:
+            self._place(job[number], target)
+
+    def _place(self, item: "_Fetched", target: "_Target") -> None:
         """Decodes one piece and copies what the window wants of it."""
-        result, window, where = target
+        plane, piece = item.plane, item.piece
         at = piece.ranges[0].start if piece.ranges else 0
-        unit = f"{where}: {'tile' if plane.tiled else 'strip'} {piece.index} at offset {at}"
+        unit = f"{target.where}: {'tile' if plane.tiled else 'strip'} {piece.index} at offset {at}"
         with foreign_errors(unit):
-            pixels = decode(plane, piece, data, unit)
-        common = window.intersect(piece.window)
+            pixels = decode(plane, piece, item.data, unit)
+        self._paste(pixels, piece.window, piece.band, target)
+
+    def _paste(self, pixels: Samples, covered: Window, band: int, target: "_Target") -> None:
+        """Copies what the window wants of some pixels."""
+        common = target.window.intersect(covered)
         if common is None:
             return
-        rows, columns = common.shifted(-piece.window.y0, -piece.window.x0).slices()
+        rows, columns = common.shifted(-covered.y0, -covered.x0).slices()
         wanted = pixels[rows, columns]
         if self._finish is not None:
             wanted = self._finish(wanted)
-        rows, columns = common.shifted(-window.y0, -window.x0).slices()
-        result[rows, columns, piece.band : piece.band + wanted.shape[2]] = wanted
+        rows, columns = common.shifted(-target.window.y0, -target.window.x0).slices()
+        target.pixels[rows, columns, band : band + wanted.shape[2]] = wanted
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of ``read``: the result, a batch of encoded bytes, and a segment while it is decoded."""
@@ -102,20 +143,72 @@ class TiffReader:
         rows = -(-touched.y1 // plane.segment.height) - touched.y0 // plane.segment.height
         columns = -(-touched.x1 // plane.segment.width) - touched.x0 // plane.segment.width
         segments = rows * columns * plane.planes * len(self._levels[level])
-        stored = plane.segment.pixels * plane.samples
         if plane.raw is not None:
             run = min(max(RUN, plane.row_bytes), result + plane.row_bytes * window.height)
             encoded = plane.row_bytes * window.height * plane.planes * columns
             return result + 2 * min(BATCH + run, encoded) + 2 * run
         longest = self._longest[level]
         # A source may fetch what lies between segments too, to save requests.
-        spread = longest * segments + GAP * (segments - 1)
+        spread = longest * segments + self._gap(level) * (segments - 1)
         encoded = min(spread, self._source.size) if segments <= COUNTED else BATCH + longest
-        # Decoded once, then byte order or predictor undone in a copy; OpenJPEG works in 32-bit integers.
-        decoded = stored * (2 * plane.dtype.itemsize + (8 if plane.compression in JPEG_2000 else 0))
+        decoded = _decoded(plane)
         if self._finish is not None:
             decoded += min(plane.segment.pixels, window.size.pixels) * self._info.bands * 16
+        decoded *= min(segments, self._threads(level))
         return result + 2 * min(BATCH + longest, encoded) + decoded
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A piece with the bytes of its ranges."""
+
+    plane: Plane
+    piece: Piece
+    data: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where pixels go: a window of a level, which messages name."""
+
+    pixels: Samples
+    window: Window
+    where: str
+
+    def room(self, rows: Window, plane: Plane) -> Samples | None:
+        """Where whole strips of a level may be decoded in place; None where they are not wanted as they are."""
+        packing = plane.packing
+        inside = self.window.y0 <= rows.y0 and rows.y1 <= self.window.y1 and self.window.width == plane.size.width
+        if (
+            packing is None
+            or not inside
+            or self.pixels.shape[2] != plane.samples
+            or self.pixels.dtype != packing.stored
+        ):
+            return None
+        return self.pixels[rows.y0 - self.window.y0 : rows.y1 - self.window.y0]
+
+
+def _jobs(fetched: Sequence[_Fetched]) -> Iterator[list[_Fetched]]:
+    """What is decoded at once: a piece, or low strips that lie below each other."""
+    for (_, _, together), members in groupby(
+        fetched, lambda item: (id(item.plane), item.piece.band, item.plane.packing is not None and bool(item.data))
+    ):
+        if together:
+            strips = [(item, item.piece.window) for item in members]
+            yield from groups(strips, strips[0][0].plane.row_bytes)
+        else:
+            yield from ([item] for item in members)
+
+
+def _decoded(plane: Plane) -> int:
+    """Bytes that decoding takes at a time: decoded once, then byte order or predictor undone in a copy."""
+    if plane.packing is not None:
+        return 2 * GROUP
+    # OpenJPEG works in 32-bit integers.
+    return (
+        plane.segment.pixels * plane.samples * (2 * plane.dtype.itemsize + (8 if plane.compression in JPEG_2000 else 0))
+    )
 
 
 def _planes(view: HeaderView, source: ByteSource, chosen: Chosen, found: Survey) -> tuple[tuple[Plane, ...], ...]:

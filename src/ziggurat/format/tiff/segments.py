@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ziggurat.errors import CorruptImage
 from ziggurat.format.tiff.plane import Plane
@@ -11,6 +15,9 @@ from ziggurat.storage.ranges import ByteRange
 
 RUN: Final = 1 << 23
 """Bytes of uncompressed rows that are fetched as one piece: 8 MiB."""
+
+STRIPS: Final = 1 << 14
+"""Strips that are looked at together; a level may have millions."""
 
 RANGE: Final = 1 << 15
 """Bytes that are read in the time that one more range costs: 32 KiB, measured with a local file."""
@@ -60,9 +67,12 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
     Raises:
         CorruptImage: if a segment has no place in the file, or lies outside it.
     """
-    columns = -(-plane.size.width // plane.segment.width)
+    rows, columns = -(-plane.size.height // plane.segment.height), -(-plane.size.width // plane.segment.width)
     most = plane.longest if plane.places.longest is None else None
     plane.places.prefetch(runs(plane, window))
+    if columns == 1 and (plane.planes - 1) * plane.stride + rows <= len(plane.places):
+        yield from _strips(plane, window, band, (size, where))
+        return
     for sample in range(plane.planes):
         for row, column, covered in tiles_touching(window, plane.segment, plane.size):
             index = sample * plane.stride + row * columns + column
@@ -73,13 +83,11 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
             if count <= 0 or start <= 0:
                 yield Piece(band + sample, index, (), covered)
                 continue
-            if most is not None and count > most and plane.raw is None:
-                raise CorruptImage(f"{unit} claims {count} bytes, more than four times its pixels")
             stored = ByteRange(start, start + count)
             if plane.raw is not None:
                 yield from _raw(plane, window, Piece(band + sample, index, (stored,), covered), (size, unit))
             else:
-                _inside(stored, size, unit)
+                _check(stored, most, size, unit)
                 yield Piece(band + sample, index, (stored,), covered)
 
 
@@ -98,6 +106,55 @@ def _inside(stored: ByteRange, size: int, unit: str) -> None:
         raise CorruptImage(
             f"{unit} at offset {stored.start} needs {stored.length} bytes, and the file ends at {size}; it is truncated"
         )
+
+
+def _strips(plane: Plane, window: Window, band: int, place: tuple[int, str]) -> Iterator[Piece]:
+    """Segments as wide as the level; uncompressed ones that follow each other in the file are one, however low."""
+    size, where = place
+    height, unit = plane.segment.height, "tile" if plane.tiled else "strip"
+    most = (plane.longest if plane.places.longest is None else None) if plane.raw is None else None
+    for sample in range(plane.planes):
+        for first in range(window.y0 // height, -(-window.y1 // height), STRIPS):
+            last = min(first + STRIPS, -(-window.y1 // height))
+            base = sample * plane.stride
+            starts, counts = plane.places.part(range(base + first, base + last))
+            for a, b in _joined(plane, first, starts, counts):
+                index, start, end = base + first + a, int(starts[a]), int(starts[b - 1] + counts[b - 1])
+                covered = Window(
+                    (first + a) * height, 0, min((first + b) * height, plane.size.height), plane.size.width
+                )
+                if start <= 0 or counts[a] <= 0:
+                    yield Piece(band + sample, index, (), covered)
+                    continue
+                piece = Piece(band + sample, index, (ByteRange(start, end),), covered)
+                if plane.raw is not None:
+                    yield from _raw(plane, window, piece, (size, f"{where}: {unit} {index}"))
+                    continue
+                if (most is not None and end - start > most) or end > size:
+                    _check(piece.ranges[0], most, size, f"{where}: {unit} {index}")
+                yield piece
+
+
+def _check(stored: ByteRange, most: int | None, size: int, unit: str) -> None:
+    if most is not None and stored.length > most:
+        raise CorruptImage(f"{unit} claims {stored.length} bytes, more than four times its pixels")
+    _inside(stored, size, unit)
+
+
+def _joined(
+    plane: Plane, first: int, starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """Which of these strips lie one behind the other as if they were one: the first of each group, and its end.
+
+    Compressed ones are never one.
+    """
+    if plane.raw is None:
+        return ((number, number + 1) for number in range(len(starts)))
+    rows = np.minimum(plane.segment.height, plane.size.height - (first + np.arange(len(starts))) * plane.segment.height)
+    whole = (starts > 0) & (counts >= rows * plane.row_bytes)
+    follows = whole[1:] & whole[:-1] & (starts[1:] - starts[:-1] == rows[:-1] * plane.row_bytes)
+    breaks = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(starts)]
+    return pairwise(breaks)
 
 
 def _raw(plane: Plane, window: Window, segment: Piece, place: tuple[int, str]) -> Iterator[Piece]:
