@@ -18,7 +18,13 @@ OPENERS = {"jp2": "ziggurat.format.jpeg2000", "tif": "ziggurat.format.tiff.reade
 
 @dataclass(frozen=True, slots=True)
 class Ziggurat:
-    """As a user calls it; what it finds in the cache is up to the environment."""
+    """As a user calls it; what it finds in the cache is up to the environment.
+
+    Attributes:
+        sampled: take single pixels where the file lacks the level.
+    """
+
+    sampled: bool = False
 
     def load(self, task: Task) -> str:
         """Imports what the task takes, which the package itself puts off until then, and tells the version."""
@@ -35,8 +41,8 @@ class Ziggurat:
         url = task.local or f"s3://{task.key}"
         with ziggurat.open(url, index=task.index) as image:
             if task.aim == "overview":
-                return image.thumbnail(OVERVIEW)
-            return image.read(task.level, task.coarse)
+                return image.thumbnail(OVERVIEW, sampled=self.sampled)
+            return image.read(task.level, task.coarse, sampled=self.sampled)
 
 
-READERS: Mapping[str, Ziggurat] = MappingProxyType({"Ziggurat": Ziggurat()})
+READERS: Mapping[str, Ziggurat] = MappingProxyType({"Ziggurat": Ziggurat(), "Ziggurat sampled": Ziggurat(sampled=True)})

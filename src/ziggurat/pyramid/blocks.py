@@ -105,7 +105,7 @@ def reduced(reader: Reader, level: int, times: int, window: Window, *, near: boo
         top, left = (part.y0 - wanted.y0) >> times, (part.x0 - wanted.x0) >> times
         result[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
 
-    side_by_side(fill, _parts(wanted, size), _at_once(reader, level, size, near=near))
+    side_by_side(fill, parts(wanted, size), _at_once(reader, level, size, near=near))
     return result
 
 
@@ -113,16 +113,16 @@ def reduced_cost(reader: Reader, level: int, times: int, window: Window, *, near
     """Peak bytes of memory that ``reduced`` takes, its result included."""
     wanted = finer_window(window, times, reader.info.levels[level].shape)
     size = block_size(reader, level, 1 << times, near=near)
-    parts = -(-wanted.height // size.height) * -(-wanted.width // size.width)
+    count = -(-wanted.height // size.height) * -(-wanted.width // size.width)
     block = Window(
         wanted.y0, wanted.x0, min(wanted.y0 + size.height, wanted.y1), min(wanted.x0 + size.width, wanted.x1)
     )
     # halve() widens and sums: three times what it is given, at most.
     working = max(reader.read_cost(level, block), 3 * sample_bytes(reader, block.size))
-    return sample_bytes(reader, window.size) + working * min(parts, _at_once(reader, level, size, near=near))
+    return sample_bytes(reader, window.size) + working * min(count, _at_once(reader, level, size, near=near))
 
 
-def _parts(window: Window, size: Size) -> list[Window]:
+def parts(window: Window, size: Size) -> list[Window]:
     """Blocks of this size that make up a window."""
     return [
         Window(y0, x0, min(y0 + size.height, window.y1), min(x0 + size.width, window.x1))
@@ -182,7 +182,7 @@ def _halved_bands(reader: Reader, level: int, progress: Progress | None, *, near
     size = block_size(reader, level, 2, near=near)
     band: Samples = np.empty((-(-size.height // 2), -(-shape.width // 2), reader.info.bands), reader.info.dtype)
     done = 0
-    for window, half in _ahead(reader, level, _parts(Window.full(shape), size)):
+    for window, half in _ahead(reader, level, parts(Window.full(shape), size)):
         band[: half.shape[0], window.x0 // 2 : window.x0 // 2 + half.shape[1]] = half
         done += window.size.pixels
         if progress is not None:

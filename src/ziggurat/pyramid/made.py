@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from ziggurat.errors import FormatError, SourceError, WriteError
 from ziggurat.format.protocol import Reader
-from ziggurat.geometry import Window
+from ziggurat.geometry import Size, Window
 from ziggurat.model import Samples
 from ziggurat.pyramid.blocks import Progress, finer_window, reduced, reduced_cost
 from ziggurat.pyramid.lacking import made_levels, write_cost
+from ziggurat.pyramid.sampled import Places, centres, picked, picked_cost, sampled_places
 from ziggurat.storage.cached import is_certain
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.names import temporary_name
@@ -132,6 +133,35 @@ class MadeLevels:
             return reader.read_cost(level, window)
         cost = reduced_cost(reader, level, times, window, near=self._near)
         return max(cost, write_cost(self._reader)) if self._should_make(number, window) else cost
+
+    def read_sampled(self, number: int, window: Window) -> Samples:
+        """As ``read``, but where the level does not lie ready, single pixels of the next finer one that does."""
+        reader, level, times = self._nearest(number)
+        return picked(reader, level, *self._samples(number, window)) if times else self.read(number, window)
+
+    def sampled_cost(self, number: int, window: Window) -> int:
+        """Peak bytes of memory that ``read_sampled`` of this window takes, its result included."""
+        reader, level, times = self._nearest(number)
+        return picked_cost(reader, level, *self._samples(number, window)) if times else self.read_cost(number, window)
+
+    def _samples(self, number: int, window: Window) -> tuple[Places, Places]:
+        reader, level, times = self._nearest(number)
+        height, width = reader.info.levels[level].shape
+        rows = sampled_places(window.y0, window.y1, times, height)
+        return rows, sampled_places(window.x0, window.x1, times, width)
+
+    def thumbnail(self, number: int, target: Size) -> Samples | None:
+        """Single pixels of the whole image, without a level between; None where the made level lies ready.
+
+        Args:
+            number: of the made level that is no smaller than the target.
+            target: height and width.
+        """
+        reader, level, times = self._nearest(number)
+        if not times:
+            return None
+        height, width = reader.info.levels[level].shape
+        return picked(reader, level, centres(height, target.height), centres(width, target.width))
 
     def ready(self) -> Path | None:
         """The file in which all made levels lie ready, if there is one."""

@@ -1,6 +1,6 @@
 """Opens a TIFF by its directories and reads windows of its levels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -16,11 +16,13 @@ from ziggurat.format.tiff.errors import foreign_errors
 from ziggurat.format.tiff.header import image_info
 from ziggurat.format.tiff.ifd import Survey, survey
 from ziggurat.format.tiff.pages import Chosen, choose
+from ziggurat.format.tiff.picks import picked_pieces
 from ziggurat.format.tiff.plane import JPEG_2000, Plane, plane_of
 from ziggurat.format.tiff.quiet import shortened_tables
 from ziggurat.format.tiff.segments import GAP, RUN, Piece, batches, pieces
 from ziggurat.format.tiff.strips import GROUP, groups, unpack
 from ziggurat.format.tiff.tables import read_places
+from ziggurat.format.tiff.targets import Picked, Places, Target, Whole
 from ziggurat.format.tiff.view import HeaderView
 from ziggurat.format.tiff.wavelet import with_wavelet_levels
 from ziggurat.geometry import Window
@@ -35,6 +37,10 @@ SPARE = 1 << 26
 
 COUNTED = 4096
 """Segments up to which a read's bytes are summed; beyond, a full batch is assumed."""
+
+
+type Plan = Callable[..., Iterator[Piece]]
+"""A plane, and ``band``, ``size`` and ``where`` as ``pieces`` has them → what is needed of it."""
 
 
 class TiffReader:
@@ -68,17 +74,45 @@ class TiffReader:
         Raises:
             CorruptImage: if a segment lies outside the file or does not decode to what the directory says.
         """
+        result: Samples = np.empty((window.height, window.width, self._info.bands), self._info.dtype)
+        self._fill(Whole(result, window, self._finish), level, partial(pieces, window=window), apart=False)
+        return result
+
+    def read_picked(self, level: int, rows: Places, columns: Places) -> Samples:
+        """Pixels at the crossings of some rows and columns, from only the rows, strips or tiles that hold them.
+
+        Args:
+            level: index into ``info.levels``.
+            rows: of the level, ascending, at least one.
+            columns: of the level, ascending, at least one.
+
+        Returns:
+            Array (y, x, band), one pixel a crossing.
+
+        Raises:
+            CorruptImage: as ``read`` does.
+        """
+        result: Samples = np.empty((len(rows), len(columns), self._info.bands), self._info.dtype)
+        plan = partial(picked_pieces, rows=rows, columns=columns)
+        self._fill(Picked(result, rows, columns, self._finish), level, plan, apart=True)
+        return result
+
+    def _fill(self, target: Target, level: int, plan: Plan, *, apart: bool) -> None:
+        """Fetches and decodes pieces of a level, batch by batch."""
         where = f"{self._source.url}: level {level}"
         with foreign_errors(where):
-            result: Samples = np.empty((window.height, window.width, self._info.bands), self._info.dtype)
-            target = _Target(result, window, where)
-            for batch in batches(self._pieces(level, window), BATCH):
+            found = (
+                (plane, piece)
+                for band, plane in enumerate(self._levels[level])
+                for piece in plan(plane, band=band, size=self._source.size, where=where)
+            )
+            for batch in batches(found, BATCH):
                 ranges = [item for _, piece in batch for item in piece.ranges]
                 data = self._source.read_ranges(ranges) if ranges else []
                 data.reverse()
                 fetched = [_Fetched(plane, piece, [data.pop() for _ in piece.ranges]) for plane, piece in batch]
-                side_by_side(partial(self._place_all, target), _jobs(fetched), self._threads(level))
-        return result
+                work = partial(_place_all, target, where)
+                side_by_side(work, _jobs(fetched, apart=apart), self._threads(level))
 
     def _threads(self, level: int) -> int:
         """How many pieces may be decoded at once."""
@@ -92,48 +126,6 @@ class TiffReader:
             alone = len(planes) == planes[0].planes == 1
             self._gaps[level] = planes[0].places.gap(GAP) if alone else GAP
         return self._gaps[level]
-
-    def _pieces(self, level: int, window: Window) -> Iterator[tuple[Plane, Piece]]:
-        where = f"{self._source.url}: level {level}"
-        for band, plane in enumerate(self._levels[level]):
-            for piece in pieces(plane, window, band=band, size=self._source.size, where=where):
-                yield plane, piece
-
-    def _place_all(self, target: "_Target", job: "Sequence[_Fetched]") -> None:
-        """Decodes one piece, or strips that lie below each other."""
-        plane, piece = job[0].plane, job[0].piece
-        if plane.packing is None or not job[0].data:
-            self._place(job[0], target)
-            return
-        rows = Window(piece.window.y0, 0, job[-1].piece.window.y1, plane.size.width)
-        strips = [(item.piece.window, item.data[0]) for item in job]
-        room = target.room(rows, plane) if self._finish is None else None
-        pixels, failed = unpack(plane.packing, strips, plane.samples, room)
-        if room is None:
-            self._paste(pixels, rows, piece.band, target)
-        for number in failed:
-            self._place(job[number], target)
-
-    def _place(self, item: "_Fetched", target: "_Target") -> None:
-        """Decodes one piece and copies what the window wants of it."""
-        plane, piece = item.plane, item.piece
-        at = piece.ranges[0].start if piece.ranges else 0
-        unit = f"{target.where}: {'tile' if plane.tiled else 'strip'} {piece.index} at offset {at}"
-        with foreign_errors(unit):
-            pixels = decode(plane, piece, item.data, unit)
-        self._paste(pixels, piece.window, piece.band, target)
-
-    def _paste(self, pixels: Samples, covered: Window, band: int, target: "_Target") -> None:
-        """Copies what the window wants of some pixels."""
-        common = target.window.intersect(covered)
-        if common is None:
-            return
-        rows, columns = common.shifted(-covered.y0, -covered.x0).slices()
-        wanted = pixels[rows, columns]
-        if self._finish is not None:
-            wanted = self._finish(wanted)
-        rows, columns = common.shifted(-target.window.y0, -target.window.x0).slices()
-        target.pixels[rows, columns, band : band + wanted.shape[2]] = wanted
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of ``read``: the result, a batch of encoded bytes, and a segment while it is decoded."""
@@ -157,6 +149,21 @@ class TiffReader:
         decoded *= min(segments, self._threads(level))
         return result + 2 * min(BATCH + longest, encoded) + decoded
 
+    def picked_cost(self, level: int, rows: Places, columns: Places) -> int:
+        """Peak bytes of ``read_picked``: as ``read_cost``, for the rows alone."""
+        plane = self._levels[level][0]
+        height, width = plane.segment
+        result = len(rows) * len(columns) * self._info.bands * np.dtype(self._info.dtype).itemsize
+        x0, x1 = int(columns[0]) // width, -(-(int(columns[-1]) + 1) // width)
+        planes = plane.planes * len(self._levels[level])
+        if plane.raw is not None:
+            encoded = plane.row_bytes * len(rows) * (x1 - x0) * planes
+            return result + 2 * min(BATCH + plane.row_bytes, encoded) + 2 * GROUP + 2 * plane.row_bytes
+        segments = len(np.unique(rows // height)) * (x1 - x0) * planes
+        encoded = min(self._longest[level] + GAP, self._source.size) * segments
+        at_once = min(segments, self._threads(level))
+        return result + 2 * min(BATCH + self._longest[level], encoded) + 2 * _decoded(plane) * at_once
+
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
@@ -167,38 +174,53 @@ class _Fetched:
     data: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Where pixels go: a window of a level, which messages name."""
-
-    pixels: Samples
-    window: Window
-    where: str
-
-    def room(self, rows: Window, plane: Plane) -> Samples | None:
-        """Where whole strips of a level may be decoded in place; None where they are not wanted as they are."""
-        packing = plane.packing
-        inside = self.window.y0 <= rows.y0 and rows.y1 <= self.window.y1 and self.window.width == plane.size.width
-        if (
-            packing is None
-            or not inside
-            or self.pixels.shape[2] != plane.samples
-            or self.pixels.dtype != packing.stored
-        ):
-            return None
-        return self.pixels[rows.y0 - self.window.y0 : rows.y1 - self.window.y0]
-
-
-def _jobs(fetched: Sequence[_Fetched]) -> Iterator[list[_Fetched]]:
-    """What is decoded at once: a piece, or low strips that lie below each other."""
+def _jobs(fetched: Sequence[_Fetched], *, apart: bool) -> Iterator[list[_Fetched]]:
+    """What is decoded at once: a piece, or low strips, or rows of uncompressed ones that lie apart."""
     for (_, _, together), members in groupby(
-        fetched, lambda item: (id(item.plane), item.piece.band, item.plane.packing is not None and bool(item.data))
+        fetched, lambda item: (id(item.plane), item.piece.band, _stacks(item, apart=apart))
     ):
         if together:
             strips = [(item, item.piece.window) for item in members]
-            yield from groups(strips, strips[0][0].plane.row_bytes)
+            yield from groups(strips, strips[0][0].plane.row_bytes, apart=apart)
         else:
             yield from ([item] for item in members)
+
+
+def _stacks(item: _Fetched, *, apart: bool) -> bool:
+    if len(item.data) != 1:
+        return False
+    return item.plane.packing is not None or (apart and item.piece.raw and not item.plane.tiled)
+
+
+def _place_all(target: Target, where: str, job: Sequence[_Fetched]) -> None:
+    """Decodes one piece, or several strips."""
+    plane, piece = job[0].plane, job[0].piece
+    windows = [item.piece.window for item in job]
+    if len(job) > 1 and plane.raw is not None:
+        joined = np.frombuffer(b"".join([item.data[0] for item in job]), plane.raw)
+        pixels = joined.reshape(-1, piece.window.width, plane.samples).astype(plane.dtype, copy=False)
+        target.paste(pixels, windows, piece.band)
+    elif plane.packing is not None and piece.ranges:
+        rows = Window(windows[0].y0, 0, windows[-1].y1, plane.size.width)
+        room = target.room(rows, plane.samples, plane.packing.stored)
+        strips = [(item.piece.window, item.data[0]) for item in job]
+        pixels, failed = unpack(plane.packing, strips, plane.samples, room)
+        if room is None:
+            target.paste(pixels, windows, piece.band)
+        for number in failed:
+            _place(target, where, job[number])
+    else:
+        _place(target, where, job[0])
+
+
+def _place(target: Target, where: str, item: _Fetched) -> None:
+    """Decodes one piece."""
+    plane, piece = item.plane, item.piece
+    at = piece.ranges[0].start if piece.ranges else 0
+    unit = f"{where}: {'tile' if plane.tiled else 'strip'} {piece.index} at offset {at}"
+    with foreign_errors(unit):
+        pixels = decode(plane, piece, item.data, unit)
+    target.paste(pixels, [piece.window], piece.band)
 
 
 def _decoded(plane: Plane) -> int:

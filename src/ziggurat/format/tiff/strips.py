@@ -4,7 +4,7 @@ libtiff makes strips of 8 KiB, and many writers strips of a row. What a call cos
 does every copy.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -58,11 +58,11 @@ def packing_of(page: TiffPage) -> Packing | None:
 def unpack(
     packing: Packing, strips: Sequence[tuple[Window, bytes]], samples: int, room: Samples | None
 ) -> tuple[Samples, list[int]]:
-    """Decodes strips that lie below each other.
+    """Decodes strips, one below the other.
 
     Args:
         packing: how they were compressed.
-        strips: the pixels of each, full-width, from top to bottom; its bytes.
+        strips: the pixels of each, full-width; its bytes.
         samples: samples of a pixel.
         room: where the pixels are to go, of their type and the size of all strips, in one piece; None makes it.
 
@@ -70,12 +70,13 @@ def unpack(
         The pixels (y, x, sample) in native byte order; numbers of the strips that do not decode to exactly their
         pixels, the rows of which hold anything.
     """
-    top, bottom, width = strips[0][0].y0, strips[-1][0].y1, strips[0][0].width
-    pixels: Samples = np.empty((bottom - top, width, samples), packing.stored) if room is None else room
-    rows = pixels.reshape(bottom - top, -1).view(np.uint8)
-    failed = []
+    height, width = sum(window.height for window, _ in strips), strips[0][0].width
+    pixels: Samples = np.empty((height, width, samples), packing.stored) if room is None else room
+    rows = pixels.reshape(height, -1).view(np.uint8)
+    failed, at = [], 0
     for number, (window, data) in enumerate(strips):
-        out = rows[window.y0 - top : window.y1 - top].reshape(-1)
+        out = rows[at : at + window.height].reshape(-1)
+        at += window.height
         try:
             whole = len(packing.decode(data, out=out)) == len(out)
         except Exception:  # noqa: BLE001 - the libraries raise almost any kind on damaged bytes, and are asked again
@@ -88,17 +89,22 @@ def unpack(
     return pixels, failed
 
 
-def groups[T](pieces: Sequence[tuple[T, Window]], row_bytes: int) -> Iterator[list[T]]:
-    """Strips that lie below each other, in groups of about a mebibyte."""
+def groups[T](strips: Iterable[tuple[T, Window]], row_bytes: int, *, apart: bool) -> Iterator[list[T]]:
+    """Strips from top to bottom in groups of about a mebibyte.
+
+    Args:
+        strips: anything, with the pixels that it covers.
+        row_bytes: of one row.
+        apart: there may be rows between those of a group.
+    """
     group: list[T] = []
-    top = bottom = 0
-    for item, window in pieces:
-        if group and (window.y0 != bottom or (window.y1 - top) * row_bytes > GROUP):
+    rows = bottom = 0
+    for item, window in strips:
+        if group and ((window.y0 != bottom and not apart) or (rows + window.height) * row_bytes > GROUP):
             yield group
-            group = []
-        if not group:
-            top = window.y0
+            group, rows = [], 0
         group.append(item)
         bottom = window.y1
+        rows += window.height
     if group:
         yield group
