@@ -126,7 +126,7 @@ def test_a_thumbnail_takes_the_pixels_in_the_middle_of_what_each_stands_for() ->
 
 
 def test_only_the_rows_wanted_are_fetched_and_all_at_once() -> None:
-    width = 6000
+    width = 6400
     full = noise(2048, width, 3)
     counting = CountingSource(BytesSource(tiff(full, rowsperstrip=1)))
     with open_image(counting) as image:
