@@ -148,7 +148,7 @@ def write_overview(
         tempfile.TemporaryFile(dir=path.parent) as spool,
         ThreadPoolExecutor(thread_name_prefix="ziggurat-encode") as pool,
     ):
-        cascade = Cascade(sizes, TILE, encode, spool, encode_all=pool.map)
+        cascade = Cascade(sizes, TILE, encode, spool, encode_all=pool.map, views=True)
         with TiffWriter(path, bigtiff=True, byteorder="<", kind="generic") as tiff:
             for number, size in enumerate(sizes):
                 tiff.write(
@@ -185,11 +185,15 @@ def _packing(dtype: np.dtype[np.generic]) -> tuple[int | None, Encode]:
     """Value of tag 317 and the encoder of tiles: differences for integers, as they are for the rest."""
     predictor = 2 if dtype.kind in "iu" and dtype.itemsize < 8 else None  # noqa: PLR2004 - libtiff 4.3 has none of 64 bits
 
+    stored = dtype.newbyteorder("<")
+
     def encode(tile: Samples) -> bytes:
-        data = tile
+        data = np.empty(tile.shape, dtype)
         if predictor:
-            data = tile.copy()
+            data[:, 0] = tile[:, 0]
             np.subtract(tile[:, 1:], tile[:, :-1], out=data[:, 1:])
-        return bytes(imagecodecs.zstd_encode(data.astype(dtype.newbyteorder("<"), copy=False).tobytes(), SPEED))
+        else:
+            data[:] = tile
+        return bytes(imagecodecs.zstd_encode(data.astype(stored, copy=False), SPEED))
 
     return predictor, encode

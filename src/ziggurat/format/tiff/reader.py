@@ -27,7 +27,7 @@ from ziggurat.format.tiff.view import HeaderView
 from ziggurat.format.tiff.wavelet import with_wavelet_levels
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples
-from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.protocol import ByteSource, Filling
 
 BATCH = 1 << 25
 """Encoded bytes held at a time: 32 MiB in one batch of ranges. A source that joins ranges may hold them twice."""
@@ -106,13 +106,24 @@ class TiffReader:
                 for band, plane in enumerate(self._levels[level])
                 for piece in plan(plane, band=band, size=self._source.size, where=where)
             )
-            for batch in batches(found, BATCH):
+            for planned in batches(found, BATCH):
+                batch = [(plane, piece) for plane, piece in planned if not self._in_place(target, plane, piece)]
                 ranges = [item for _, piece in batch for item in piece.ranges]
                 data = self._source.read_ranges(ranges) if ranges else []
                 data.reverse()
                 fetched = [_Fetched(plane, piece, [data.pop() for _ in piece.ranges]) for plane, piece in batch]
                 work = partial(_place_all, target, where)
                 side_by_side(work, _jobs(fetched, apart=apart), self._threads(level))
+
+    def _in_place(self, target: Target, plane: Plane, piece: Piece) -> bool:
+        """Has uncompressed rows put where they belong, if the source and the target allow that."""
+        if plane.raw is None or len(piece.ranges) != 1 or not isinstance(self._source, Filling):
+            return False
+        room = target.room(piece.window, plane.samples, plane.raw)
+        if room is None or room.nbytes != piece.ranges[0].length:
+            return False
+        self._source.read_into(piece.ranges[0].start, memoryview(room).cast("B"))
+        return True
 
     def _threads(self, level: int) -> int:
         """How many pieces may be decoded at once."""
@@ -136,8 +147,8 @@ class TiffReader:
         columns = -(-touched.x1 // plane.segment.width) - touched.x0 // plane.segment.width
         segments = rows * columns * plane.planes * len(self._levels[level])
         if plane.raw is not None:
-            run = min(max(RUN, plane.row_bytes), result + plane.row_bytes * window.height)
             encoded = plane.row_bytes * window.height * plane.planes * columns
+            run = min(max(RUN, plane.row_bytes), encoded)
             return result + 2 * min(BATCH + run, encoded) + 2 * run
         longest = self._longest[level]
         # A source may fetch what lies between segments too, to save requests.

@@ -68,7 +68,7 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
         CorruptImage: if a segment has no place in the file, or lies outside it.
     """
     rows, columns = -(-plane.size.height // plane.segment.height), -(-plane.size.width // plane.segment.width)
-    most = plane.longest if plane.places.longest is None else None
+    most = plane.longest if plane.places.stored else None
     plane.places.prefetch(runs(plane, window))
     if columns == 1 and (plane.planes - 1) * plane.stride + rows <= len(plane.places):
         yield from _strips(plane, window, band, (size, where))
@@ -112,7 +112,7 @@ def _strips(plane: Plane, window: Window, band: int, place: tuple[int, str]) -> 
     """Segments as wide as the level; uncompressed ones that follow each other in the file are one, however low."""
     size, where = place
     height, unit = plane.segment.height, "tile" if plane.tiled else "strip"
-    most = (plane.longest if plane.places.longest is None else None) if plane.raw is None else None
+    most = plane.longest if plane.places.stored and plane.raw is None else None
     for sample in range(plane.planes):
         for first in range(window.y0 // height, -(-window.y1 // height), STRIPS):
             last = min(first + STRIPS, -(-window.y1 // height))

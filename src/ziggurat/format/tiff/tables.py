@@ -131,6 +131,11 @@ class Places:
         return int(self.offsets[index]), int(self.counts[index])
 
     @property
+    def stored(self) -> bool:
+        """Whether the lengths stay in the file."""
+        return isinstance(self.counts, StoredTable)
+
+    @property
     def longest(self) -> int | None:
         """Bytes of the longest segment; None where the table was not read whole."""
         if isinstance(self.counts, StoredTable):
