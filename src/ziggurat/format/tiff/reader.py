@@ -28,6 +28,7 @@ from ziggurat.format.tiff.wavelet import with_wavelet_levels
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource, Filling
+from ziggurat.storage.ranges import ByteRange
 
 BATCH = 1 << 25
 """Encoded bytes held at a time: 32 MiB in one batch of ranges. A source that joins ranges may hold them twice."""
@@ -214,14 +215,37 @@ def _place_all(target: Target, where: str, job: Sequence[_Fetched]) -> None:
     elif plane.packing is not None and piece.ranges:
         rows = Window(windows[0].y0, 0, windows[-1].y1, plane.size.width)
         room = target.room(rows, plane.samples, plane.packing.stored)
-        strips = [(item.piece.window, item.data[0]) for item in job]
-        pixels, failed = unpack(plane.packing, strips, plane.samples, room)
+        singles = [(item, number) for item in job for number in range(max(1, len(item.piece.strips)))]
+        strips = [_strip(item, number) for item, number in singles]
+        pixels, failed = unpack(plane.packing, strips, plane.size.width, plane.samples, room)
         if room is None:
             target.paste(pixels, windows, piece.band)
         for number in failed:
-            _place(target, where, job[number])
+            _place(target, where, _single(*singles[number]))
     else:
         _place(target, where, job[0])
+
+
+def _strip(item: _Fetched, number: int) -> tuple[int, bytes | memoryview]:
+    """Rows and bytes of one of a piece's strips."""
+    if not item.piece.strips:
+        return item.piece.window.height, item.data[0]
+    height = item.plane.segment.height
+    at, length = item.piece.strips[number]
+    return min(height, item.piece.window.height - number * height), memoryview(item.data[0])[at : at + length]
+
+
+def _single(item: _Fetched, number: int) -> _Fetched:
+    """One of a piece's strips as a piece."""
+    piece = item.piece
+    if not piece.strips:
+        return item
+    rows, data = _strip(item, number)
+    at, length = piece.strips[number]
+    start, top = piece.ranges[0].start + at, piece.window.y0 + number * item.plane.segment.height
+    window = Window(top, piece.window.x0, top + rows, piece.window.x1)
+    alone = Piece(piece.band, piece.index + number, (ByteRange(start, start + length),), window)
+    return _Fetched(item.plane, alone, [bytes(data)])
 
 
 def _place(target: Target, where: str, item: _Fetched) -> None:

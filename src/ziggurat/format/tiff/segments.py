@@ -1,7 +1,7 @@
 """Which bytes a window needs. Planning is pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ziggurat.errors import CorruptImage
 from ziggurat.format.tiff.plane import Plane
+from ziggurat.format.tiff.strips import GROUP
 from ziggurat.geometry import Window, tiles_touching
 from ziggurat.storage.ranges import ByteRange
 
@@ -18,6 +19,9 @@ RUN: Final = 1 << 23
 
 STRIPS: Final = 1 << 14
 """Strips that are looked at together; a level may have millions."""
+
+PADDING: Final = 64
+"""Bytes between compressed strips that do not keep them from being read as one: writers align them."""
 
 RANGE: Final = 1 << 15
 """Bytes that are read in the time that one more range costs: 32 KiB, measured with a local file."""
@@ -36,6 +40,8 @@ class Piece:
         ranges: where it lies; empty for a segment that is not stored.
         window: the pixels of the level that its decoded array covers.
         raw: its bytes are plain pixels of the window, not a whole segment.
+        strips: where each of several low compressed strips lies in its only range: first byte and length; index is
+            that of the first.
     """
 
     band: int
@@ -43,6 +49,7 @@ class Piece:
     ranges: tuple[ByteRange, ...]
     window: Window
     raw: bool = False
+    strips: tuple[tuple[int, int], ...] = ()
 
     @property
     def weight(self) -> int:
@@ -118,7 +125,7 @@ def _strips(plane: Plane, window: Window, band: int, place: tuple[int, str]) -> 
             last = min(first + STRIPS, -(-window.y1 // height))
             base = sample * plane.stride
             starts, counts = plane.places.part(range(base + first, base + last))
-            for a, b in _joined(plane, first, starts, counts):
+            for a, b in _joined(plane, first, starts, counts, min(size, most or size)):
                 index, start, end = base + first + a, int(starts[a]), int(starts[b - 1] + counts[b - 1])
                 covered = Window(
                     (first + a) * height, 0, min((first + b) * height, plane.size.height), plane.size.width
@@ -130,9 +137,16 @@ def _strips(plane: Plane, window: Window, band: int, place: tuple[int, str]) -> 
                 if plane.raw is not None:
                     yield from _raw(plane, window, piece, (size, f"{where}: {unit} {index}"))
                     continue
-                if (most is not None and end - start > most) or end > size:
-                    _check(piece.ranges[0], most, size, f"{where}: {unit} {index}")
-                yield piece
+                if b > a + 1 and end <= size:
+                    inside = zip((starts[a:b] - start).tolist(), counts[a:b].tolist(), strict=True)
+                    yield replace(piece, strips=tuple(inside))
+                    continue
+                for number in range(a, b):
+                    stored = ByteRange(int(starts[number]), int(starts[number] + counts[number]))
+                    _check(stored, most, size, f"{where}: {unit} {base + first + number}")
+                    top = (first + number) * height
+                    covered = Window(top, 0, min(top + height, plane.size.height), plane.size.width)
+                    yield Piece(band + sample, base + first + number, (stored,), covered)
 
 
 def _check(stored: ByteRange, most: int | None, size: int, unit: str) -> None:
@@ -142,17 +156,30 @@ def _check(stored: ByteRange, most: int | None, size: int, unit: str) -> None:
 
 
 def _joined(
-    plane: Plane, first: int, starts: NDArray[np.int64], counts: NDArray[np.int64]
+    plane: Plane, first: int, starts: NDArray[np.int64], counts: NDArray[np.int64], most: int
 ) -> Iterator[tuple[int, int]]:
     """Which of these strips lie one behind the other as if they were one: the first of each group, and its end.
 
-    Compressed ones are never one.
+    Args:
+        plane: the directory's pixels.
+        first: number of the first of these strips, in its plane.
+        starts: where they lie.
+        counts: bytes of each.
+        most: bytes that a compressed one may have.
     """
-    if plane.raw is None:
-        return ((number, number + 1) for number in range(len(starts)))
-    rows = np.minimum(plane.segment.height, plane.size.height - (first + np.arange(len(starts))) * plane.segment.height)
-    whole = (starts > 0) & (counts >= rows * plane.row_bytes)
-    follows = whole[1:] & whole[:-1] & (starts[1:] - starts[:-1] == rows[:-1] * plane.row_bytes)
+    height, row = plane.segment.height, plane.row_bytes
+    numbers = np.arange(len(starts))
+    if plane.raw is not None:
+        rows = np.minimum(height, plane.size.height - (first + numbers) * height)
+        whole = (starts > 0) & (counts >= rows * row)
+        follows = whole[1:] & whole[:-1] & (starts[1:] - starts[:-1] == rows[:-1] * row)
+    elif plane.packing is not None:
+        whole = (starts > 0) & (counts > 0) & (counts <= most)
+        gaps = starts[1:] - starts[:-1] - counts[:-1]
+        follows = whole[1:] & whole[:-1] & (gaps >= 0) & (gaps <= PADDING)
+        follows &= numbers[1:] % max(1, GROUP // (height * row)) != 0
+    else:
+        follows = np.zeros(max(0, len(starts) - 1), np.bool_)
     breaks = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(starts)]
     return pairwise(breaks)
 

@@ -56,13 +56,14 @@ def packing_of(page: TiffPage) -> Packing | None:
 
 
 def unpack(
-    packing: Packing, strips: Sequence[tuple[Window, bytes]], samples: int, room: Samples | None
+    packing: Packing, strips: Sequence[tuple[int, bytes | memoryview]], width: int, samples: int, room: Samples | None
 ) -> tuple[Samples, list[int]]:
     """Decodes strips, one below the other.
 
     Args:
         packing: how they were compressed.
-        strips: the pixels of each, full-width; its bytes.
+        strips: rows of each; its bytes.
+        width: of a row, in pixels.
         samples: samples of a pixel.
         room: where the pixels are to go, of their type and the size of all strips, in one piece; None makes it.
 
@@ -70,13 +71,13 @@ def unpack(
         The pixels (y, x, sample) in native byte order; numbers of the strips that do not decode to exactly their
         pixels, the rows of which hold anything.
     """
-    height, width = sum(window.height for window, _ in strips), strips[0][0].width
+    height = sum(count for count, _ in strips)
     pixels: Samples = np.empty((height, width, samples), packing.stored) if room is None else room
     rows = pixels.reshape(height, -1).view(np.uint8)
     failed, at = [], 0
-    for number, (window, data) in enumerate(strips):
-        out = rows[at : at + window.height].reshape(-1)
-        at += window.height
+    for number, (count, data) in enumerate(strips):
+        out = rows[at : at + count].reshape(-1)
+        at += count
         try:
             whole = len(packing.decode(data, out=out)) == len(out)
         except Exception:  # noqa: BLE001 - the libraries raise almost any kind on damaged bytes, and are asked again
