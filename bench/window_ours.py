@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MODULES = ("ziggurat", "ziggurat.image", "ziggurat.storage.object_store", "ziggurat.pyramid.overview")
 
+CODECS = {"ptiff": "imagecodecs._jpeg8", "deflate": "imagecodecs._deflate"}
+"""Decoders that imagecodecs loads when they are first called, by kind of file."""
+
 OPENERS = {"jp2": "ziggurat.format.jpeg2000", "tif": "ziggurat.format.tiff.reader"}
 
 
@@ -28,7 +31,7 @@ class Ziggurat:
 
     def load(self, task: Task) -> str:
         """Imports what the task takes, which the package itself puts off until then, and tells the version."""
-        for name in (*MODULES, OPENERS[task.key[-3:]]):
+        for name in (*MODULES, OPENERS[task.key[-3:]], CODECS.get(task.kind, "imagecodecs")):
             importlib.import_module(name)
         import ziggurat  # noqa: PLC0415 - measured
 
