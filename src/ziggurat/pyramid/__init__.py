@@ -19,7 +19,7 @@ CHUNK = 1 << 18
 memory that is used again. A picture of 50 MB is then halved in 0.02 s and not in 0.11 s."""
 
 FEW = 1 << 17
-"""The same, of the floating-point numbers that shrinking takes several arrays of: 128 KiB, which memory is reused for."""
+"""The same, of floating-point numbers, of which shrinking takes several arrays: 128 KiB."""
 
 COVERED = 3
 """Source pixels, at most, that lie under one that is less than twice as wide."""
