@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.errors import SourceChanged, SourceNotFound, SourceRefused, StoreUnavailable
+from ziggurat.errors import SourceChanged, SourceNotFound, SourceRefused, StoreUnavailable, UsageError
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.testing.source_contract import BYTES, OpenBytes, SourceContract
@@ -144,3 +144,19 @@ def test_a_file_that_was_cut_is_not_copied_as_if_it_were_whole(path: Path, tmp_p
     with (tmp_path / "other").open("wb", buffering=0) as target, pytest.raises(SourceChanged):
         source.copy(ByteRange(0, size), target.fileno())
     source.close()
+
+
+def test_bytes_are_put_where_they_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(BYTES)
+    source = LocalSource(tmp_path / "a")
+    room = bytearray(5000)
+    source.read_into(77, memoryview(room))
+    assert room == BYTES[77:5077]
+    with pytest.raises(SourceChanged, match="ends at"):
+        source.read_into(len(BYTES) - 10, memoryview(room))
+    (tmp_path / "a").write_bytes(b"other")
+    with pytest.raises(SourceChanged, match="changed"):
+        source.read_into(0, memoryview(room)[:3])
+    source.close()
+    with pytest.raises(UsageError, match="closed"):
+        source.read_into(0, memoryview(room))

@@ -94,12 +94,27 @@ class LocalSource:
             StoreUnavailable: if the file system fails.
             UsageError: if the source is closed.
         """
-        if self._file < 0:
-            raise UsageError(f"{self._url} is closed; open it again to read from it")
-        with reading(self._url):
-            result = [self._read(item) for item in ranges]
-        self._check()
-        return result
+        with self._reading():
+            return [self._read(item) for item in ranges]
+
+    def read_into(self, start: int, room: memoryview) -> None:
+        """Fills a buffer of bytes with those from ``start`` on.
+
+        Raises:
+            SourceChanged: if the file was changed since it was opened, or the range leaves it.
+            StoreUnavailable: if the file system fails.
+            UsageError: if the source is closed.
+        """
+        with self._reading():
+            at = 0
+            while at < len(room):
+                count = os.preadv(self._file, [room[at:]], start + at)
+                if not count:
+                    raise SourceChanged(
+                        f"{self._url} ends at {start + at}, and {start} to {start + len(room)} were asked for; the "
+                        "file is shorter than it was, or than it claims"
+                    )
+                at += count
 
     def copy(self, item: ByteRange, target: int) -> bool:
         """Copies a range to where another file stands, without its bytes passing through this process.
@@ -126,12 +141,16 @@ class LocalSource:
             if not copied:
                 raise SourceChanged(f"{self._url} ends at {position}, it had {self.size} bytes; it was changed")
             position += copied
-        self._check()
-        return True
+        with self._reading():
+            return True
 
-    def _check(self) -> None:
-        """Whether the file is what it was on opening."""
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Refuses what was read of a file that is closed, or changed meanwhile."""
+        if self._file < 0:
+            raise UsageError(f"{self._url} is closed; open it again to read from it")
         with reading(self._url):
+            yield
             status = os.fstat(self._file)
         if (status.st_size, local_tag(status)) != (self._version.size, self._version.tag):
             raise SourceChanged(f"{self._url} was changed while it was read; try again when nothing writes to it")
