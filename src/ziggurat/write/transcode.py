@@ -1,8 +1,8 @@
 """A JPEG 2000 file written again in a layout for byte ranges: same pixels, same metadata, nothing decoded."""
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -15,7 +15,8 @@ from ziggurat.codestream.reads import Span
 from ziggurat.codestream.recoding import Recoding
 from ziggurat.codestream.rewrap import Rewrapping, plan_file
 from ziggurat.codestream.transcode import plan_transcoding
-from ziggurat.errors import FormatError, LimitExceeded, OutOfMemory, TargetExists, UsageError, VerificationFailed
+from ziggurat.errors import FormatError, TargetExists, VerificationFailed
+from ziggurat.format.foreign import named
 from ziggurat.format.jpeg2000.container import read_container
 from ziggurat.format.jpeg2000.windows import drive
 from ziggurat.storage.destination import Destination, digests_of, writing
@@ -77,12 +78,12 @@ def transcode(
     """
     if not overwrite and destination.exists(key) is not None:
         raise TargetExists(f"{destination.url(key)} exists; choose another name, or ask for overwriting")
-    with _named(source.url):
+    with named(source.url):
         plan = _plan(source, recoding)
     token = f"transcode-{secrets.token_hex(8)}"
     try:
         temporary = destination.temporary(key, token)
-        with _named(source.url):
+        with named(source.url):
             _write(source, plan, temporary)
         _check(temporary, plan)
         if isinstance(destination, LocalDestination):
@@ -101,17 +102,6 @@ def transcode(
         packets=codestream.packets,
         notes=(*codestream.notes, *plan.notes),
     )
-
-
-@contextmanager
-def _named(url: str) -> Iterator[None]:
-    """Puts the file's name before messages that know only what lies inside it."""
-    try:
-        yield
-    except (FormatError, LimitExceeded, UsageError) as error:
-        raise type(error)(f"{url}: {error}") from error
-    except MemoryError as error:
-        raise OutOfMemory(f"{url}: there is not enough memory to lay it out anew") from error
 
 
 def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:

@@ -10,9 +10,9 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from ziggurat.codec.threads import decoding_threads, side_by_side
+from ziggurat.format.foreign import foreign_errors
 from ziggurat.format.tiff.colour import Finish, finisher
 from ziggurat.format.tiff.decode import decode
-from ziggurat.format.tiff.errors import foreign_errors
 from ziggurat.format.tiff.header import image_info
 from ziggurat.format.tiff.ifd import Survey, survey
 from ziggurat.format.tiff.pages import Chosen, choose
