@@ -28,10 +28,7 @@ from tables import write_section
 from window_files import KINDS, SIZES, File, Files
 from window_proxy import COUNTS
 from window_report import MADE, report
-from window_task import AIMS, Answer, Task, box_for, work_folder
-
-TIMEOUT = 120.0
-"""Seconds that a reading may take."""
+from window_task import AIMS, TIMEOUT, Answer, Task, box_for, work_folder
 
 ENOUGH = 5.0
 """Seconds from which on a reading is not repeated."""
