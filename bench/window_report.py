@@ -242,9 +242,9 @@ TEXT = (
         "Three readings: a window of 512 x 512 at full resolution near the middle; one of as many pixels at an eighth "
         "of the resolution; the whole image at about 1000 pixels. Every reading is a fresh process, from opening to "
         "pixels, the median of three, all readers taking turns; a reading of more than 5 s is made once, and ended "
-        f"after {TIMEOUT:.0f} s; a peer that fails on the disk is not tried on S3, nor large_image where libvips fails. "
-        "A process has 18 GiB of address space. Files on the disk are in the page cache, for all alike. S3 is a Ceph "
-        "gateway on loopback; S3 + 30 ms is the same behind a relay that lets each request wait and counts it."
+        f"after {TIMEOUT:.0f} s; a peer that fails on the disk is not tried on S3, nor large_image where libvips "
+        "fails. A process has 18 GiB of address space. Files on the disk are in the page cache, for all alike. S3 is a "
+        "Ceph gateway on loopback; S3 + 30 ms is the same behind a relay that lets each request wait and counts it."
     ),
     (
         "Ziggurat is measured cold (empty cache, no index), sampled (coarse readings of strips only: single pixels "
@@ -260,8 +260,8 @@ TEXT = (
 COLD = (
     "Ziggurat cold, with an empty cache and no index, against the fastest peer; below 1, in bold, it is "
     f"behind. `>` where no peer succeeds within {TIMEOUT:.0f} s and its memory: these are taken for it. Levels and "
-    "overviews of strips, which hold full resolution alone, are means of all pixels: the peers are those that average, too (GDAL "
-    "told to, libvips, large_image)."
+    "overviews of strips, which hold full resolution alone, are means of all pixels: the peers are those that average, "
+    "too (GDAL told to, libvips, large_image)."
 )
 
 SAMPLED = (
