@@ -193,6 +193,9 @@ class Bench:
                 last = before[-1].answer if before else None
                 if before and (last is None or last.seconds > ENOUGH):
                     continue
+                if name == "Ziggurat again" and len(found["Ziggurat"]) <= len(before):
+                    # It was not read cold this time: the cache is another reading's.
+                    continue
                 if name == "large_image" and any(item.answer is None for item in found.get("libvips", ())):
                     before.append(Outcome(None, "as libvips", None, None))
                     continue
