@@ -16,7 +16,8 @@ The tree::
     ├── LimitExceeded            more pixels, memory or time than allowed
     │   ├── TooManyPixels
     │   ├── OutOfMemory
-    │   └── TimedOut
+    │   ├── TimedOut
+    │   └── Overloaded           too much is asked for at once; trying again may help
     ├── WorkerCrashed            a decoder took its process down
     ├── WriteError               the result cannot be stored
     │   ├── TargetRefused        a name that must not be written
@@ -91,6 +92,10 @@ class OutOfMemory(LimitExceeded):
 
 class TimedOut(LimitExceeded):
     """The time limit was reached."""
+
+
+class Overloaded(LimitExceeded):
+    """Too many requests are waiting; the same one may succeed later."""
 
 
 class WorkerCrashed(ZigguratError):

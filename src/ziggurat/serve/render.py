@@ -1,0 +1,185 @@
+"""A plan carried out: a window of the level that suits it, shown, fitted, turned and encoded."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from ziggurat.geometry import Size, Window
+from ziggurat.image import Image
+from ziggurat.model import ImageInfo, Samples
+from ziggurat.pyramid import halve
+from ziggurat.serve.develop import Develop, develop
+from ziggurat.serve.encode import encode
+from ziggurat.serve.plan import Plan
+from ziggurat.serve.resample import resample, rotate
+from ziggurat.serve.view import View
+from ziggurat.write.orientation import Turn
+
+VIEWS: Final = 16
+"""Ways of showing one image that are kept: each may hold the image's percentiles and colour transforms."""
+
+HELD: Final = 128 << 20
+"""Bytes of pixels of one image that are kept, of formats that can only be decoded whole: 40 megapixels of RGB."""
+
+HALF: Final = 128
+"""Grey values from here on are white where there are two."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """An image that is open in a worker, with what has been found out about it.
+
+    Attributes:
+        image: it.
+        turn: what makes its pixels upright.
+    """
+
+    image: Image
+    turn: Turn
+    _views: OrderedDict[View, Develop] = field(default_factory=OrderedDict)
+    _held: list[Samples] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, image: Image) -> "Opened":
+        """The image, upright."""
+        return cls(image, Turn.of(image.info.orientation))
+
+    @property
+    def held(self) -> int:
+        """Bytes of pixels that are kept."""
+        return sum(pixels.nbytes for pixels in self._held)
+
+    def read(self, level: int, window: Window) -> Samples:
+        """Pixels as stored; of a file that is decoded whole each time, from what was decoded before."""
+        info = self.image.info
+        if len(info.levels) > 1 or info.levels[0].tile is not None or _bytes(info) > HELD:
+            return self.image.read(level, window)
+        if not self._held:
+            self._held.append(self.image.read(0))
+        while len(self._held) <= level:
+            self._held.append(halve(self._held[-1]))
+        pixels: Samples = self._held[level][window.slices()]
+        return pixels
+
+    def develop(self, view: View) -> Develop:
+        """How its samples are shown."""
+        known = self._views.get(view)
+        if known is None:
+            known = self._views[view] = develop(self.image, view)
+            if len(self._views) > VIEWS:
+                self._views.popitem(last=False)
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where on a level a region lies.
+
+    Attributes:
+        level: its number.
+        window: upright, in pixels of the level.
+        rows: where the region begins and ends inside the window.
+        columns: the same across.
+    """
+
+    level: int
+    window: Window
+    rows: tuple[float, float]
+    columns: tuple[float, float]
+
+    @property
+    def suits(self) -> Size:
+        """The size of a result that needs no other pixels than these."""
+        return self.window.size
+
+
+def cut(levels: list[Size], region: Window, target: Size) -> Cut:
+    """The part of the coarsest level that has a pixel for every one of the result; of the finest where none has.
+
+    Args:
+        levels: upright sizes, finest first.
+        region: on the finest.
+        target: size of the result.
+    """
+    chosen = _cut(levels, 0, region)
+    for level in range(len(levels) - 1, 0, -1):
+        found = _cut(levels, level, region)
+        tall, wide = found.rows[1] - found.rows[0], found.columns[1] - found.columns[0]
+        fits = found.window.height >= target.height and found.window.width >= target.width
+        # Rounding may leave a level a pixel short of a result that was asked for by rounding up.
+        if fits and tall > target.height - 1 and wide > target.width - 1:
+            return found
+    return chosen
+
+
+def _cut(levels: list[Size], level: int, region: Window) -> Cut:
+    full, size = levels[0], levels[level]
+    down, across = _factor(full.height, size.height), _factor(full.width, size.width)
+    y0, y1 = region.y0 / down, min(region.y1 / down, size.height)
+    x0, x1 = region.x0 / across, min(region.x1 / across, size.width)
+    top, left = min(int(y0), size.height - 1), min(int(x0), size.width - 1)
+    window = Window(top, left, max(top + 1, -int(-y1 // 1)), max(left + 1, -int(-x1 // 1)))
+    return Cut(level, window, (y0 - top, y1 - top), (x0 - left, x1 - left))
+
+
+def _factor(full: int, size: int) -> float:
+    """Full pixels along one of a level: a whole number where the level's size is that division, rounded either way."""
+    whole = max(1, round(full / size))
+    return float(whole) if size in {full // whole, -(-full // whole)} else full / size
+
+
+def render(opened: Opened, plan: Plan, quality: int) -> bytes:
+    """The encoded picture.
+
+    Args:
+        opened: the image.
+        plan: what is made of it.
+        quality: of lossy formats, 1 to 100.
+    """
+    pixels = _fitted(opened, plan)
+    if plan.quality in {"gray", "bitonal"}:
+        pixels = _grey(pixels)
+    if plan.quality == "bitonal":
+        pixels = np.where(pixels >= HALF, np.uint8(255), np.uint8(0))
+    if plan.mirror:
+        pixels = pixels[:, ::-1]
+    alpha: Samples | None = None
+    if plan.angle:
+        pixels, alpha = rotate(pixels, plan.angle)
+    if plan.canvas is not None and plan.canvas != pixels.shape[:2]:
+        pixels, alpha = _on_sheet(pixels, plan.canvas)
+    return encode(pixels, alpha, plan.encoding, quality)
+
+
+def _bytes(info: ImageInfo) -> int:
+    return info.size.pixels * info.bands * np.dtype(info.dtype).itemsize
+
+
+def _fitted(opened: Opened, plan: Plan) -> Samples:
+    image, turn = opened.image, opened.turn
+    levels = [turn.size(level.shape) for level in image.levels]
+    part = cut(levels, plan.region, plan.size)
+    stored = part.window if turn.is_none else turn.stored(part.window, levels[part.level])
+    shown = opened.develop(plan.view)(turn.apply(opened.read(part.level, stored)))
+    if part.suits == plan.size and part.rows[0] == part.columns[0] == 0:
+        return shown
+    return resample(shown, part.rows, part.columns, plan.size)
+
+
+def _grey(pixels: Samples) -> Samples:
+    """Luma of ITU-R BT.601, which JPEG's own is."""
+    if pixels.shape[2] == 1:
+        return pixels
+    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(luma).astype(np.uint8)[:, :, None]
+
+
+def _on_sheet(pixels: Samples, sheet: Size) -> tuple[Samples, Samples]:
+    out = np.full((*sheet, pixels.shape[2]), 255, np.uint8)
+    alpha = np.zeros((*sheet, 1), np.uint8)
+    height, width = pixels.shape[:2]
+    out[:height, :width] = pixels
+    alpha[:height, :width] = 255
+    return out, alpha

@@ -1,0 +1,241 @@
+"""The server's middle: identifiers become facts and pictures, from memory, the cache or a worker, each made once."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+from ziggurat.errors import SourceChanged, SourceError, WriteError
+from ziggurat.serve.catalogue import Catalogue, Found, open_catalogue
+from ziggurat.serve.facts import Facts
+from ziggurat.serve.iiif.syntax import Bounds
+from ziggurat.serve.metrics import Traffic
+from ziggurat.serve.plan import MEDIA_TYPES, Plan
+from ziggurat.serve.pool import Pool
+from ziggurat.serve.settings import Settings
+from ziggurat.serve.wire import Describe, Draw, Task, WorkerConfig
+from ziggurat.storage.file_cache import FileCache
+from ziggurat.storage.resolve import identity
+
+KIND: Final = 1
+"""To be raised when pictures come out otherwise than before: those in caches are then made again."""
+
+REMOTE_SECONDS: Final = 30.0
+"""For which an object in a store is taken to be unchanged."""
+
+KNOWN: Final = 50_000
+"""Images whose facts are kept, the most recently used ones; a kilobyte each."""
+
+RECENT: Final = 64 << 20
+"""Bytes of pictures kept in memory, the most recently used ones: those of a minute of somebody's looking around."""
+
+BESIDE: Final = 256
+"""Bytes that a picture in memory takes besides its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """An image that a request names: its place, and what is known of it."""
+
+    found: Found
+    facts: Facts
+
+
+@dataclass(slots=True)
+class _Known:
+    facts: Facts
+    until: float
+    identity: str
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A task under way, and how many wait for it."""
+
+    result: asyncio.Future[bytes]
+    waiters: int = 0
+
+
+@dataclass(slots=True)
+class Recent:
+    """Pictures in memory up to a number of bytes, the least recently used going first."""
+
+    limit: int = RECENT
+    held: int = 0
+    _pictures: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+
+    def get(self, key: str) -> bytes | None:
+        """The picture of a key."""
+        data = self._pictures.get(key)
+        if data is not None:
+            self._pictures.move_to_end(key)
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keeps a picture."""
+        if len(data) > self.limit // 16 or key in self._pictures:
+            return
+        self._pictures[key] = data
+        self.held += len(data) + BESIDE
+        while self.held > self.limit:
+            _, old = self._pictures.popitem(last=False)
+            self.held -= len(old) + BESIDE
+
+
+@dataclass(slots=True)
+class Hits:
+    """Where pictures came from."""
+
+    memory: int = 0
+    disk: int = 0
+    made: int = 0
+    joined: int = 0
+
+
+class Service:
+    """Everything behind the URLs. Lives in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.catalogue: Catalogue = open_catalogue(settings.places, settings.network)
+        self.hits = Hits()
+        self.traffic = Traffic()
+        self.bounds = Bounds(settings.limits.pixels)
+        scope = "public" if settings.auth == "none" else "private"
+        self.freshness = f"{scope}, max-age={settings.max_age}"
+        keeps = settings.cache is not None and settings.cache_limit > 0
+        self._cache = FileCache(settings.cache, limit=settings.cache_limit) if keeps and settings.cache else None
+        self.pool = Pool(
+            WorkerConfig(
+                memory=settings.limits.memory,
+                quality=settings.quality,
+                cache=settings.cache if keeps else None,
+                cache_limit=settings.cache_limit,
+                network=settings.network,
+                threads=1,
+            ),
+            size=settings.workers,
+            queue=settings.limits.queue,
+            seconds=settings.limits.seconds,
+        )
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._flights: dict[str, _Flight] = {}
+        self._recent = Recent()
+        self._tag = f"{KIND} {settings.quality}"
+
+    async def look(self, segment: str) -> Looked:
+        """What is known of the image that a segment of a URL names.
+
+        Raises:
+            ZigguratError: if there is none, or its header cannot be read.
+        """
+        return await self.facts(self.catalogue.decode(segment))
+
+    async def facts(self, found: Found) -> Looked:
+        """What is known of an image; opened by a worker if need be."""
+        known = self._known.get(found.url)
+        if known is not None:
+            fresh = known.facts.version == found.version if found.version else time.monotonic() < known.until
+            if fresh:
+                self._known.move_to_end(found.url)
+                return Looked(found, known.facts)
+        data = await self._once(f"? {found.url} {found.version}", Describe(found.url, found.version))
+        facts = Facts.load(data)
+        where = identity(found.url, network=self.settings.network) or found.url
+        self._known[found.url] = _Known(facts, time.monotonic() + REMOTE_SECONDS, where)
+        self._known.move_to_end(found.url)
+        if len(self._known) > KNOWN:
+            self._known.popitem(last=False)
+        return Looked(found, facts)
+
+    def forget(self, found: Found) -> None:
+        """Looks at an image anew when it is asked for next."""
+        self._known.pop(found.url, None)
+
+    def key(self, looked: Looked, plan: Plan) -> str:
+        """What a picture is kept under: the same for the same bytes."""
+        known = self._known.get(looked.found.url)
+        where = looked.found.url if known is None else known.identity
+        size, tag = looked.facts.version
+        return f"picture {self._tag}\0{where}\0{size}\0{tag}\0{plan.key}"
+
+    def ready(self, key: str, plan: Plan) -> bytes | None:
+        """The encoded picture where it need not be made."""
+        data = self._recent.get(key)
+        if data is not None:
+            self.hits.memory += 1
+            return data
+        data = self._kept(key, plan)
+        if data is not None:
+            self.hits.disk += 1
+            self._recent.put(key, data)
+        return data
+
+    async def make(self, looked: Looked, plan: Plan, key: str) -> bytes:
+        """The encoded picture, made by a worker.
+
+        Args:
+            looked: the image.
+            plan: what is made of it.
+            key: what ``key`` says.
+
+        Raises:
+            ZigguratError: if it cannot be made.
+        """
+        self.hits.made += 1
+        try:
+            data = await self._once(key, Draw(looked.found.url, looked.facts.version, plan, key))
+        except SourceChanged:
+            self.forget(looked.found)
+            raise
+        self._recent.put(key, data)
+        return data
+
+    def _kept(self, key: str, plan: Plan) -> bytes | None:
+        """The picture from the disk, if it is there whole: nothing makes entries survive a power cut."""
+        if self._cache is None:
+            return None
+        with suppress(OSError, WriteError, SourceError):
+            path = self._cache.get(key)
+            data = None if path is None else path.read_bytes()
+            if data and _is_whole(data, MEDIA_TYPES[plan.encoding]):
+                return data
+        return None
+
+    async def _once(self, key: str, task: Task) -> bytes:
+        """The answer to a task; those who ask for the same while it is made wait for the same answer."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight(self.pool.submit(task))
+            flight.result.add_done_callback(lambda _: self._flights.pop(key, None))
+        else:
+            self.hits.joined += 1
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.result)
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.result.done():
+                # Nobody waits any more: it need not be begun.
+                self._flights.pop(key, None)
+                flight.result.cancel()
+
+
+def _is_whole(data: bytes, media_type: str) -> bool:
+    match media_type:
+        case "image/jpeg":
+            return data.endswith(b"\xff\xd9")
+        case "image/png":
+            return data.endswith(b"IEND\xaeB`\x82")
+        case "image/webp":
+            return data[:4] == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 == len(data)
+        case _:
+            return data[4:8] == b"ftyp"
+
+
+def etag(key: str) -> str:
+    """The entity tag of what is kept under a key: known before the bytes are."""
+    return f'"{blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()}"'

@@ -1,0 +1,73 @@
+"""What the server's front and its workers say to each other over a socket: frames of a kind, a length and bytes.
+
+Requests are pickled: workers trust the front. Answers are bytes and JSON alone: the front need not trust a worker that
+has decoded a hostile file.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from ziggurat.serve.plan import Plan
+from ziggurat.storage.network import NetworkOptions
+
+HEAD: Final = struct.Struct(">BI")
+"""Kind and length of what follows."""
+
+
+class Kind(IntEnum):
+    """What an answer holds."""
+
+    DONE = 0
+    FAILED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What a worker is told once.
+
+    Attributes:
+        memory: bytes that it may allocate beyond what it starts with.
+        quality: of lossy pictures.
+        cache: folder of encoded pictures, or None.
+        cache_limit: bytes of that folder.
+        network: how stores are reached.
+        threads: that one reading may take.
+    """
+
+    memory: int
+    quality: int
+    cache: Path | None
+    cache_limit: int
+    network: NetworkOptions
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Asks for the ``Facts`` of an image."""
+
+    url: str
+    version: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Asks for a picture.
+
+    Attributes:
+        url: of the image.
+        version: the file that is meant; another one there is ``SourceChanged``.
+        plan: the picture.
+        key: under which it is kept.
+    """
+
+    url: str
+    version: tuple[int, str]
+    plan: Plan
+    key: str
+
+
+type Task = Describe | Draw

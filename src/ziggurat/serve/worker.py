@@ -1,0 +1,161 @@
+"""A worker process of the server: opens images, keeps the last ones open, and sends back facts and encoded pictures.
+
+It lives as long as its socket. Whatever a file does to it costs the request in hand.
+"""
+
+import json
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections import OrderedDict
+from contextlib import suppress
+from typing import BinaryIO, Final
+
+import ziggurat
+from ziggurat.codec.threads import limit_threads
+from ziggurat.convert import process
+from ziggurat.errors import OutOfMemory, SourceChanged, WriteError, ZigguratError
+from ziggurat.serve.facts import Facts
+from ziggurat.serve.render import Opened, render
+from ziggurat.serve.wire import HEAD, Describe, Draw, Kind, Task, WorkerConfig
+from ziggurat.storage.file_cache import FileCache
+from ziggurat.storage.network import configure
+
+OPEN: Final = 32
+"""Images that are kept open, each with its header and index."""
+
+HELD: Final = 0.4
+"""Share of the memory limit that decoded pixels of open images may take."""
+
+
+class Shelf:
+    """The images that are open, the most recently used last."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._open: OrderedDict[str, Opened] = OrderedDict()
+
+    def get(self, url: str, version: tuple[int, str] | None) -> Opened:
+        """The image of a URL, of a version where one is named.
+
+        Raises:
+            SourceChanged: if another one lies there.
+        """
+        opened = self._open.get(url)
+        if opened is not None and version is not None and _version(opened) == version:
+            self._open.move_to_end(url)
+            return opened
+        self.drop(url)
+        image = ziggurat.open(url, memory=self._config.memory)
+        opened = Opened.of(image)
+        if version is not None and _version(opened) != version:
+            image.close()
+            raise SourceChanged(f"{url} was changed a moment ago; ask again")
+        self._open[url] = opened
+        self.trim()
+        return opened
+
+    def drop(self, url: str) -> None:
+        """Closes an image."""
+        opened = self._open.pop(url, None)
+        if opened is not None:
+            opened.image.close()
+
+    def trim(self) -> None:
+        """Closes the least recently used until the rest is within its limits; the last one stays."""
+        room = self._config.memory * HELD
+        while len(self._open) > 1 and (len(self._open) > OPEN or sum(one.held for one in self._open.values()) > room):
+            self.drop(next(iter(self._open)))
+
+
+def _version(opened: Opened) -> tuple[int, str]:
+    version = opened.image.source.version
+    return version.size, version.tag
+
+
+def answer(task: Task, shelf: Shelf, quality: int) -> bytes:
+    """What a task asks for.
+
+    Raises:
+        ZigguratError: as opening and reading an image do.
+    """
+    if isinstance(task, Describe):
+        return Facts.of(shelf.get(task.url, task.version).image).dump()
+    try:
+        return render(shelf.get(task.url, task.version), task.plan, quality)
+    except ZigguratError:
+        # What went wrong once, a file changed under it for one, must not stay open.
+        shelf.drop(task.url)
+        raise
+
+
+def work(stream: BinaryIO, connection: socket.socket) -> None:
+    """Answers requests until there are no more."""
+    config: WorkerConfig = _receive(stream)  # type: ignore[assignment]  # the first frame is the configuration
+    configure(config.network)
+    limit_threads(config.threads)
+    cache = None if config.cache is None else FileCache(config.cache, limit=config.cache_limit)
+    process.cap_memory(config.memory)
+    shelf = Shelf(config)
+    while (task := _receive(stream)) is not None:
+        if not isinstance(task, Describe | Draw):
+            return
+        kind, payload = _attempt(task, shelf, config)
+        connection.sendall(HEAD.pack(kind, len(payload)) + payload)
+        if kind is Kind.DONE and isinstance(task, Draw) and cache is not None:
+            with suppress(WriteError):
+                cache.put(task.key, lambda path, data=payload: _write(path, data))  # type: ignore[misc]
+        shelf.trim()
+
+
+def _write(path: "os.PathLike[str]", data: bytes) -> None:
+    with open(path, "wb") as file:  # noqa: PTH123 - of a path that is given
+        file.write(data)
+
+
+def _attempt(task: Task, shelf: Shelf, config: WorkerConfig) -> tuple[Kind, bytes]:
+    try:
+        return Kind.DONE, answer(task, shelf, config.quality)
+    except ZigguratError as error:
+        return Kind.FAILED, _told(type(error).__name__, str(error))
+    except MemoryError:
+        shelf.drop(task.url)
+        text = f"{task.url} takes more than {config.memory >> 20} MiB; ask for a smaller region, or raise --memory"
+        return Kind.FAILED, _told(OutOfMemory.__name__, text)
+    except Exception as error:  # noqa: BLE001 - a bug costs one request, not the worker
+        shelf.drop(task.url)
+        return Kind.FAILED, _told("", f"{type(error).__name__}: {error}")
+
+
+def _told(name: str, message: str) -> bytes:
+    return json.dumps([name, message]).encode()
+
+
+def _receive(stream: BinaryIO) -> Task | WorkerConfig | None:
+    head = stream.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    length = HEAD.unpack(head)[1]
+    data = stream.read(length)
+    if len(data) < length:
+        return None
+    task: Task | WorkerConfig = pickle.loads(data)  # noqa: S301 - from our own parent, over a socket nobody else has
+    return task
+
+
+def main() -> None:
+    """The entry point of the process; its argument is the number of the socket that it inherits."""
+    process.die_with_parent()
+    # The front decides what Ctrl-C and SIGTERM mean, which reach the whole process group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    with suppress(BrokenPipeError, ConnectionResetError), connection.makefile("rb") as stream:
+        work(stream, connection)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
