@@ -61,7 +61,7 @@ class Server:
         """Asks for a path as it is: nothing is normalised."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
-            connection._validate_path = lambda url: None  # type: ignore[method-assign]  # tests send bad ones, too
+            connection._validate_path = lambda _: None  # type: ignore[method-assign]  # tests send bad ones, too
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)

@@ -59,7 +59,7 @@ class Serving:
     auth: AuthKind = "none"
     download: bool = True
     workers: int | None = None
-    memory: str = "1G"
+    memory: str = "2G"
     queue: int = 256
     timeout: float = 30.0
     max_pixels: int = 40_000_000

@@ -174,6 +174,10 @@ class Pool:
         known: dict[str, None] = {}
         while True:
             waiting = await self._next(known)
+            if worker.reader.at_eof():
+                # It died with nothing in hand: its successor takes the task.
+                self._waiting.appendleft(waiting)
+                return
             began = time.monotonic()
             try:
                 async with asyncio.timeout(self.seconds + (START_SECONDS if worker.fresh else 0)):

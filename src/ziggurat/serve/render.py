@@ -13,7 +13,7 @@ from ziggurat.pyramid import halve
 from ziggurat.serve.develop import Develop, develop
 from ziggurat.serve.encode import encode
 from ziggurat.serve.plan import Plan
-from ziggurat.serve.resample import resample, rotate
+from ziggurat.serve.resample import in_blocks, resample, rotate
 from ziggurat.serve.view import View
 from ziggurat.write.orientation import Turn
 
@@ -140,7 +140,7 @@ def render(opened: Opened, plan: Plan, quality: int) -> bytes:
     """
     pixels = _fitted(opened, plan)
     if plan.quality in {"gray", "bitonal"}:
-        pixels = _grey(pixels)
+        pixels = in_blocks(_grey, pixels)
     if plan.quality == "bitonal":
         pixels = np.where(pixels >= HALF, np.uint8(255), np.uint8(0))
     if plan.mirror:
@@ -162,7 +162,7 @@ def _fitted(opened: Opened, plan: Plan) -> Samples:
     levels = [turn.size(level.shape) for level in image.levels]
     part = cut(levels, plan.region, plan.size)
     stored = part.window if turn.is_none else turn.stored(part.window, levels[part.level])
-    shown = opened.develop(plan.view)(turn.apply(opened.read(part.level, stored)))
+    shown = in_blocks(opened.develop(plan.view), turn.apply(opened.read(part.level, stored)))
     if part.suits == plan.size and part.rows[0] == part.columns[0] == 0:
         return shown
     return resample(shown, part.rows, part.columns, plan.size)

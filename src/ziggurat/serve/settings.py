@@ -32,7 +32,7 @@ class Limits:
 
     pixels: int = 40_000_000
     seconds: float = 30.0
-    memory: int = 1 << 30
+    memory: int = 2 << 30
     queue: int = 256
     listed: int = 100_000
 
