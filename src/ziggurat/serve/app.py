@@ -20,6 +20,7 @@ from ziggurat.serve.call import Call, ClientGone, failed, json_response, path_of
 from ziggurat.serve.gate import Gate
 from ziggurat.serve.routes.image_api import image_api
 from ziggurat.serve.routes.original import original
+from ziggurat.serve.routes.presentation import presentation
 from ziggurat.serve.routes.state import health, metrics
 from ziggurat.serve.routes.tiles import deep_zoom, xyz
 from ziggurat.serve.service import Service
@@ -29,6 +30,7 @@ type Handler = Callable[[Service, Call], Awaitable[Response]]
 
 ROUTES: Final[dict[str, Handler]] = {
     "iiif": image_api,
+    "presentation": presentation,
     "deepzoom": deep_zoom,
     "xyz": xyz,
     "download": original,

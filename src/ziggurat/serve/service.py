@@ -12,6 +12,7 @@ from ziggurat.errors import SourceChanged, SourceError, WriteError
 from ziggurat.serve.catalogue import Catalogue, Found, open_catalogue
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.iiif.syntax import Bounds
+from ziggurat.serve.items import Contents, grouped
 from ziggurat.serve.metrics import Traffic
 from ziggurat.serve.plan import MEDIA_TYPES, Plan
 from ziggurat.serve.pool import Pool
@@ -25,6 +26,9 @@ KIND: Final = 1
 
 REMOTE_SECONDS: Final = 30.0
 """For which an object in a store is taken to be unchanged."""
+
+LISTED_SECONDS: Final = 10.0
+"""For which a list of everything is taken to be up to date."""
 
 KNOWN: Final = 50_000
 """Images whose facts are kept, the most recently used ones; a kilobyte each."""
@@ -124,6 +128,8 @@ class Service:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
         self._recent = Recent()
+        self._contents: Contents | None = None
+        self._listing = asyncio.Lock()
         self._tag = f"{KIND} {settings.quality}"
 
     async def look(self, segment: str) -> Looked:
@@ -150,6 +156,28 @@ class Service:
         if len(self._known) > KNOWN:
             self._known.popitem(last=False)
         return Looked(found, facts)
+
+    async def contents(self, *, seconds: float = LISTED_SECONDS) -> Contents:
+        """All images, grouped into items, listed at most so many seconds ago.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+        """
+        async with self._listing:
+            if self._contents is None or time.monotonic() - self._contents.when > seconds:
+                self._contents = await asyncio.to_thread(self._list)
+            return self._contents
+
+    def _list(self) -> Contents:
+        tops = [root.name for root in self.catalogue.roots if root.kind != "file"]
+        identifiers = (identifier for identifier, _ in self.catalogue.listed())
+        return grouped(identifiers, tops, self.settings.limits.listed, time.monotonic())
+
+    async def pages(self, item: str) -> tuple[str, ...] | None:
+        """The images of an item; None if there is no such item."""
+        pages = (await self.contents()).items.get(item)
+        # It may be new, or have new pages.
+        return pages if pages is not None else (await self.contents(seconds=1)).items.get(item)
 
     def forget(self, found: Found) -> None:
         """Looks at an image anew when it is asked for next."""
