@@ -17,7 +17,8 @@ The tree::
     │   ├── TooManyPixels
     │   ├── OutOfMemory
     │   ├── TimedOut
-    │   └── Overloaded           too much is asked for at once; trying again may help
+    │   ├── Overloaded           too much is asked for at once; trying again may help
+    │   └── NotReady             it is being made; trying again will help
     ├── WorkerCrashed            a decoder took its process down
     ├── WriteError               the result cannot be stored
     │   ├── TargetRefused        a name that must not be written
@@ -96,6 +97,10 @@ class TimedOut(LimitExceeded):
 
 class Overloaded(LimitExceeded):
     """Too many requests are waiting; the same one may succeed later."""
+
+
+class NotReady(LimitExceeded):
+    """What is asked for takes long to make and is being made; the same request succeeds later."""
 
 
 class WorkerCrashed(ZigguratError):

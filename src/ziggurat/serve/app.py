@@ -42,7 +42,7 @@ ROUTES: Final[dict[str, Handler]] = {
 GONE: Final = 499
 """What the log says of a request whose client hung up, as nginx does; it is never sent."""
 
-EXPOSED: Final = "Link, ETag, Content-Range, Accept-Ranges, Retry-After"
+EXPOSED: Final = "Link, Ziggurat-Sketch, ETag, Content-Range, Accept-Ranges, Retry-After"
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> Starlette:
             yield
         finally:
             await service.pool.close()
+            await service.builder.close()
 
     return Starlette(routes=[_Front(service)], lifespan=lifespan)
 

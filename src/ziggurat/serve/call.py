@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 from ziggurat.errors import (
     CorruptImage,
     FormatError,
+    NotReady,
     OutOfMemory,
     Overloaded,
     SourceChanged,
@@ -41,6 +42,7 @@ STATUS: Final[tuple[tuple[type[ZigguratError], int], ...]] = (
     (WorkerCrashed, 500),
     (OutOfMemory, 500),
     (Overloaded, 503),
+    (NotReady, 503),
     (SourceChanged, 503),
     (StoreUnavailable, 503),
     (TimedOut, 504),

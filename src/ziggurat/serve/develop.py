@@ -11,6 +11,7 @@ from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
 from ziggurat.image import Image
 from ziggurat.model import ColourSpace, ImageInfo, Samples
 from ziggurat.serve.colourmaps import colours
+from ziggurat.serve.sketch import is_long, sample
 from ziggurat.serve.view import Stretch, View
 from ziggurat.write.forms import PictureOptions, decide
 
@@ -19,6 +20,9 @@ type Develop = Callable[[Samples], Samples]
 
 TYPICAL: Final = (0.5, 99.5)
 """Per cent of the pixels that become black and white where samples have no range of their own: hot pixels are fewer."""
+
+MEASURED_ROWS: Final = 64
+"""Rows that are measured of an image whose coarser levels take long to make: the same before and after they are."""
 
 SOFTENING: Final = 10.0
 """How steep asinh is at black: what is ten times as bright as the knee comes out three times as bright."""
@@ -133,11 +137,11 @@ class _Stretched:
 
 
 def measured(image: Image, bands: tuple[int, ...], percentile: tuple[float, float]) -> tuple[tuple[float, float], ...]:
-    """Samples below which these shares of the coarsest level's pixels lie, band by band.
+    """Samples below which these shares of the coarsest level's pixels lie, band by band; of some rows where it is long.
 
     Pixels of no value (NaN, infinite) do not count.
     """
-    pixels = image.read(len(image.levels) - 1)
+    pixels = sample(image, MEASURED_ROWS) if is_long(image) else image.read(len(image.levels) - 1)
     ends = []
     for band in bands:
         samples = pixels[:, :, band]

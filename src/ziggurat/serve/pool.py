@@ -12,7 +12,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from ziggurat import errors
 from ziggurat.errors import CorruptImage, Overloaded, TimedOut, WorkerCrashed, ZigguratError
@@ -37,10 +37,17 @@ PAUSE: Final = 0.5
 """Seconds before another worker takes the place of one that died without having answered anything."""
 
 
+class Answer(NamedTuple):
+    """What a worker made of a task."""
+
+    kind: Kind
+    data: bytes
+
+
 @dataclass(slots=True)
 class _Waiting:
     task: Task
-    result: asyncio.Future[bytes]
+    result: asyncio.Future[Answer]
     since: float
 
 
@@ -94,8 +101,8 @@ class Pool:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Starts the workers; call it inside the event loop that uses the pool."""
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(self.size)]
+        """Starts the workers, once; call it inside the event loop that uses the pool."""
+        self._tasks = self._tasks or [asyncio.create_task(self._run()) for _ in range(self.size)]
 
     async def close(self) -> None:
         """Ends the workers, whatever they have in hand."""
@@ -110,7 +117,7 @@ class Pool:
         """Tasks that no worker has begun with."""
         return len(self._waiting)
 
-    def submit(self, task: Task) -> asyncio.Future[bytes]:
+    def submit(self, task: Task) -> asyncio.Future[Answer]:
         """Queues a task. Cancelling the result drops it, unless a worker has begun.
 
         Raises:
@@ -203,10 +210,10 @@ class Pool:
 
     def _settle(self, waiting: _Waiting, kind: int, payload: bytes, seconds: float) -> None:
         self.figures.seconds += seconds
-        if kind == Kind.DONE:
+        if kind in {Kind.DONE, Kind.SKETCHED}:
             self.figures.done += 1
             if not waiting.result.done():
-                waiting.result.set_result(payload)
+                waiting.result.set_result(Answer(Kind(kind), payload))
         else:
             self.figures.failed += 1
             _fail(waiting.result, _error(payload))
@@ -251,7 +258,7 @@ def _write(writer: asyncio.StreamWriter, said: Task | WorkerConfig) -> None:
     writer.write(HEAD.pack(0, len(data)) + data)
 
 
-def _fail(result: asyncio.Future[bytes], error: ZigguratError) -> None:
+def _fail(result: asyncio.Future[Answer], error: ZigguratError) -> None:
     if not result.done():
         result.set_exception(error)
 

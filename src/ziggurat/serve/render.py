@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from ziggurat.errors import NotReady
 from ziggurat.geometry import Size, Window
 from ziggurat.image import Image
 from ziggurat.model import ImageInfo, Samples
@@ -14,6 +15,7 @@ from ziggurat.serve.develop import Develop, develop
 from ziggurat.serve.encode import encode
 from ziggurat.serve.plan import Plan
 from ziggurat.serve.resample import in_blocks, resample, rotate
+from ziggurat.serve.sketch import fill, is_long, needs_pass, sketch
 from ziggurat.serve.view import View
 from ziggurat.write.orientation import Turn
 
@@ -62,6 +64,17 @@ class Opened:
             self._held.append(halve(self._held[-1]))
         pixels: Samples = self._held[level][window.slices()]
         return pixels
+
+    @property
+    def sizes(self) -> list[Size]:
+        """Upright sizes of its levels, finest first."""
+        return [self.turn.size(level.shape) for level in self.image.levels]
+
+    def stored(self, part: "Cut") -> Window:
+        """The window of a part on the stored grid of its level."""
+        if self.turn.is_none:
+            return part.window
+        return self.turn.stored(part.window, self.turn.size(self.image.levels[part.level].shape))
 
     def develop(self, view: View) -> Develop:
         """How its samples are shown."""
@@ -130,15 +143,28 @@ def _factor(full: int, size: int) -> float:
     return float(whole) if size in {full // whole, -(-full // whole)} else full / size
 
 
-def render(opened: Opened, plan: Plan, quality: int) -> bytes:
+def must_wait(opened: Opened, plan: Plan) -> bool:
+    """Whether a picture needs levels that take long to make and are not there."""
+    if not is_long(opened.image):
+        return False
+    part = cut(opened.sizes, plan.region, plan.size)
+    return needs_pass(opened.image, part.level, opened.stored(part))
+
+
+def render(opened: Opened, plan: Plan, quality: int, *, sketched: bool = False) -> bytes:
     """The encoded picture.
 
     Args:
         opened: the image.
         plan: what is made of it.
         quality: of lossy formats, 1 to 100.
+        sketched: made of some rows alone, because a coarser level is not there.
+
+    Raises:
+        NotReady: if not even some rows can be had soon.
+        ZigguratError: as reading an image does.
     """
-    pixels = _fitted(opened, plan)
+    pixels = _sketched(opened, plan) if sketched else _fitted(opened, plan)
     if plan.quality in {"gray", "bitonal"}:
         pixels = in_blocks(_grey, pixels)
     if plan.quality == "bitonal":
@@ -158,14 +184,27 @@ def _bytes(info: ImageInfo) -> int:
 
 
 def _fitted(opened: Opened, plan: Plan) -> Samples:
-    image, turn = opened.image, opened.turn
-    levels = [turn.size(level.shape) for level in image.levels]
-    part = cut(levels, plan.region, plan.size)
-    stored = part.window if turn.is_none else turn.stored(part.window, levels[part.level])
-    shown = in_blocks(opened.develop(plan.view), turn.apply(opened.read(part.level, stored)))
+    part = cut(opened.sizes, plan.region, plan.size)
+    shown = in_blocks(opened.develop(plan.view), opened.turn.apply(opened.read(part.level, opened.stored(part))))
     if part.suits == plan.size and part.rows[0] == part.columns[0] == 0:
         return shown
     return resample(shown, part.rows, part.columns, plan.size)
+
+
+def _sketched(opened: Opened, plan: Plan) -> Samples:
+    show = opened.develop(plan.view)
+    width = plan.region.width
+    picture: Samples | None = None
+    there = np.zeros(plan.size.height, np.bool_)
+    for rows, pixels in sketch(opened.image, plan.region, plan.size):
+        row = resample(in_blocks(show, pixels), (0, 1), (0, width), Size(1, plan.size.width))
+        if picture is None:
+            picture = np.zeros((*plan.size, row.shape[2]), np.uint8)
+        picture[rows] = row
+        there[rows] = True
+    if picture is None:
+        raise NotReady(f"{opened.image.url}: its coarser levels are being made; try again in a while")
+    return fill(picture, there)
 
 
 def _grey(pixels: Samples) -> Samples:

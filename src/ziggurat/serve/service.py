@@ -1,25 +1,28 @@
 """The server's middle: identifiers become facts and pictures, from memory, the cache or a worker, each made once."""
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
-from ziggurat.errors import SourceChanged, SourceError, WriteError
+from ziggurat.errors import NotReady, Overloaded, SourceChanged, SourceError, WriteError
 from ziggurat.serve.catalogue import Catalogue, Found, open_catalogue
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.iiif.syntax import Bounds
 from ziggurat.serve.items import Contents, grouped
 from ziggurat.serve.metrics import Traffic
 from ziggurat.serve.plan import MEDIA_TYPES, Plan
-from ziggurat.serve.pool import Pool
+from ziggurat.serve.pool import Answer, Pool
 from ziggurat.serve.settings import Settings
-from ziggurat.serve.wire import Describe, Draw, Task, WorkerConfig
+from ziggurat.serve.wire import Build, Describe, Draw, Kind, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.resolve import identity
+
+_log = logging.getLogger(__name__)
 
 KIND: Final = 1
 """To be raised when pictures come out otherwise than before: those in caches are then made again."""
@@ -32,6 +35,14 @@ LISTED_SECONDS: Final = 10.0
 
 KNOWN: Final = 50_000
 """Images whose facts are kept, the most recently used ones; a kilobyte each."""
+
+BUILD_SECONDS: Final = 6 * 3600.0
+"""For which the levels of one image may be made: 24 GB from a slow store take two hours."""
+
+BUILD_NICE: Final = 10
+BUILD_QUEUE: Final = 1000
+BUILD_PAUSE: Final = 60.0
+"""Seconds before levels that could not be made are tried again."""
 
 RECENT: Final = 64 << 20
 """Bytes of pictures kept in memory, the most recently used ones: those of a minute of somebody's looking around."""
@@ -59,7 +70,7 @@ class _Known:
 class _Flight:
     """A task under way, and how many wait for it."""
 
-    result: asyncio.Future[bytes]
+    result: asyncio.Future[Answer]
     waiters: int = 0
 
 
@@ -125,6 +136,11 @@ class Service:
             queue=settings.limits.queue,
             seconds=settings.limits.seconds,
         )
+        self.builder = Pool(
+            replace(self.pool.config, nice=BUILD_NICE), size=1, queue=BUILD_QUEUE, seconds=BUILD_SECONDS
+        )
+        self._building: set[str] = set()
+        self._not_before: dict[str, float] = {}
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
         self._recent = Recent()
@@ -148,8 +164,8 @@ class Service:
             if fresh:
                 self._known.move_to_end(found.url)
                 return Looked(found, known.facts)
-        data = await self._once(f"? {found.url} {found.version}", Describe(found.url, found.version))
-        facts = Facts.load(data)
+        told = await self._once(f"? {found.url} {found.version}", Describe(found.url, found.version))
+        facts = Facts.load(told.data)
         where = identity(found.url, network=self.settings.network) or found.url
         self._known[found.url] = _Known(facts, time.monotonic() + REMOTE_SECONDS, where)
         self._known.move_to_end(found.url)
@@ -202,8 +218,8 @@ class Service:
             self._recent.put(key, data)
         return data
 
-    async def make(self, looked: Looked, plan: Plan, key: str) -> bytes:
-        """The encoded picture, made by a worker.
+    async def make(self, looked: Looked, plan: Plan, key: str) -> Answer:
+        """The encoded picture, made by a worker, or one to look at until its levels are made.
 
         Args:
             looked: the image.
@@ -215,12 +231,38 @@ class Service:
         """
         self.hits.made += 1
         try:
-            data = await self._once(key, Draw(looked.found.url, looked.facts.version, plan, key))
+            answer = await self._once(key, Draw(looked.found.url, looked.facts.version, plan, key))
         except SourceChanged:
             self.forget(looked.found)
             raise
-        self._recent.put(key, data)
-        return data
+        except NotReady:
+            self._build(looked)
+            raise
+        if answer.kind is Kind.SKETCHED:
+            self._build(looked)
+        else:
+            self._recent.put(key, answer.data)
+        return answer
+
+    def _build(self, looked: Looked) -> None:
+        """Sees to it that the levels of an image are made, one image after another, behind everything else."""
+        url = looked.found.url
+        if url in self._building or time.monotonic() < self._not_before.get(url, 0.0):
+            return
+        self.builder.start()
+        try:
+            building = self.builder.submit(Build(url, looked.facts.version))
+        except Overloaded:
+            return
+        self._building.add(url)
+        building.add_done_callback(lambda result: self._built(url, result))
+
+    def _built(self, url: str, result: asyncio.Future[Answer]) -> None:
+        self._building.discard(url)
+        error = None if result.cancelled() else result.exception()
+        if error is not None:
+            self._not_before[url] = time.monotonic() + BUILD_PAUSE
+            _log.warning("the levels of %s cannot be made: %s", url, error)
 
     def _kept(self, key: str, plan: Plan) -> bytes | None:
         """The picture from the disk, if it is there whole: nothing makes entries survive a power cut."""
@@ -233,7 +275,7 @@ class Service:
                 return data
         return None
 
-    async def _once(self, key: str, task: Task) -> bytes:
+    async def _once(self, key: str, task: Task) -> Answer:
         """The answer to a task; those who ask for the same while it is made wait for the same answer."""
         flight = self._flights.get(key)
         if flight is None:

@@ -18,10 +18,11 @@ HEAD: Final = struct.Struct(">BI")
 
 
 class Kind(IntEnum):
-    """What an answer holds."""
+    """What an answer holds: what was asked for, an error, or a picture to look at until the right one can be made."""
 
     DONE = 0
     FAILED = 1
+    SKETCHED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class WorkerConfig:
         cache_limit: bytes of that folder.
         network: how stores are reached.
         threads: that one reading may take.
+        nice: how far behind others it steps.
     """
 
     memory: int
@@ -43,6 +45,7 @@ class WorkerConfig:
     cache_limit: int
     network: NetworkOptions
     threads: int
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +73,12 @@ class Draw:
     key: str
 
 
-type Task = Describe | Draw
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Asks for the levels that an image lacks to be made and kept, however long it takes."""
+
+    url: str
+    version: tuple[int, str]
+
+
+type Task = Describe | Draw | Build

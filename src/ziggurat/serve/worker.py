@@ -16,10 +16,10 @@ from typing import BinaryIO, Final
 import ziggurat
 from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
-from ziggurat.errors import OutOfMemory, SourceChanged, WriteError, ZigguratError
+from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
 from ziggurat.serve.facts import Facts
-from ziggurat.serve.render import Opened, render
-from ziggurat.serve.wire import HEAD, Describe, Draw, Kind, Task, WorkerConfig
+from ziggurat.serve.render import Opened, must_wait, render
+from ziggurat.serve.wire import HEAD, Build, Describe, Draw, Kind, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 
@@ -75,16 +75,28 @@ def _version(opened: Opened) -> tuple[int, str]:
     return version.size, version.tag
 
 
-def answer(task: Task, shelf: Shelf, quality: int) -> bytes:
+def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     """What a task asks for.
 
     Raises:
         ZigguratError: as opening and reading an image do.
     """
+    opened = shelf.get(task.url, task.version)
     if isinstance(task, Describe):
-        return Facts.of(shelf.get(task.url, task.version).image).dump()
+        return Kind.DONE, Facts.of(opened.image).dump()
     try:
-        return render(shelf.get(task.url, task.version), task.plan, quality)
+        if isinstance(task, Build):
+            opened.image.build_levels()
+            return Kind.DONE, b""
+        if must_wait(opened, task.plan):
+            # The levels may have been made since the image was opened.
+            shelf.drop(task.url)
+            opened = shelf.get(task.url, task.version)
+            if must_wait(opened, task.plan):
+                return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
+        return Kind.DONE, render(opened, task.plan, quality)
+    except NotReady:
+        raise
     except ZigguratError:
         # What went wrong once, a file changed under it for one, must not stay open.
         shelf.drop(task.url)
@@ -96,11 +108,12 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     config: WorkerConfig = _receive(stream)  # type: ignore[assignment]  # the first frame is the configuration
     configure(config.network)
     limit_threads(config.threads)
+    os.nice(config.nice)
     cache = None if config.cache is None else FileCache(config.cache, limit=config.cache_limit)
     process.cap_memory(config.memory)
     shelf = Shelf(config)
     while (task := _receive(stream)) is not None:
-        if not isinstance(task, Describe | Draw):
+        if not isinstance(task, Describe | Draw | Build):
             return
         kind, payload = _attempt(task, shelf, config)
         connection.sendall(HEAD.pack(kind, len(payload)) + payload)
@@ -117,7 +130,7 @@ def _write(path: "os.PathLike[str]", data: bytes) -> None:
 
 def _attempt(task: Task, shelf: Shelf, config: WorkerConfig) -> tuple[Kind, bytes]:
     try:
-        return Kind.DONE, answer(task, shelf, config.quality)
+        return answer(task, shelf, config.quality)
     except ZigguratError as error:
         return Kind.FAILED, _told(type(error).__name__, str(error))
     except MemoryError:

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from ziggurat.serve.call import Call
 from ziggurat.serve.plan import MEDIA_TYPES, Plan
 from ziggurat.serve.service import Looked, Service, etag
+from ziggurat.serve.wire import Kind
 
 
 async def picture(service: Service, call: Call, looked: Looked, plan: Plan, link: str | None = None) -> Response:
@@ -25,5 +26,9 @@ async def picture(service: Service, call: Call, looked: Looked, plan: Plan, link
         return Response(None, 304, headers)
     data = service.ready(key, plan)
     if data is None:
-        data = await call.unless_gone(service.make(looked, plan, key))
+        answer = await call.unless_gone(service.make(looked, plan, key))
+        data = answer.data
+        if answer.kind is Kind.SKETCHED:
+            headers |= {"Cache-Control": "no-store", "Ziggurat-Sketch": "1"}
+            del headers["ETag"]
     return Response(data, 200, headers, MEDIA_TYPES[plan.encoding])
