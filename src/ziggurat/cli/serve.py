@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import secrets
 import socket
 import sys
@@ -14,6 +15,7 @@ from ziggurat.cli.parsing import NO_NETWORK, Network
 from ziggurat.convert.text import visible
 from ziggurat.errors import UsageError
 from ziggurat.serve.app import create_app
+from ziggurat.serve.protocol import BoundedProtocol
 from ziggurat.serve.settings import SERVE_NETWORK, AuthKind, Limits, Settings
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.file_cache import cache_folder
@@ -24,6 +26,9 @@ SECRET = "ZIGGURAT_SERVE_SECRET"  # noqa: S105 - a variable's name
 
 GRACE = 5
 """Seconds that open requests get when the server is to end."""
+
+FILES = 8192
+"""Files that the process should be allowed to have open: a connection is one."""
 
 BACKLOG = 1024
 """Connections that the system holds until the server takes them."""
@@ -116,9 +121,12 @@ def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK)
         access_log=False,
         log_config=None,
         server_header=False,
+        http=BoundedProtocol,
+        ws="none",
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
     )
+    _allow_files()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with _listening(serving.host, serving.port) as listener:
         host, port = listener.getsockname()[:2]
@@ -126,6 +134,14 @@ def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK)
         what = ", ".join(visible(place, 80) for place in places)
         print(f"Serving {what} at http://{shown}:{port}/ (Ctrl-C ends it)", file=sys.stderr, flush=True)
         uvicorn.Server(config).run([listener])
+
+
+def _allow_files() -> None:
+    """Raises the number of files that this process may have open, connections among them, as far as it may itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _listening(host: str, port: int) -> socket.socket:
