@@ -112,6 +112,10 @@ def test_qualities_and_formats(server: Server) -> None:
     assert grey.ndim == 2
     assert np.abs(grey - luma).max() <= 1
     assert set(np.unique(server.get("/iiif/3/ramp.png/full/max/0/bitonal.png").pixels)) == {0, 255}
+    for x, y, width, height in ((5, 5, 1, 1), (0, 5, 1, 90), (7, 0, 90, 1)):
+        pixel = server.get(f"/iiif/3/ramp.png/{x},{y},{width},{height}/max/0/gray.jpg").pixels
+        assert pixel.shape == (height, width)
+        assert abs(pixel[0, 0] - luma[y, x]) <= 3
     for name, media_type in (("jpg", "jpeg"), ("webp", "webp"), ("avif", "avif")):
         answer = server.get(f"/iiif/3/ramp.png/full/max/0/color.{name}")
         assert answer.headers["Content-Type"] == f"image/{media_type}"

@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
+from ziggurat.geometry import Window
 from ziggurat.image import Image
 from ziggurat.model import ColourSpace, ImageInfo, Samples
 from ziggurat.serve.colourmaps import colours
 from ziggurat.serve.sketch import is_long, sample
 from ziggurat.serve.view import Stretch, View
 from ziggurat.write.forms import PictureOptions, decide
+
+type Read = Callable[[int, Window], Samples]
+"""Pixels of a window of a level, as stored."""
 
 type Develop = Callable[[Samples], Samples]
 """Upright (y, x, band) pixels as stored to uint8 (y, x, 1 or 3)."""
@@ -42,8 +46,13 @@ def has_own_range(info: ImageInfo) -> bool:
     return info.colour_space not in {ColourSpace.GREY, ColourSpace.GREY_INVERTED, ColourSpace.UNKNOWN}
 
 
-def develop(image: Image, view: View) -> Develop:
+def develop(image: Image, view: View, read: Read) -> Develop:
     """How the samples of an image are shown.
+
+    Args:
+        image: it.
+        view: what is asked for.
+        read: reads a window of a level of it, perhaps faster than the image itself.
 
     Raises:
         UsageError: if a band is asked for that is not there.
@@ -59,7 +68,7 @@ def develop(image: Image, view: View) -> Develop:
                 raise
             form = decide(info, PictureOptions(bands=_default_bands(info)), "display")
         return form.convert or (lambda pixels: pixels)
-    return _Stretched.of(image, view)
+    return _Stretched.of(image, view, read)
 
 
 def _default_bands(info: ImageInfo) -> tuple[int, ...]:
@@ -86,7 +95,7 @@ class _Stretched:
     table: Samples | None
 
     @classmethod
-    def of(cls, image: Image, view: View) -> "_Stretched":
+    def of(cls, image: Image, view: View, read: Read) -> "_Stretched":
         info = image.info
         bands = view.bands or ((0,) if view.colour_map else _default_bands(info))
         if view.limits is not None:
@@ -94,7 +103,7 @@ class _Stretched:
         elif view.percentile is None and has_own_range(info):
             ends = ((0.0, float((1 << info.bit_depth) - 1)),) * len(bands)
         else:
-            ends = measured(image, bands, view.percentile or TYPICAL)
+            ends = measured(image, bands, view.percentile or TYPICAL, read)
         if view.invert != (info.colour_space is ColourSpace.GREY_INVERTED and bands == (0,)):
             ends = tuple((high, low) for low, high in ends)
         table = None if view.colour_map is None else colours(view.colour_map)
@@ -136,12 +145,18 @@ class _Stretched:
         return np.rint(share * 255).astype(np.uint8)
 
 
-def measured(image: Image, bands: tuple[int, ...], percentile: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+def measured(
+    image: Image, bands: tuple[int, ...], percentile: tuple[float, float], read: Read
+) -> tuple[tuple[float, float], ...]:
     """Samples below which these shares of the coarsest level's pixels lie, band by band; of some rows where it is long.
 
     Pixels of no value (NaN, infinite) do not count.
     """
-    pixels = sample(image, MEASURED_ROWS) if is_long(image) else image.read(len(image.levels) - 1)
+    coarsest = len(image.levels) - 1
+    if is_long(image):
+        pixels = sample(image, MEASURED_ROWS, read)
+    else:
+        pixels = read(coarsest, Window.full(image.levels[coarsest].shape))
     ends = []
     for band in bands:
         samples = pixels[:, :, band]

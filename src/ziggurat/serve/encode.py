@@ -23,6 +23,9 @@ def encode(pixels: Samples, alpha: Samples | None, encoding: Encoding, quality: 
         encoding: the format.
         quality: 1 to 100, of lossy ones.
     """
+    if 1 in pixels.shape[:2]:
+        # An axis of one pixel may have any stride, and libjpeg's binding takes only the usual one.
+        pixels = pixels.copy()
     if encoding == "jpg":
         return jpeg(pixels if alpha is None else _on_white(pixels, alpha), quality=quality, subsampling="420")
     if encoding != "png" and pixels.shape[2] == 1:

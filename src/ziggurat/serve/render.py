@@ -22,8 +22,8 @@ from ziggurat.write.orientation import Turn
 VIEWS: Final = 16
 """Ways of showing one image that are kept: each may hold the image's percentiles and colour transforms."""
 
-HELD: Final = 128 << 20
-"""Bytes of pixels of one image that are kept, of formats that can only be decoded whole: 40 megapixels of RGB."""
+HELD: Final = 600 << 20
+"""Bytes of pixels of one image that are kept, of formats that can only be decoded whole: 200 megapixels of RGB."""
 
 HALF: Final = 128
 """Grey values from here on are white where there are two."""
@@ -49,14 +49,19 @@ class Opened:
         return cls(image, Turn.of(image.info.orientation))
 
     @property
+    def is_whole(self) -> bool:
+        """Whether its pixels are decoded once and kept: no part of the file can be decoded alone."""
+        info = self.image.info
+        return len(info.levels) == 1 and info.levels[0].tile is None and _bytes(info) <= HELD
+
+    @property
     def held(self) -> int:
         """Bytes of pixels that are kept."""
         return sum(pixels.nbytes for pixels in self._held)
 
     def read(self, level: int, window: Window) -> Samples:
         """Pixels as stored; of a file that is decoded whole each time, from what was decoded before."""
-        info = self.image.info
-        if len(info.levels) > 1 or info.levels[0].tile is not None or _bytes(info) > HELD:
+        if not self.is_whole:
             return self.image.read(level, window)
         if not self._held:
             self._held.append(self.image.read(0))
@@ -80,7 +85,7 @@ class Opened:
         """How its samples are shown."""
         known = self._views.get(view)
         if known is None:
-            known = self._views[view] = develop(self.image, view)
+            known = self._views[view] = develop(self.image, view, self.read)
             if len(self._views) > VIEWS:
                 self._views.popitem(last=False)
         return known
@@ -145,7 +150,7 @@ def _factor(full: int, size: int) -> float:
 
 def must_wait(opened: Opened, plan: Plan) -> bool:
     """Whether a picture needs levels that take long to make and are not there."""
-    if not is_long(opened.image):
+    if opened.is_whole or not is_long(opened.image):
         return False
     part = cut(opened.sizes, plan.region, plan.size)
     return needs_pass(opened.image, part.level, opened.stored(part))

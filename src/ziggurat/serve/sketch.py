@@ -3,7 +3,7 @@
 A strip TIFF of 24 GB has no coarser level, and making one takes a pass over all of it. Single rows are cheap.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as Late
 from typing import Final
@@ -90,12 +90,12 @@ def sketch(image: Image, region: Window, target: Size) -> Iterator[tuple[slice, 
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def sample(image: Image, rows: int) -> Samples:
+def sample(image: Image, rows: int, read: Callable[[int, Window], Samples]) -> Samples:
     """Some rows of an image, spread evenly, for measuring: array (y, x, band) as stored."""
     height, width = image.info.size
     step = max(1, height // rows)
     places = range(step // 2, height, step)
-    return np.concatenate([image.read(0, Window(y, 0, y + 1, width)) for y in places])
+    return np.concatenate([read(0, Window(y, 0, y + 1, width)) for y in places])
 
 
 def fill(picture: Samples, there: Samples) -> Samples:
