@@ -9,8 +9,11 @@ import pickle
 import signal
 import socket
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from select import select
 from typing import BinaryIO, Final
 
 import ziggurat
@@ -25,6 +28,9 @@ from ziggurat.storage.network import configure
 
 OPEN: Final = 32
 """Images that are kept open, each with its header and index."""
+
+UNWRITTEN: Final = 32
+"""Pictures that may wait for being put into the cache while requests come without a pause."""
 
 HELD: Final = 0.4
 """Share of the memory limit that decoded pixels of open images may take."""
@@ -111,21 +117,30 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     os.nice(config.nice)
     cache = None if config.cache is None else FileCache(config.cache, limit=config.cache_limit)
     process.cap_memory(config.memory)
-    shelf = Shelf(config)
-    while (task := _receive(stream)) is not None:
+    shelf, kept = Shelf(config), deque[tuple[str, bytes]]()
+    while (task := _next(stream, connection, kept, cache)) is not None:
         if not isinstance(task, Describe | Draw | Build):
             return
         kind, payload = _attempt(task, shelf, config)
         connection.sendall(HEAD.pack(kind, len(payload)) + payload)
         if kind is Kind.DONE and isinstance(task, Draw) and cache is not None:
-            with suppress(WriteError):
-                cache.put(task.key, lambda path, data=payload: _write(path, data))  # type: ignore[misc]
+            kept.append((task.key, payload))
         shelf.trim()
 
 
-def _write(path: "os.PathLike[str]", data: bytes) -> None:
-    with open(path, "wb") as file:  # noqa: PTH123 - of a path that is given
-        file.write(data)
+def _next(
+    stream: BinaryIO, connection: socket.socket, kept: deque[tuple[str, bytes]], cache: FileCache | None
+) -> Task | WorkerConfig | None:
+    """The next request; pictures are put into the cache while there is none, so that nobody waits for that."""
+    while kept and cache is not None and (len(kept) > UNWRITTEN or not select([connection], [], [], 0)[0]):
+        key, data = kept.popleft()
+        with suppress(WriteError):
+            cache.put(key, partial(_write, data))
+    return _receive(stream)
+
+
+def _write(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
 
 
 def _attempt(task: Task, shelf: Shelf, config: WorkerConfig) -> tuple[Kind, bytes]:
