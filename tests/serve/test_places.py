@@ -1,5 +1,6 @@
 """Identifiers, and what they must never lead to."""
 
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import quote
@@ -65,6 +66,22 @@ def test_nothing_but_the_served_place_can_be_reached(server: Server, collection:
                 assert answer.status in {400, 404}, path
                 assert str(collection) not in answer.body.decode(), path
                 assert b"root:" not in answer.body
+
+
+def test_names_that_are_no_text_are_names_nevertheless(server: Server, collection: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+    shutil.copy(collection / "ramp.png", collection / name)
+    try:
+        info = server.get("/iiif/3/%FF%FE.png/info.json")
+        assert (info.status, info.json["width"]) == (200, 900)
+        assert info.json["id"].endswith("/%FF%FE.png")
+        assert server.get("/iiif/3/%FF%FE.png/0,0,9,9/max/0/default.jpg").size == (9, 9)
+        assert server.get("/download/%FF%FE.png").status == 200
+        assert server.get("/iiif/3/%FF%FD.png/info.json").status == 404
+        assert server.get("/presentation/3/collection.json").status == 200
+        assert server.get("/presentation/3/%FF%FE.png/manifest.json").status == 200
+    finally:
+        (collection / name).unlink()
 
 
 def test_links_inside_of_the_served_place_are_followed(server: Server, collection: Path) -> None:
