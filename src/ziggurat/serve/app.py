@@ -18,6 +18,7 @@ from ziggurat.errors import SourceNotFound, WriteError, ZigguratError
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call, ClientGone, failed, json_response, path_of, readable
 from ziggurat.serve.gate import Gate
+from ziggurat.serve.routes.description import description
 from ziggurat.serve.routes.image_api import image_api
 from ziggurat.serve.routes.original import original
 from ziggurat.serve.routes.presentation import presentation
@@ -36,6 +37,7 @@ ROUTES: Final[dict[str, Handler]] = {
     "download": original,
     "healthz": health,
     "metrics": metrics,
+    "openapi.json": description,
 }
 """By the first segment of the path."""
 

@@ -25,6 +25,7 @@ from ziggurat.serve.render import Opened, must_wait, render
 from ziggurat.serve.wire import HEAD, Build, Describe, Draw, Kind, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
+from ziggurat.storage.resolve import open_source
 
 OPEN: Final = 32
 """Images that are kept open, each with its header and index."""
@@ -50,7 +51,7 @@ class Shelf:
             SourceChanged: if another one lies there.
         """
         opened = self._open.get(url)
-        if opened is not None and version is not None and _version(opened) == version:
+        if opened is not None and (_version(opened) == version if version else _is_current(opened, url)):
             self._open.move_to_end(url)
             return opened
         self.drop(url)
@@ -79,6 +80,19 @@ class Shelf:
 def _version(opened: Opened) -> tuple[int, str]:
     version = opened.image.source.version
     return version.size, version.tag
+
+
+def _is_current(opened: Opened, url: str) -> bool:
+    """Whether what lies at the URL is still what was opened: one request, where opening anew takes several.
+
+    Raises:
+        SourceError: if nothing lies there any more, or the store does not answer.
+    """
+    source = open_source(url)
+    try:
+        return source.version == opened.image.source.version
+    finally:
+        source.close()
 
 
 def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:

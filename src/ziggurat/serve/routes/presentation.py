@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from ziggurat.errors import FormatError, SourceError, SourceNotFound, ZigguratError
+from ziggurat.errors import Overloaded, SourceNotFound, ZigguratError
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call, json_response
 from ziggurat.serve.catalogue import quoted, unquoted
@@ -70,7 +70,9 @@ async def _manifest(service: Service, call: Call, segment: str) -> JSON:
         async with turnstile:
             try:
                 return await service.facts(service.catalogue.find(identifier))
-            except (FormatError, SourceError) as error:
+            except Overloaded:
+                raise
+            except ZigguratError as error:
                 return error
 
     looked = await asyncio.gather(*map(look, pages))
