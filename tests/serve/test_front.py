@@ -116,3 +116,22 @@ def test_counters_are_in_the_format_of_prometheus(server: Server) -> None:
     names = {line.split()[2] for line in lines if line.startswith("# TYPE")}
     assert "ziggurat_request_seconds" in names
     assert all(line.startswith(("# HELP ziggurat_", "# TYPE ziggurat_", "ziggurat_")) for line in lines)
+
+
+def test_the_description_names_what_is_there(server: Server) -> None:
+    document = server.get("/openapi.json").json
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": server.url}]
+    values = {
+        "{id}": "ramp.png", "{item}": "a%20b", "{region}": "full", "{size}": "max", "{rotation}": "0", "{level}": "8",
+        "{quality}": "default", "{format}": "jpg", "{column}": "0", "{row}": "0", "{z}": "0", "{x}": "0", "{y}": "0",
+    }  # fmt: skip
+    assert len(document["paths"]) >= 12
+    for path, operation in document["paths"].items():
+        for name, value in values.items():
+            path = path.replace(name, value)  # noqa: PLW2901 - filled in step by step
+        answer = server.get(path)
+        assert answer.status == 200, path
+        [offered] = operation["get"]["responses"]["200"]["content"]
+        kind = answer.headers["Content-Type"].partition(";")[0]
+        assert kind == offered or offered in {"*/*", kind.partition("/")[0] + "/*"}

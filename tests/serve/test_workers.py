@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs import picture, write_image
 from serving import Answer, Server, serving, workers_of
 
 PAUSE = 0.4
@@ -137,3 +138,33 @@ def test_damaged_files_are_errors_of_their_own(collection: Path, single: Server)
     assert answer.json["error"] == "CorruptImage"
     assert str(collection) not in answer.json["message"]
     assert single.get(tile(0)).status == 200
+
+
+def test_a_worker_that_has_grown_too_large_is_replaced_between_requests(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", picture(1200, 1200))
+    # A worker with its libraries alone is larger than six tenths of 60 MiB.
+    with serving(tmp_path, "--workers", 1, "--memory", "60M", "--cache-size", 0) as server:
+        assert server.get("/iiif/3/a.png/info.json").status == 200
+        first = workers_of(server)
+        for number in range(140):
+            assert server.get(f"/iiif/3/a.png/{number},0,10,10/max/0/default.png").status == 200
+        assert workers_of(server) != first
+        assert server.metric('tasks_total{result="crashed"}') == 0
+        assert server.metric('tasks_total{result="failed"}') == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_finishes_what_can_be_finished_and_twice_ends_at_once(single: Server, times: int) -> None:
+    with ThreadPoolExecutor() as pool:
+        worker = halted(single)
+        cut = asked(pool, single, tile(1))
+        time.sleep(PAUSE)
+        began = time.monotonic()
+        for _ in range(times):
+            single.process.send_signal(signal.SIGINT)
+            time.sleep(PAUSE)
+        assert single.process.wait(20) == 130
+        assert (time.monotonic() - began < 2) is (times == 2)
+        assert cut.result().status in {500, 503, 504}
+    assert not Path(f"/proc/{worker}").exists()
+    assert "Traceback" not in "".join(single.lines)

@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 from dataclasses import dataclass, replace
+from types import FrameType
 
 import uvicorn
 from cyclopts import Parameter
@@ -133,7 +134,16 @@ def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK)
         shown = f"[{host}]" if ":" in host else host
         what = ", ".join(visible(place, 80) for place in places)
         print(f"Serving {what} at http://{shown}:{port}/ (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        uvicorn.Server(config).run([listener])
+        _Server(config).run([listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends without a word about requests that were cut off."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Finishes what is being answered; at the second signal ends at once."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().handle_exit(sig, frame)
 
 
 def _allow_files() -> None:

@@ -1,5 +1,6 @@
 """The server as a function: ``create_app(settings)`` is an ASGI application."""
 
+import asyncio
 import json
 import sys
 import time
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
-from ziggurat.errors import SourceNotFound, WriteError, ZigguratError
+from ziggurat.errors import Overloaded, SourceNotFound, WriteError, ZigguratError
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call, ClientGone, failed, json_response, path_of, readable
 from ziggurat.serve.gate import Gate
@@ -102,6 +103,11 @@ class _Front(BaseRoute):
             response = await self._answer(call)
             self._dress(call, response)
             await response(scope, receive, counting)
+        except asyncio.CancelledError:
+            # The server ends, and has waited for this long enough.
+            if status == GONE:
+                ending = failed(Overloaded("the server is ending; ask again in a moment"))
+                await ending(scope, receive, counting)
         except ClientGone:
             # Nobody hears it, but the server wants the exchange to end.
             await Response(None, GONE)(scope, receive, send)

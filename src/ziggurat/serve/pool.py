@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from ziggurat import errors
 from ziggurat.errors import CorruptImage, Overloaded, TimedOut, WorkerCrashed, ZigguratError
-from ziggurat.serve.wire import HEAD, Kind, Task, WorkerConfig
+from ziggurat.serve.wire import HEAD, LAST, Kind, Task, WorkerConfig
 
 ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The processes are the parallelism."""
@@ -206,7 +206,9 @@ class Pool:
             known[waiting.task.url] = None
             if len(known) > LOOKAHEAD:
                 del known[next(iter(known))]
-            self._settle(waiting, kind, payload, time.monotonic() - began)
+            self._settle(waiting, kind & ~LAST, payload, time.monotonic() - began)
+            if kind & LAST:
+                return
 
     def _settle(self, waiting: _Waiting, kind: int, payload: bytes, seconds: float) -> None:
         self.figures.seconds += seconds

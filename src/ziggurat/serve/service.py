@@ -255,14 +255,14 @@ class Service:
         except Overloaded:
             return
         self._building.add(url)
-        building.add_done_callback(lambda result: self._built(url, result))
+        building.add_done_callback(lambda result: self._built(looked.found, result))
 
-    def _built(self, url: str, result: asyncio.Future[Answer]) -> None:
-        self._building.discard(url)
+    def _built(self, found: Found, result: asyncio.Future[Answer]) -> None:
+        self._building.discard(found.url)
         error = None if result.cancelled() else result.exception()
         if error is not None:
-            self._not_before[url] = time.monotonic() + BUILD_PAUSE
-            _log.warning("the levels of %s cannot be made: %s", url, error)
+            self._not_before[found.url] = time.monotonic() + BUILD_PAUSE
+            _log.warning("the levels of %s cannot be made: %s", found.id, error)
 
     def _kept(self, key: str, plan: Plan) -> bytes | None:
         """The picture from the disk, if it is there whole: nothing makes entries survive a power cut."""

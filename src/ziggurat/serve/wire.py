@@ -17,6 +17,10 @@ HEAD: Final = struct.Struct(">BI")
 """Kind and length of what follows."""
 
 
+LAST: Final = 0x80
+"""Added to the kind of an answer after which the worker ends, because it is worn."""
+
+
 class Kind(IntEnum):
     """What an answer holds: what was asked for, an error, or a picture to look at until the right one can be made."""
 

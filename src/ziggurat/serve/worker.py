@@ -22,7 +22,7 @@ from ziggurat.convert import process
 from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render
-from ziggurat.serve.wire import HEAD, Build, Describe, Draw, Kind, Task, WorkerConfig
+from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Draw, Kind, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 from ziggurat.storage.resolve import open_source
@@ -32,6 +32,12 @@ OPEN: Final = 32
 
 UNWRITTEN: Final = 32
 """Pictures that may wait for being put into the cache while requests come without a pause."""
+
+LOOK_EVERY: Final = 64
+"""Answers after which a worker looks at its size."""
+
+WORN: Final = 0.6
+"""Share of the memory limit above which an idle worker is too large."""
 
 HELD: Final = 0.4
 """Share of the memory limit that decoded pixels of open images may take."""
@@ -69,6 +75,11 @@ class Shelf:
         opened = self._open.pop(url, None)
         if opened is not None:
             opened.image.close()
+
+    def clear(self) -> None:
+        """Closes all images."""
+        for url in list(self._open):
+            self.drop(url)
 
     def trim(self) -> None:
         """Closes the least recently used until the rest is within its limits; the last one stays."""
@@ -131,15 +142,30 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     os.nice(config.nice)
     cache = None if config.cache is None else FileCache(config.cache, limit=config.cache_limit)
     process.cap_memory(config.memory)
-    shelf, kept = Shelf(config), deque[tuple[str, bytes]]()
+    shelf, kept, answered = Shelf(config), deque[tuple[str, bytes]](), 0
     while (task := _next(stream, connection, kept, cache)) is not None:
         if not isinstance(task, Describe | Draw | Build):
             return
         kind, payload = _attempt(task, shelf, config)
-        connection.sendall(HEAD.pack(kind, len(payload)) + payload)
+        answered += 1
+        last = answered % LOOK_EVERY == 0 and _is_worn(shelf, config)
+        connection.sendall(HEAD.pack(kind | LAST if last else kind, len(payload)) + payload)
         if kind is Kind.DONE and isinstance(task, Draw) and cache is not None:
             kept.append((task.key, payload))
         shelf.trim()
+
+
+def _is_worn(shelf: Shelf, config: WorkerConfig) -> bool:
+    """Whether this process has grown beyond what its open images explain, as leaks in decoders make it."""
+    if _resident() <= config.memory * WORN:
+        return False
+    shelf.clear()
+    process.trim()
+    return _resident() > config.memory * WORN
+
+
+def _resident() -> int:
+    return process.resident_memory(os.getpid()) or 0
 
 
 def _next(
