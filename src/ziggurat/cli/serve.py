@@ -132,7 +132,7 @@ def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK)
     with _listening(serving.host, serving.port) as listener:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        what = ", ".join(visible(place, 80) for place in places)
+        what = ", ".join(visible(place.partition("?")[0], 80) for place in places)
         print(f"Serving {what} at http://{shown}:{port}/ (Ctrl-C ends it)", file=sys.stderr, flush=True)
         _Server(config).run([listener])
 

@@ -43,6 +43,11 @@ class Root:
     kind: str
     place: str
 
+    @property
+    def title(self) -> str:
+        """What people call it; never the query of an address, which may hold a signature."""
+        return self.name or self.place.rpartition("/")[2] or "images"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

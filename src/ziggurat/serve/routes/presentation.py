@@ -50,7 +50,7 @@ async def _collection(service: Service, call: Call) -> JSON:
         "@context": CONTEXT,
         "id": f"{here}/collection.json",
         "type": "Collection",
-        "label": _text(", ".join(root.place.rpartition("/")[2] or "images" for root in service.catalogue.roots)),
+        "label": _text(", ".join(root.title for root in service.catalogue.roots)),
         "items": items,
     }
     if not contents.complete:
