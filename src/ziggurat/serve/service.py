@@ -229,7 +229,7 @@ class Service:
         Raises:
             ZigguratError: if it cannot be made.
         """
-        self.hits.made += 1
+        self.hits.made += key not in self._flights
         try:
             answer = await self._once(key, Draw(looked.found.url, looked.facts.version, plan, key))
         except SourceChanged:
