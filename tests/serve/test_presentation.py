@@ -1,5 +1,6 @@
 """Manifests and the collection, as viewers read them."""
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,15 @@ def test_all_that_a_manifest_leads_to_is_there(shelf: tuple[Server, Path]) -> No
                 assert max(small.size) <= 240
             [original] = canvas["rendering"]
             assert server.get(path(server, original["id"])).status == 200
+
+
+def test_documents_are_sent_packed_and_once(shelf: tuple[Server, Path]) -> None:
+    server, _ = shelf
+    uri = "/presentation/3/books%2FFaust%201/manifest.json"
+    plain, packed = server.get(uri), server.get(uri, Accept_Encoding="gzip, br")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert server.get(uri, If_None_Match=plain.headers["ETag"]).status == 304
 
 
 def test_new_items_are_noticed(shelf: tuple[Server, Path]) -> None:

@@ -306,6 +306,7 @@ def _is_whole(data: bytes, media_type: str) -> bool:
             return data[4:8] == b"ftyp"
 
 
-def etag(key: str) -> str:
-    """The entity tag of what is kept under a key: known before the bytes are."""
-    return f'"{blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()}"'
+def etag(key: str | bytes) -> str:
+    """The entity tag of what is kept under a key, known before the bytes are; or of bytes."""
+    data = key if isinstance(key, bytes) else key.encode("utf-8", "surrogatepass")
+    return f'"{blake2b(data, digest_size=12).hexdigest()}"'
