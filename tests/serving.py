@@ -34,7 +34,7 @@ class Answer:
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """The picture, decoded by a library that the server does not decode it with where there is one."""
+        """The picture, decoded."""
         pixels: NDArray[Any] = imagecodecs.imread(self.body)
         return pixels
 

@@ -10,9 +10,6 @@ import pytest
 from jobs import write_image
 from serving import Server, serving
 
-BALLOON = "format-corpus"
-VALIDATOR = "67352ccc-d1b0-11e1-89ae-279075081939"
-
 
 @pytest.fixture(scope="session")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
