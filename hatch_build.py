@@ -10,7 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MODULES = ("src/ziggurat/codestream/packet_parser.py", "src/ziggurat/codestream/packet_writer.py")
+MODULES = tuple(f"src/ziggurat/codestream/packet_{name}.py" for name in ("parser", "picker", "writer"))
 """Modules that a .pxd beside them gives types."""
 
 

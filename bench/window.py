@@ -27,7 +27,7 @@ from convert import REPOSITORY, data_folder
 from tables import write_section
 from window_files import KINDS, SIZES, File, Files
 from window_proxy import COUNTS
-from window_report import report
+from window_report import MADE, report
 from window_task import AIMS, Answer, Task, box_for, work_folder
 
 TIMEOUT = 120.0
@@ -46,8 +46,9 @@ PLACES = ("disk", "S3", "S3 + 30 ms")
 
 BUCKET = "windows"
 
-STATES = ("Ziggurat", "Ziggurat again", "Ziggurat indexed")
-"""Ziggurat with an empty cache; the same reading once more; with an index made before and an empty cache."""
+STATES = ("Ziggurat", "Ziggurat again", "Ziggurat indexed", "Ziggurat sampled")
+"""Ziggurat with an empty cache; the same reading once more; with an index made before and an empty cache; single pixels
+of a level that is not there, with an empty cache."""
 
 SMALL_BLOCKS, LARGE_BLOCKS = "bluestore block size = 8589934592", "bluestore block size = 25769803776"
 
@@ -158,9 +159,11 @@ class Bench:
     @staticmethod
     def _readers(kind: str, place: str, aim: str) -> list[str]:
         jp2 = kind.startswith("jp2")
-        names = [name for name in STATES if jp2 or name != "Ziggurat indexed"]
+        made = kind in MADE and aim != "window"
+        lacking = {"Ziggurat indexed": not jp2, "Ziggurat sampled": not made}
+        names = [name for name in STATES if not lacking.get(name)]
         names.append("GDAL")
-        if kind in {"strips", "deflate"} and aim != "window":
+        if made:
             names.append("GDAL average")
         if place == "disk":
             names += ["libvips", "large_image"]
@@ -172,7 +175,7 @@ class Bench:
         pixels = self._work / "pixels"
         pixels.mkdir(parents=True, exist_ok=True)
         return Task(
-            reader="Ziggurat" if name in STATES else name,
+            reader="Ziggurat" if name in {"Ziggurat again", "Ziggurat indexed"} else name,
             kind=kind,
             aim=aim,
             local=str(file.path) if place == "disk" else None,
@@ -226,7 +229,7 @@ class Bench:
         return Outcome(Answer.loads(done.stdout.splitlines()[-1]), "", requests, size)
 
     def _python(self, reader: str) -> Path:
-        if reader == "Ziggurat":
+        if reader in STATES:
             return Path(sys.executable)
         folder = self._given.large_image if reader in {"libvips", "large_image"} else self._given.peers
         return Path(folder) / "bin" / "python"

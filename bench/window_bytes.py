@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from convert import REPOSITORY, data_folder
 from tables import machine, table, write_section
+from ziggurat.codestream.insides import places_of
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.segments import Siz
 from ziggurat.codestream.select import select, with_transform
@@ -158,8 +159,9 @@ def _needed(decoder: WindowDecoder, siz: Siz, level: int, window: Window) -> int
             total += len(next(iter(decoder.slices(level, [task]))).data)
             continue
         selected = select(tile.partition, tile.coding, level, with_transform(tile.coding, task.wanted))
-        places = [place for item in selected for precinct in item.precincts for place in tile.places(precinct)]
-        total += sum(tile.columns.packets.length[place] for place in places)
+        for item in selected:
+            places, _ = places_of(tile, item.precincts)
+            total += int(np.asarray(tile.columns.packets.length)[places].sum())
     return total
 
 

@@ -111,13 +111,15 @@ def read_vips(task: Task) -> Pixels:
 
 
 def load_tifffile(task: Task) -> str:
-    """Imports tifffile and zarr."""
+    """Imports tifffile and zarr, and the decoder, which imagecodecs puts off until it is called."""
+    import imagecodecs  # noqa: PLC0415 - measured
     import tifffile  # noqa: PLC0415 - measured
     import zarr  # noqa: PLC0415 - measured
 
     if task.local is None:
         import s3fs  # noqa: F401, PLC0415 - measured
 
+    getattr(imagecodecs, {"ptiff": "jpeg8_decode", "deflate": "deflate_decode"}.get(task.kind, "none_decode"))
     return f"tifffile {tifffile.__version__} with zarr {zarr.__version__}"
 
 

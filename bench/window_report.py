@@ -21,7 +21,10 @@ SHORT = {
     "ptiff": "pyramid",
 }
 
-OURS = {"Ziggurat": "cold", "Ziggurat indexed": "indexed", "Ziggurat again": "again"}
+MADE = frozenset({"strips", "deflate"})
+"""Kinds that hold full resolution alone: whoever reads a coarser one makes it, by averaging or by taking pixels."""
+
+OURS = {"Ziggurat": "cold", "Ziggurat sampled": "sampled", "Ziggurat indexed": "indexed", "Ziggurat again": "again"}
 
 PEERS = {
     "GDAL": "GDAL",
@@ -32,7 +35,13 @@ PEERS = {
     "large_image": "large_image",
 }
 
-REMOTE = ("Ziggurat", "Ziggurat indexed", "Ziggurat again", "GDAL", "GDAL vsicurl", "tifffile")
+AVERAGING = ("GDAL average", "libvips", "large_image")
+"""Peers that average, or resample with as much care, where a level is not there."""
+
+TAKING = ("GDAL", "tifffile")
+"""Peers that take single pixels there."""
+
+REMOTE = ("Ziggurat", "Ziggurat sampled", "Ziggurat indexed", "Ziggurat again", "GDAL", "GDAL vsicurl", "tifffile")
 
 
 def found(figures: Figures, key: tuple[str, str, str, str], reader: str) -> Mapping[str, Any] | None:
@@ -40,18 +49,28 @@ def found(figures: Figures, key: tuple[str, str, str, str], reader: str) -> Mapp
     return figures.get("|".join((*key, reader)))
 
 
-def nearest(figures: Figures, key: tuple[str, str, str, str], *, imports: bool) -> tuple[float, bool] | None:
+def rivals(key: tuple[str, str, str, str], reader: str) -> tuple[str, ...]:
+    """The peers that do the same: where a level is not there, those that average, or those that take pixels."""
+    if key[1] not in MADE or key[3] == "window":
+        return tuple(PEERS)
+    return TAKING if reader == "Ziggurat sampled" else AVERAGING
+
+
+def nearest(
+    figures: Figures, key: tuple[str, str, str, str], reader: str, *, imports: bool
+) -> tuple[float, bool] | None:
     """Seconds of the fastest peer; whether it is only known that all take longer than that."""
-    known = [item for name in PEERS if (item := found(figures, key, name)) and item["seconds"]]
+    names = rivals(key, reader)
+    known = [item for name in names if (item := found(figures, key, name)) and item["seconds"]]
     if known:
         return min(item["seconds"] + imports * item["imports"] for item in known), False
-    tried = any(found(figures, (key[0], key[1], "disk", key[3]), name) for name in PEERS)
+    tried = any(found(figures, (key[0], key[1], "disk", key[3]), name) for name in names)
     return (120.0, True) if tried else None
 
 
 def ratio(figures: Figures, key: tuple[str, str, str, str], reader: str, *, imports: bool = False) -> str:
     """How many times as fast as the nearest peer."""
-    ours, peer = found(figures, key, reader), nearest(figures, key, imports=imports)
+    ours, peer = found(figures, key, reader), nearest(figures, key, reader, imports=imports)
     if ours is None or peer is None:
         return ""
     if ours["seconds"] is None:
@@ -185,6 +204,8 @@ def report(figures: Figures, notes: Mapping[str, str]) -> str:
         "### How many times as fast as the nearest peer",
         COLD,
         summary(figures, "Ziggurat"),
+        SAMPLED,
+        summary(figures, "Ziggurat sampled"),
         WARM,
         summary(figures, "Ziggurat indexed"),
         f"Cold again, with the imports of everybody in the time ({medians}), as whole commands have it:",
@@ -226,8 +247,9 @@ TEXT = (
         "gateway on loopback; S3 + 30 ms is the same behind a relay that lets each request wait and counts it."
     ),
     (
-        "Ziggurat is measured cold (empty cache, no index), indexed (JP2 only: index made before and given, empty "
-        "cache), and again (the reading after a cold one, in another process, with the cache that the first left). "
+        "Ziggurat is measured cold (empty cache, no index), sampled (coarse readings of strips only: single pixels "
+        "instead of means, empty cache), indexed (JP2 only: index made before and given, empty cache), and again (the "
+        "reading after a cold one, in another process, with the cache that the first left). "
         "Peers: rasterio with GDAL's recommended options for remote files, by /vsis3/, and the full-resolution window "
         "by /vsicurl/, too; libvips by pyvips (no S3); tifffile by its Zarr store or memory map, over s3fs; "
         "large_image with the source that it chooses, libvips here (no S3 of its own). Levels beside a file "
@@ -236,8 +258,15 @@ TEXT = (
 )
 
 COLD = (
-    "Ziggurat cold, with an empty cache and no index, against the fastest of all peers; below 1, in bold, it is "
-    "behind. `>` where no peer succeeds within 120 s and its memory: 120 s is taken for it."
+    "Ziggurat cold, with an empty cache and no index, against the fastest peer; below 1, in bold, it is "
+    "behind. `>` where no peer succeeds within 120 s and its memory: 120 s is taken for it. Levels and overviews of "
+    "strips, which hold full resolution alone, are means of all pixels: the peers are those that average, too (GDAL "
+    "told to, libvips, large_image)."
+)
+
+SAMPLED = (
+    "The same readings as single pixels (`sampled=True`), with an empty cache, against the fastest peer that takes "
+    "single pixels, too: GDAL by its default of the nearest, tifffile by leaving out rows and columns."
 )
 
 WARM = (

@@ -14,13 +14,14 @@ import numpy as np
 from drive import Drive
 from ziggurat.codestream.compose import Canvas, main_header, with_wide_precincts
 from ziggurat.codestream.index import CodestreamIndex
+from ziggurat.codestream.insides import walked
 from ziggurat.codestream.markers import MainHeader, Marker, parse_main_header
 from ziggurat.codestream.packet_writer import PacketWriter
 from ziggurat.codestream.packets import Slots
 from ziggurat.codestream.partition import Partition, Rect, Resolution
 from ziggurat.codestream.reads import Span
 from ziggurat.codestream.segments import Progression
-from ziggurat.codestream.tile_index import TileIndex, walk_to, walked_precinct
+from ziggurat.codestream.tile_index import TileIndex, walk_to
 
 EOC = b"\xff\xd9"
 
@@ -71,19 +72,22 @@ def patterns(sample: bytes) -> tuple[TileIndex, Patterns]:
     drive(walk_to(tile, len(tile.order.precinct)))
     planes, passes, bodies, grids = [], [], [], {}
     for component, number, resolution in tile.partition.resolutions():
-        rows = walked_precinct(tile, resolution.first)
-        at = 0
+        said = walked(tile, [resolution.first])
+        rows = slice(said.record_first[0], said.record_last[0])
+        block, length = np.asarray(said.rows.block)[rows], np.asarray(said.rows.length)[rows].astype(np.int64)
+        offset = said.body[0] + np.cumsum(length) - length
+        at = said.block_first[0]
         for band in resolution.bands:
             grid = np.full((band.rows.count[0], band.columns.count[0]), -1, np.int64)
             for place in range(grid.size):
-                found = np.flatnonzero(rows.block == at + place)
+                found = np.flatnonzero(block == at + place)
                 if len(found):
                     (row,) = found
-                    start = int(rows.offset[row])
+                    start = int(offset[row])
                     grid.flat[place] = len(bodies)
-                    planes.append(int(rows.planes[at + place]))
-                    passes.append(int(rows.passes[row]))
-                    bodies.append(sample[start : start + int(rows.length[row])])
+                    planes.append(said.planes[at + place])
+                    passes.append(said.rows.passes[rows.start + row])
+                    bodies.append(sample[start : start + int(length[row])])
             grids.setdefault((component, number), []).append(grid)
             at += grid.size
     count = len(bodies)

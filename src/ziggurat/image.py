@@ -18,6 +18,7 @@ from ziggurat.pyramid.blocks import Progress
 from ziggurat.pyramid.made import Home, MadeLevels
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.file_cache import default_cache
+from ziggurat.storage.local import LocalSource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.resolve import identity, local_path, open_source
@@ -67,12 +68,17 @@ class Image:
         """The resolutions, finest first, each with ``shape`` (height, width): those of ``info``, then made ones."""
         return self._reader.info.levels + self._made.levels
 
-    def read(self, level: int = 0, window: Window | tuple[int, int, int, int] | None = None) -> Samples:
+    def read(
+        self, level: int = 0, window: Window | tuple[int, int, int, int] | None = None, *, sampled: bool = False
+    ) -> Samples:
         """Pixels of a window of a level, as stored: no orientation applied, no colour converted.
 
         Args:
             level: 0 is full resolution.
             window: (y0, x0, y1, x1), end-exclusive, in pixels of that level; None is all of it.
+            sampled: where the level neither is in the file nor was made before, take single pixels of the next finer
+                level that is, at every 2nd, 4th, 8th ... row and column, instead of means. Of a TIFF in strips only
+                these rows are fetched: a rough first picture, at once.
 
         Returns:
             Array (y, x, band) of ``info.dtype``.
@@ -83,7 +89,7 @@ class Image:
             CorruptImage: if the pixels do not decode completely.
         """
         wanted = self._checked(level, window)
-        cost = self.read_cost(level, wanted)
+        cost = self.read_cost(level, wanted, sampled=sampled)
         if cost > self._memory:
             raise OutOfMemory(
                 f"{self.url}: reading {wanted.height} x {wanted.width} pixels of level {level} takes about "
@@ -91,7 +97,9 @@ class Image:
                 "coarser level, or raise the limit"
             )
         stored = len(self.info.levels)
-        return self._reader.read(level, wanted) if level < stored else self._made.read(level - stored, wanted)
+        if level < stored:
+            return self._reader.read(level, wanted)
+        return (self._made.read_sampled if sampled else self._made.read)(level - stored, wanted)
 
     @property
     def overview(self) -> Path | None:
@@ -163,15 +171,20 @@ class Image:
         found: tuple[str, ...] = getattr(self._reader, "warnings", ())
         return (*found, *self._made.notes)
 
-    def read_cost(self, level: int = 0, window: Window | None = None) -> int:
+    def read_cost(self, level: int = 0, window: Window | None = None, *, sampled: bool = False) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""
         wanted, stored = self._checked(level, window), len(self.info.levels)
         if level < stored:
             return self._reader.read_cost(level, wanted)
-        return self._made.read_cost(level - stored, wanted)
+        return (self._made.sampled_cost if sampled else self._made.read_cost)(level - stored, wanted)
 
-    def thumbnail(self, size: int) -> Samples:
+    def thumbnail(self, size: int, *, sampled: bool = False) -> Samples:
         """The whole image made to fit into ``size`` x ``size`` pixels, from the coarsest level that suffices.
+
+        Args:
+            size: pixels of the longer side.
+            sampled: where that level neither is in the file nor was made before, take single pixels of the next finer
+                level that is, those in the middle of what each stands for, instead of means.
 
         Returns:
             Array (y, x, band) of ``info.dtype``; never larger than the image itself.
@@ -180,6 +193,9 @@ class Image:
             raise UsageError(f"a thumbnail of {size} pixels is none; ask for 1 or more")
         target = pyramid.fit(self.info.size, size)
         level = pyramid.coarsest_above(self.levels, target)
+        stored = len(self.info.levels)
+        if sampled and level >= stored and (pixels := self._made.thumbnail(level - stored, target)) is not None:
+            return pixels
         return pyramid.shrink(self.read(level), target)
 
     def _checked(self, level: int, window: Window | tuple[int, int, int, int] | None) -> Window:
@@ -276,7 +292,8 @@ def open_image(
         if isinstance(reader, Indexed):
             reader.shelf = shelf
         plain = partial(opener, source.inner) if isinstance(source, CachedSource) else lambda: reader
-        made = MadeLevels(reader, source.version, home=home, memory=memory, plain=plain)
+        near = isinstance(source, LocalSource)
+        made = MadeLevels(reader, source.version, home=home, memory=memory, plain=plain, near=near)
         return Image(source, reader, memory=memory, made=made)
     except BaseException:
         source.close()

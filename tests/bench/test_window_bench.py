@@ -81,6 +81,24 @@ def test_ratios_are_to_the_fastest_peer_and_a_lag_is_bold(bench: dict[str, Modul
     assert report.ratio(figures, key, "Ziggurat", imports=True) == "2.5"
 
 
+def test_means_are_compared_with_means_and_single_pixels_with_single_pixels(bench: dict[str, ModuleType]) -> None:
+    report = bench["window_report"]
+    key = ("17 MP", "strips", "disk", "overview")
+    names = {
+        "Ziggurat": 0.2,
+        "Ziggurat sampled": 0.02,
+        "GDAL": 0.04,
+        "tifffile": 0.03,
+        "GDAL average": 0.6,
+        "libvips": 0.4,
+    }
+    figures = {"|".join((*key, name)): figure(seconds) for name, seconds in names.items()}
+    assert report.ratio(figures, key, "Ziggurat") == "2.0"
+    assert report.ratio(figures, key, "Ziggurat sampled") == "1.50"
+    text = report.report(figures, {"size|17 MP|strips": "1000000"})
+    assert all(f"{seconds:.3f}" in text for seconds in names.values())
+
+
 def test_the_section_names_what_was_measured(bench: dict[str, ModuleType]) -> None:
     readers = ("Ziggurat", "GDAL")
     figures = {f"17 MP|strips|{place}|window|{name}": figure(1.0) for place in ("disk", "S3") for name in readers}

@@ -257,6 +257,13 @@ def test_read_writes_what_the_image_holds(scan: Path, pyramid: Path, tmp_path: P
     assert np.array_equal(found, expected)
 
 
+def test_read_takes_single_pixels_of_a_level_that_is_not_there_if_told(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (700, 900, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", rowsperstrip=1)
+    assert ziggurat("read", tmp_path / "a.tif", tmp_path / "a.npy", "--level", 1, "--sampled").code == 0
+    assert np.array_equal(np.load(tmp_path / "a.npy"), pixels[1::2, 1::2])
+
+
 def test_read_takes_all_of_a_level_unless_told_a_window(scan: Path, tmp_path: Path) -> None:
     result = ziggurat("read", scan, tmp_path / "all.npy")
     assert (result.code, "300 x 400 x 3 uint8" in result.out) == (0, True)

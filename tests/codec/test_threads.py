@@ -71,3 +71,28 @@ def test_memory_of_tiles_side_by_side_is_predicted(tmp_path: Path) -> None:
     alone = reader.read_cost(0, window)
     threads.limit_threads(4)
     assert alone + 3 * 64 * 64 * 3 * 4 <= reader.read_cost(0, window)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_work_side_by_side_is_done_for_all_and_its_first_failure_raised(count: int) -> None:
+    done: list[int] = []
+    threads.side_by_side(done.append, range(100), count)
+    assert sorted(done) == list(range(100))
+
+    def fail(number: int) -> None:
+        if number >= 3:
+            raise ValueError(number)
+
+    with pytest.raises(ValueError, match=r"^3$"):
+        threads.side_by_side(fail, range(100), count)
+    threads.side_by_side(fail, [], count)
+
+
+def test_work_side_by_side_may_have_work_of_its_own() -> None:
+    done: list[tuple[int, int]] = []
+
+    def some(number: int) -> None:
+        threads.side_by_side(lambda inner: done.append((number, inner)), range(5), 8)
+
+    threads.side_by_side(some, range(40), 8)
+    assert len(set(done)) == 200

@@ -13,7 +13,7 @@ from pathlib import Path
 import ziggurat
 
 if sys.argv[1] == "interpreted":
-    for loops in ("packet_parser", "packet_writer"):
+    for loops in ("packet_parser", "packet_picker", "packet_writer"):
         name = f"ziggurat.codestream.{loops}"
         source = Path(ziggurat.__file__).parent / "codestream" / f"{loops}.py"
         spec = importlib.util.spec_from_file_location(name, source)
@@ -24,7 +24,7 @@ if sys.argv[1] == "interpreted":
 
 from damaged_codestreams import codestreams
 from drive import Drive
-from ziggurat.codestream import packet_parser, packet_writer
+from ziggurat.codestream import packet_parser, packet_picker, packet_writer
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.partition import Rect, shrunk, tile_rect
 from ziggurat.codestream.reads import Span
@@ -57,7 +57,7 @@ def digests(name: str, data: bytes) -> None:
 
 
 def main() -> None:
-    print(*(Path(module.__file__ or "").suffix for module in (packet_parser, packet_writer)))  # noqa: T201 - as above
+    print(*(Path(module.__file__ or "").suffix for module in (packet_parser, packet_picker, packet_writer)))  # noqa: T201 - as above
     for number, data in enumerate(codestreams()):
         digests(str(number), data)
     for file in sys.argv[2:]:

@@ -28,7 +28,7 @@ def assert_same_slices(*files: Path) -> None:
         pytest.skip("the hot loops are not compiled here")
     compiled, interpreted = slices("as installed", *files), slices("interpreted", *files)
     assert ".py" not in compiled[0].split()
-    assert interpreted[0] == ".py .py"
+    assert interpreted[0] == ".py .py .py"
     assert len(compiled) > 50
     assert interpreted[1:] == compiled[1:]
 

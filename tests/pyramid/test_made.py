@@ -235,7 +235,10 @@ def test_levels_that_do_not_fit_into_the_cache_are_computed_and_it_is_said(
     assert len(builds) == 1
 
 
-def test_levels_are_not_made_once_where_that_takes_more_memory_than_reading(tmp_path: Path, builds: list[Path]) -> None:
+def test_levels_are_not_made_once_where_that_takes_more_memory_than_reading(
+    tmp_path: Path, builds: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "decoding_threads", lambda: 1)
     pixels = noise((1400, 600, 3))
     path = write_strips(tmp_path / "a.tif", pixels)
     with ziggurat.open(str(path)) as image:
@@ -244,6 +247,23 @@ def test_levels_are_not_made_once_where_that_takes_more_memory_than_reading(tmp_
         assert image.read_cost(1) < cost
         check(image, pixels)
     assert not builds
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_coarse_windows_of_a_local_file_are_computed_until_making_would_have_paid(
+    tmp_path: Path, cache: FileCache, monkeypatch: pytest.MonkeyPatch, *, packed: bool
+) -> None:
+    pixels = noise((3000, 4100, 3))
+    path = write_strips(tmp_path / "a.tif", pixels, rows=1, compression="zlib" if packed else None)
+    monkeypatch.setattr(made, "MODEST", 36 << 20)
+    level = halve(halve(pixels))
+    with ziggurat.open(str(path)) as image:
+        np.testing.assert_array_equal(image.read(2), level)
+        assert image.overview is None
+        np.testing.assert_array_equal(image.read(2, (5, 7, 100, 200)), level[5:100, 7:200])
+        assert image.overview is not None
+        np.testing.assert_array_equal(image.read(2), level)
+    assert len(entries(cache)) == 1
 
 
 def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, builds: list[Path], cache: FileCache) -> None:

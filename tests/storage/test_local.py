@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.errors import SourceChanged, SourceNotFound, SourceRefused, StoreUnavailable
+from ziggurat.errors import SourceChanged, SourceNotFound, SourceRefused, StoreUnavailable, UsageError
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.testing.source_contract import BYTES, OpenBytes, SourceContract
@@ -114,3 +114,49 @@ def test_files_are_given_back_even_if_nobody_closes_them(path: Path) -> None:
         with pytest.raises(SourceRefused):
             LocalSource(path.parent)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_ranges_are_copied_into_another_file(path: Path, tmp_path: Path) -> None:
+    data = path.read_bytes()
+    other = tmp_path / "other"
+    source = LocalSource(path)
+    with other.open("wb", buffering=0) as target:
+        target.write(b"before ")
+        assert source.copy(ByteRange(3, len(data)), target.fileno())
+    source.close()
+    assert other.read_bytes() == b"before " + data[3:]
+
+
+def test_what_the_system_does_not_copy_is_told_and_nothing_is_written(path: Path) -> None:
+    end, pipe = os.pipe()
+    source = LocalSource(path)
+    assert not source.copy(ByteRange(0, 4), pipe)
+    os.close(pipe)
+    assert os.read(end, 10) == b""
+    os.close(end)
+    source.close()
+
+
+def test_a_file_that_was_cut_is_not_copied_as_if_it_were_whole(path: Path, tmp_path: Path) -> None:
+    size = path.stat().st_size
+    source = LocalSource(path)
+    os.truncate(path, size - 2)
+    with (tmp_path / "other").open("wb", buffering=0) as target, pytest.raises(SourceChanged):
+        source.copy(ByteRange(0, size), target.fileno())
+    source.close()
+
+
+def test_bytes_are_put_where_they_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(BYTES)
+    source = LocalSource(tmp_path / "a")
+    room = bytearray(5000)
+    source.read_into(77, memoryview(room))
+    assert room == BYTES[77:5077]
+    with pytest.raises(SourceChanged, match="ends at"):
+        source.read_into(len(BYTES) - 10, memoryview(room))
+    (tmp_path / "a").write_bytes(b"other")
+    with pytest.raises(SourceChanged, match="changed"):
+        source.read_into(0, memoryview(room)[:3])
+    source.close()
+    with pytest.raises(UsageError, match="closed"):
+        source.read_into(0, memoryview(room))

@@ -26,6 +26,7 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
     *,
     level: int = 0,
     window: str | None = None,
+    sampled: Annotated[bool, Parameter(negative="")] = False,
     memory: str | None = None,
     index: str | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -40,6 +41,8 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
         out: file to write; its suffix decides the format. A .npy file holds an array (y, x, band).
         level: 0 is full resolution; those that the file lacks are made.
         window: Y0,X0,Y1,X1 in pixels of that level, end-exclusive; all of it if not given.
+        sampled: of a level that the file lacks and that was not made yet, take single pixels instead of means: a
+            rough picture, at once.
         memory: what reading may take, such as 2G.
         index: path or URL of the image's index, as `ziggurat index` writes it.
         overwrite: replace OUT if it exists.
@@ -53,7 +56,7 @@ def read(  # noqa: PLR0913 - one parameter per option of the command
     limit = DEFAULT_MEMORY if memory is None else parse_bytes(memory)
     wanted = None if window is None else Window(*parse_integers(window, 4, "--window"))
     with shown(url) as progress, ziggurat.open(url, memory=limit, index=index, progress=progress) as image:
-        pixels = image.read(level, wanted)
+        pixels = image.read(level, wanted, sampled=sampled)
         warnings = image.warnings
     for warning in warnings:
         print(f"{visible(url)}: {visible(warning)}", file=sys.stderr)

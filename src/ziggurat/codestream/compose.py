@@ -17,20 +17,23 @@ class Canvas:
     """A codestream to be written.
 
     Attributes:
-        rect: its only tile, on its reference grid.
+        rect: the image, on its reference grid.
         components: depth, sign and spacing.
         coding: how they are coded.
+        tile: the first tile without what the image leaves of it; None where it is the only one.
     """
 
     rect: Rect
     components: tuple[Component, ...]
     coding: TileCoding
+    tile: Rect | None = None
 
     @property
     def siz(self) -> Siz:
         """Its geometry."""
         x0, y0, x1, y1 = self.rect
-        return Siz(0, x0, y0, x1, y1, x0, y0, x1 - x0, y1 - y0, self.components)
+        tile = self.tile or self.rect
+        return Siz(0, x0, y0, x1, y1, tile.x0, tile.y0, tile.x1 - tile.x0, tile.y1 - tile.y0, self.components)
 
 
 def without_levels(style: CodingStyle, level: int) -> CodingStyle:
@@ -141,8 +144,8 @@ def _segment(marker: Marker, content: bytes) -> bytes:
 
 
 def _siz(canvas: Canvas, *, capabilities: int) -> bytes:
-    x0, y0, x1, y1 = canvas.rect
-    numbers = (x1, y1, x0, y0, x1 - x0, y1 - y0, x0, y0)
+    siz = canvas.siz
+    numbers = (siz.x1, siz.y1, siz.x0, siz.y0, siz.tile_width, siz.tile_height, siz.tile_x0, siz.tile_y0)
     components = b"".join(
         bytes([item.depth - 1 | (0x80 if item.signed else 0), item.dx, item.dy]) for item in canvas.components
     )
@@ -177,7 +180,10 @@ def tile_part_header(length: int, *, tile: int = 0, part: int = 0, parts: int = 
     return b"".join((_segment(Marker.SOT, sot), own, Marker.SOD.to_bytes(2)))
 
 
-def codestream(canvas: Canvas, source: MainHeader, packets: Sequence[bytes | memoryview]) -> bytes:
-    """The whole codestream of a canvas with these packets."""
-    length = sum(map(len, packets))
-    return b"".join((main_header(canvas, source), tile_part_header(length), *packets, Marker.EOC.to_bytes(2)))
+def codestream(canvas: Canvas, source: MainHeader, *tiles: Sequence[bytes | memoryview]) -> bytes:
+    """The whole codestream of a canvas with the packets of its tiles."""
+    out: list[bytes | memoryview] = [main_header(canvas, source)]
+    for number, packets in enumerate(tiles):
+        out.append(tile_part_header(sum(map(len, packets)), tile=number))
+        out += packets
+    return b"".join((*out, Marker.EOC.to_bytes(2)))

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from ziggurat.codestream.reads import Reads, joined_spans
 from ziggurat.errors import CorruptImage
 
-type Piece = bytes | tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Bytes as they are, or offsets and lengths of bytes in the file."""
+type Piece = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Offsets and lengths of bytes in the file, or of new ones from ``HEADERS`` on."""
+
+HEADERS = -(1 << 62)
+"""Offset of new bytes that are not in the file; they have been given to ``Held``."""
 
 _GAP = 256
 """Bytes between two spans that are read in vain rather than asking twice."""
@@ -57,22 +60,22 @@ def runs(offset: NDArray[np.int64], length: NDArray[np.int64]) -> list[tuple[int
     return list(zip(offset[first].tolist(), ends[last].tolist(), strict=True))
 
 
-def gather(pieces: Sequence[Piece], held: Held, size: int) -> Reads[list[bytes | memoryview]]:
+def gather(several: Sequence[Sequence[Piece]], held: Held, size: int) -> Reads[list[list[bytes | memoryview]]]:
     """Puts pieces together, reading what is not held yet in one go.
 
     Args:
-        pieces: in order.
+        several: sequences of pieces, each in order.
         held: what has been read before.
         size: bytes of the file.
 
     Returns:
-        The parts, to be joined.
+        The parts of each, to be joined.
 
     Raises:
         CorruptImage: if a piece lies outside of the file.
     """
-    wanted = [piece if isinstance(piece, bytes) else runs(*piece) for piece in pieces]
-    missing = [run for item in wanted if isinstance(item, list) for run in item if held.find(*run) is None]
+    wanted = [[run for piece in pieces for run in runs(*piece)] for pieces in several]
+    missing = [run for items in wanted for run in items if held.find(*run) is None]
     spans = joined_spans(sorted(set(missing)), gap=_GAP)
     if spans:
         if spans[-1].end > size:
@@ -81,14 +84,14 @@ def gather(pieces: Sequence[Piece], held: Held, size: int) -> Reads[list[bytes |
             )
         for span, data in zip(spans, (yield spans), strict=True):
             held.add(span.start, data)
+    return [_parts(items, held) for items in wanted]
+
+
+def _parts(wanted: Sequence[tuple[int, int]], held: Held) -> list[bytes | memoryview]:
     parts: list[bytes | memoryview] = []
-    for item in wanted:
-        if isinstance(item, bytes):
-            parts.append(item)
-            continue
-        for start, end in item:
-            found = held.find(start, end)
-            if found is None or len(found) < end - start:
-                raise CorruptImage(f"bytes {start} to {end} could not be read")
-            parts.append(found)
+    for start, end in wanted:
+        found = held.find(start, end)
+        if found is None or len(found) < end - start:
+            raise CorruptImage(f"bytes {start} to {end} could not be read")
+        parts.append(found)
     return parts

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
+from weakref import WeakValueDictionary
 
 from ziggurat.codestream.coding import TileCoding, main_coding, tile_coding
 from ziggurat.codestream.index_file import StoredTile, fill, load_tile
 from ziggurat.codestream.markers import MainHeader, Segment, TilePart
-from ziggurat.codestream.partition import Partition, tile_rect
+from ziggurat.codestream.order import Shape
+from ziggurat.codestream.partition import Division, Partition, Rect, division, tile_rect
 from ziggurat.codestream.parts import PartHeader, Parts, locate_parts, main_packed_headers, read_headers
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.tile_index import TileIndex, walk_to
@@ -57,6 +59,9 @@ class CodestreamIndex:
         self._numbers: dict[int, int] | None = None
         self._tiles: OrderedDict[int, TileIndex] = OrderedDict()
         self._packets = 0
+        self._usual = main_coding(main)
+        self._divisions: dict[tuple[bool, int, int], Division | None] = {}
+        self._shapes: WeakValueDictionary[tuple[TileCoding, Division, Division], Shape] = WeakValueDictionary()
 
     def parts(self) -> Reads[Parts]:
         """Where the tile-parts of every tile lie."""
@@ -92,29 +97,51 @@ class CodestreamIndex:
         if not own:
             raise CorruptImage(f"tile {number} of {self.main.siz.tiles} is missing in the codestream")
         rect = tile_rect(self.main.siz, number)
-        usual = main_coding(self.main)
-        divided = Partition(self.main.siz, usual, rect)
-        expected = divided.precincts * usual.layers * _PACKET_BYTES
+        shape = self._shape(self._usual, rect)
+        expected = shape.precincts * self._usual.layers * _PACKET_BYTES
         guess = min(_LONGEST_GUESS, max(_HEADER_BYTES, expected))
         headers = yield from read_headers(own, guess=guess, size=self.size)
         declared = max(header.parts for header in headers)
         if declared > len(own):
             raise CorruptImage(f"tile {number} consists of {declared} tile-parts, of which {len(own)} are there")
         coding = self._coding(headers)
-        if coding != usual:
-            divided = Partition(self.main.siz, coding, rect)
+        if coding is not self._usual:
+            shape = self._shape(coding, rect)
         packed = None if self._packed is None else self._packed_of(parts, own)
         made = TileIndex(
-            self.main.siz, coding, divided, headers, size=self.size, packed=packed, use_lengths=use_lengths
+            self.main.siz, coding, rect, shape, headers, size=self.size, packed=packed, use_lengths=use_lengths
         )
         self.keep(made)
         return made
 
+    def _shape(self, coding: TileCoding, rect: Rect) -> Shape:
+        """What a tile has in common with others, shared with those that are kept."""
+        siz = self.main.siz
+        across = self._division(coding, (rect.x0, rect.x1), across=True) if siz.tiles > 1 else None
+        down = self._division(coding, (rect.y0, rect.y1), across=False) if siz.tiles > 1 else None
+        if across is None or down is None:
+            return Shape(siz, coding, Partition(siz, coding, rect))
+        shape = self._shapes.get((coding, across, down))
+        if shape is None:
+            shape = Shape(siz, coding, Partition(siz, coding, rect))
+            self._shapes[coding, across, down] = shape
+        return shape
+
+    def _division(self, coding: TileCoding, span: tuple[int, int], *, across: bool) -> Division | None:
+        """Of one axis; those of the usual coding are kept, of which there are as many as rows and columns of tiles."""
+        if coding is not self._usual:
+            return division(self.main.siz, coding, span, across=across)
+        key = (across, *span)
+        if key not in self._divisions:
+            self._divisions[key] = division(self.main.siz, coding, span, across=across)
+        return self._divisions[key]
+
     def _restored(self, stored: StoredTile) -> TileIndex:
         coding = self._coding(stored.headers)
-        divided = Partition(self.main.siz, coding, tile_rect(self.main.siz, stored.headers[0].part.tile))
+        rect = tile_rect(self.main.siz, stored.headers[0].part.tile)
+        shape = self._shape(coding, rect)
         made = TileIndex(
-            self.main.siz, coding, divided, stored.headers, size=self.size, use_lengths=False, apart=stored.apart
+            self.main.siz, coding, rect, shape, stored.headers, size=self.size, use_lengths=False, apart=stored.apart
         )
         fill(made, stored.columns)
         return made
@@ -138,7 +165,8 @@ class CodestreamIndex:
         for header in headers:
             found += [Segment(item.marker, item.offset + shift, item.end + shift) for item in header.segments]
             shift += len(header.data)
-        return tile_coding(self.main, data, found, base=headers[0].part.offset)
+        coding = tile_coding(self.main, data, found, base=headers[0].part.offset)
+        return self._usual if coding == self._usual else coding
 
     def _packed_of(self, parts: Parts, own: Sequence[TilePart]) -> list[bytes]:
         """The packed headers of a tile's parts: the main header has them in the order of all tile-parts."""
@@ -170,4 +198,4 @@ class CodestreamIndex:
 
 
 def _weight(tile: TileIndex) -> int:
-    return tile.partition.precincts * tile.coding.layers
+    return tile.shape.precincts * tile.coding.layers

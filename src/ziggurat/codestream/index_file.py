@@ -171,6 +171,9 @@ def fill(tile: TileIndex, columns: Mapping[str, NDArray[Any]]) -> None:
         block = np.cumsum(columns["block"], dtype=np.int64).astype(np.uint32)
         if len(block) and int(block.max()) >= len(columns["planes"]):
             raise CorruptImage(f"the index is damaged: tile {tile.number} has no code-block {int(block.max())}")
+        lengths = {int(packets.record[known]), len(block), len(columns["passes"]), len(columns["bytes"])}
+        if len(lengths) > 1 or len(columns["planes"]) != int(tile.shape.tables.block_first[-1]):
+            raise CorruptImage(f"the index is damaged: what it says of the packets of tile {tile.number} is incomplete")
         target.loaded = Records(column(block, "u4"), column(columns["passes"], "u1"), column(columns["bytes"], "u4"))
         target.planes = column(columns["planes"], "u1")
     target.known = known

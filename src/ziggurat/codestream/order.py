@@ -1,12 +1,13 @@
 """The order of a tile's packets (ISO/IEC 15444-1 B.12), computed for all of them at once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.codestream.coding import TileCoding
-from ziggurat.codestream.partition import Partition
+from ziggurat.codestream.partition import Partition, Tables
 from ziggurat.codestream.segments import Progression, ProgressionChange, Siz
 from ziggurat.errors import LimitExceeded
 
@@ -28,6 +29,61 @@ class PacketOrder:
 
     precinct: NDArray[np.int32]
     layer: NDArray[np.int32]
+
+
+class Shape:
+    """What tiles have in common that are divided alike: it need not be computed for each of thousands.
+
+    Args:
+        siz: the geometry.
+        coding, partition: of one of the tiles.
+
+    Attributes:
+        precincts: how many there are.
+        resolutions: first and number of the precincts of each, by component, the coarsest first.
+    """
+
+    def __init__(self, siz: Siz, coding: TileCoding, partition: Partition) -> None:
+        self.precincts = partition.precincts
+        self._of = siz, coding, partition
+        self.resolutions = tuple(
+            tuple((resolution.first, resolution.precincts) for resolution in resolutions)
+            for resolutions in partition.components
+        )
+        self._layers = coding.layers
+        self._coarse: dict[int, NDArray[np.int64]] = {}
+
+    @property
+    def tables(self) -> Tables:
+        """The precincts' code-blocks as flat arrays."""
+        return self._of[2].tables
+
+    @cached_property
+    def order(self) -> PacketOrder:
+        """The order of the packets."""
+        return packet_order(*self._of)
+
+    @cached_property
+    def place(self) -> NDArray[np.int32]:
+        """By precinct and layer, a packet's place in the order; -1 where it is not in the codestream."""
+        place = np.full(self.precincts * self._layers, -1, np.int32)
+        number = self.order.precinct.astype(np.int64) * self._layers + self.order.layer
+        place[number] = np.arange(len(number), dtype=np.int32)
+        return place
+
+    def coarse(self, level: int) -> NDArray[np.int64]:
+        """Places of the packets of all but the ``level`` finest resolutions, in the order LRCP."""
+        if level not in self._coarse:
+            chosen = sorted(
+                (number, component, first, count)
+                for component, resolutions in enumerate(self.resolutions)
+                for number, (first, count) in enumerate(resolutions[: len(resolutions) - level])
+            )
+            precincts = np.concatenate([np.arange(first, first + count) for _, _, first, count in chosen])
+            layers = np.arange(self._layers, dtype=np.int64)
+            numbers = (precincts[None, :] * self._layers + layers[:, None]).ravel()
+            self._coarse[level] = self.place[numbers].astype(np.int64)
+        return self._coarse[level]
 
 
 @dataclass(frozen=True, slots=True)

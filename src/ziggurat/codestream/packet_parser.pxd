@@ -15,6 +15,7 @@ cpdef int segment_room(int mode, int passes, int new) noexcept
 cpdef long long tree_nodes(long long width, long long height) noexcept
 
 
+@cython.final
 cdef class PacketParser:
     cdef const long long[::1] band_first
     cdef const short[::1] width
@@ -41,10 +42,9 @@ cdef class PacketParser:
     cdef long long[::1] tree_base
     cdef long long[::1] tree_width
     cdef long long[::1] node_first
-    cdef int[::1] seen_value
-    cdef int[::1] zero_value
-    cdef int[::1] seen_low
-    cdef int[::1] zero_low
+    cdef long long nodes
+    cdef int[::1] value
+    cdef int[::1] low
     cdef unsigned char[::1] block_bits
     cdef unsigned char[::1] block_passes
     cdef int[::1] saved
@@ -55,6 +55,7 @@ cdef class PacketParser:
     cdef unsigned int[::1] rec_length
     cdef Py_ssize_t pos
     cdef Py_ssize_t end
+    cdef Py_ssize_t reach
     cdef int left
     cdef int byte
     cdef bint short
@@ -70,8 +71,14 @@ cdef class PacketParser:
     cpdef int run(self, data, long long base, long long limit, Py_ssize_t last, packed) except -1
 
     @cython.locals(
+        starts=cython.const_longlong[::1], counts=cython.const_longlong[::1], offsets=cython.const_longlong[::1],
+        lengths=cython.const_longlong[::1], place=cython.Py_ssize_t,
+    )
+    cpdef Py_ssize_t run_each(self, data, where, held, offset, length) except -2
+
+    @cython.locals(
         start=cython.longlong, first=cython.longlong, mark=cython.longlong, body=cython.longlong, retried=cython.bint,
-        place=cython.Py_ssize_t,
+        place=cython.Py_ssize_t, whole=cython.Py_ssize_t,
     )
     cdef int _packet(self, long long base, long long limit, bint packed) except -1
 
@@ -79,7 +86,7 @@ cdef class PacketParser:
         precinct=cython.Py_ssize_t, layer=cython.int, body=cython.longlong, band=cython.Py_ssize_t,
         block=cython.longlong, length=cython.longlong, x=cython.int, y=cython.int,
     )
-    cdef long long _bands(self) except -3
+    cdef Py_ssize_t _bands(self) except -3
 
     @cython.locals(
         width=cython.longlong, height=cython.longlong, first=cython.longlong, base=cython.longlong, depth=cython.int,
@@ -88,10 +95,10 @@ cdef class PacketParser:
     cdef void _plant(self, Py_ssize_t band) noexcept
 
     @cython.locals(
-        bits=cython.int, passes=cython.int, planes=cython.int, new=cython.int, room=cython.int, taken=cython.int,
+        bits=cython.int, passes=cython.int, new=cython.int, room=cython.int, taken=cython.int,
         length=cython.longlong, body=cython.longlong,
     )
-    cdef long long _block(self, long long block, int x, int y, int layer, int mode) except -3
+    cdef Py_ssize_t _block(self, long long block, int x, int y, int layer, int mode) except -3
 
     cdef int _bit(self) noexcept
 
@@ -105,10 +112,7 @@ cdef class PacketParser:
     cdef int _passes(self) noexcept
 
     @cython.locals(low=cython.int, node=cython.longlong, level=cython.int)
-    cdef bint _seen(self, int x, int y, int threshold) noexcept
-
-    @cython.locals(low=cython.int, node=cython.longlong, level=cython.int)
-    cdef bint _zero(self, int x, int y, int threshold) noexcept
+    cdef bint _below(self, long long tree, int x, int y, int threshold) noexcept
 
     @cython.locals(
         precinct=cython.Py_ssize_t, first=cython.longlong, last=cython.longlong, nodes=cython.longlong,

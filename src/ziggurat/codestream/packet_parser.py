@@ -111,10 +111,10 @@ class PacketParser:
                 nodes += count
             elif count > nodes:
                 nodes = count
-        self.seen_value = array("i", [UNSEEN]) * max(nodes, 1)
-        self.zero_value = array("i", [UNSEEN]) * max(nodes, 1)
-        self.seen_low = array("i", bytes(4 * max(nodes, 1)))
-        self.zero_low = array("i", bytes(4 * max(nodes, 1)))
+        # Nodes of the trees of inclusion, then those of the trees of zero planes.
+        self.nodes = nodes
+        self.value = array("i", [UNSEEN]) * max(2 * nodes, 1)
+        self.low = array("i", bytes(4 * max(2 * nodes, 1)))
         self.block_bits = array("B", bytes(blocks if self.lasting else 1))
         self.block_passes = array("B", bytes(blocks if self.lasting else 1))
         self.saved = array("i")
@@ -143,6 +143,7 @@ class PacketParser:
         """
         self.data = data
         self.source = packed if len(packed) else data
+        self.reach = len(data)
         while self.next < last:
             if self.packed_at >= len(packed) if len(packed) else self.at >= limit:
                 return OK
@@ -156,16 +157,48 @@ class PacketParser:
                 return status
         return OK
 
+    def run_each(self, data: bytes, where: Column, held: Column, offset: Column, length: Column) -> int:
+        """Reads packets of which it is known where each lies.
+
+        Args:
+            data: bytes of all of them, each at least up to the end of its header.
+            where: index of each one's first byte in ``data``.
+            held: how many of its bytes there are.
+            offset: where it lies in the file.
+            length: its bytes there.
+
+        Returns:
+            The place of the first packet of whose header there is too little; -1 if all have been read.
+
+        Raises:
+            CorruptImage: if a header contradicts itself or the packet's length.
+        """
+        self.data = data
+        self.source = data
+        starts, counts, offsets, lengths = where, held, offset, length
+        for place in range(len(starts)):
+            self.at = offsets[place]
+            self.reach = starts[place] + counts[place]
+            if self._packet(offsets[place] - starts[place], offsets[place] + lengths[place], False) != OK:
+                return place
+            if self.at != offsets[place] + lengths[place]:
+                raise CorruptImage(
+                    f"the packet at byte {offsets[place]} is {self.at - offsets[place]} bytes long by its header, "
+                    f"{lengths[place]} by PLT"
+                )
+        return -1
+
     def _packet(self, base: int, limit: int, packed: bool) -> int:  # noqa: FBT001 - called for every packet
         """Reads one packet's header."""
         start = self.at - base
         first = 0
-        if start + 6 <= len(self.data) and self.data[start] == 0xFF and self.data[start + 1] == 0x91:
+        if start + 6 <= self.reach and self.data[start] == 0xFF and self.data[start + 1] == 0x91:
             first = 6
-        elif start < len(self.data) < start + 6 and self.at + 6 <= limit and self.data[start] == 0xFF:
+        elif start < self.reach < start + 6 and self.at + 6 <= limit and self.data[start] == 0xFF:
             return SHORT
         self.pos = self.packed_at if packed else start + first
-        self.end = len(self.source)
+        whole = len(self.source) if packed else self.reach
+        self.end = whole
         if not packed and self.end > limit - base:
             self.end = limit - base
         self.left = 0
@@ -182,7 +215,7 @@ class PacketParser:
         if not self.short and body >= 0 and self.eph:
             if self.pos + 2 > self.end:
                 # There may be no EPH although it was announced, but only in full can that be seen.
-                self.short = self.end < len(self.source) or (not packed and base + self.end < limit)
+                self.short = self.end < whole or (not packed and base + self.end < limit)
             elif self.source[self.pos] == 0xFF and self.source[self.pos + 1] == 0x92:
                 self.pos += 2
         if self.short or body < 0:
@@ -259,10 +292,10 @@ class PacketParser:
         self.depth = depth
         if not self.lasting:
             for node in range(first, base):
-                self.seen_value[node] = UNSEEN
-                self.zero_value[node] = UNSEEN
-                self.seen_low[node] = 0
-                self.zero_low[node] = 0
+                self.value[node] = UNSEEN
+                self.value[self.nodes + node] = UNSEEN
+                self.low[node] = 0
+                self.low[self.nodes + node] = 0
 
     def _block(self, block: int, x: int, y: int, layer: int, mode: int) -> int:
         """Reads what a packet says of one code-block: bytes that it brings; -1 cut short."""
@@ -272,18 +305,15 @@ class PacketParser:
             if not self._bit():
                 return -1 if self.short else 0
         else:
-            if not self._seen(x, y, layer + 1):
+            if not self._below(0, x, y, layer + 1):
                 return -1 if self.short else 0
-            planes = 0
-            while not self._zero(x, y, planes + 1):
-                planes += 1
+            if not self._below(self.nodes, x, y, MAX_PLANES + 1):
                 if self.short:
                     return -1
-                if planes > MAX_PLANES:
-                    raise CorruptImage(
-                        f"packet {self.next} at byte {self.at}: a code-block has more than {MAX_PLANES} zero planes"
-                    )
-            self.planes[block] = planes
+                raise CorruptImage(
+                    f"packet {self.next} at byte {self.at}: a code-block has more than {MAX_PLANES} zero planes"
+                )
+            self.planes[block] = self.value[self.nodes + self.tree_base[0] + y * self.tree_width[0] + x]
             bits = FIRST_LENGTH_BITS
         new = self._passes()
         while self._bit():
@@ -355,37 +385,21 @@ class PacketParser:
             return 6 + value
         return 37 + self._number(7)
 
-    def _seen(self, x: int, y: int, threshold: int) -> bool:
-        """Whether a code-block is included below a layer, by the tag tree (B.10.4)."""
+    def _below(self, tree: int, x: int, y: int, threshold: int) -> bool:
+        """Whether a code-block's value in a tag tree, layer (B.10.4) or zero planes (B.10.5), is below a threshold."""
         low = 0
         node = 0
         for level in range(self.depth - 1, -1, -1):
-            node = self.tree_base[level] + (y >> level) * self.tree_width[level] + (x >> level)
-            if self.seen_low[node] > low:
-                low = self.seen_low[node]
-            while low < threshold and low < self.seen_value[node]:
+            node = tree + self.tree_base[level] + (y >> level) * self.tree_width[level] + (x >> level)
+            if self.low[node] > low:
+                low = self.low[node]
+            while low < threshold and low < self.value[node]:
                 if self._bit():
-                    self.seen_value[node] = low
+                    self.value[node] = low
                 else:
                     low += 1
-            self.seen_low[node] = low
-        return self.seen_value[node] < threshold
-
-    def _zero(self, x: int, y: int, threshold: int) -> bool:
-        """Whether a code-block has fewer zero bit-planes than this, by the tag tree (B.10.5)."""
-        low = 0
-        node = 0
-        for level in range(self.depth - 1, -1, -1):
-            node = self.tree_base[level] + (y >> level) * self.tree_width[level] + (x >> level)
-            if self.zero_low[node] > low:
-                low = self.zero_low[node]
-            while low < threshold and low < self.zero_value[node]:
-                if self._bit():
-                    self.zero_value[node] = low
-                else:
-                    low += 1
-            self.zero_low[node] = low
-        return self.zero_value[node] < threshold
+            self.low[node] = low
+        return self.value[node] < threshold
 
     def _spans(self) -> "tuple[int, int, int, int]":
         """Nodes and code-blocks of the next packet's precinct, first and past the last of each."""
@@ -403,10 +417,10 @@ class PacketParser:
             self.saved = array("i", bytes(4 * needed))
         at = 0
         for index in range(node, nodes):
-            self.saved[at] = self.seen_value[index]
-            self.saved[at + 1] = self.seen_low[index]
-            self.saved[at + 2] = self.zero_value[index]
-            self.saved[at + 3] = self.zero_low[index]
+            self.saved[at] = self.value[index]
+            self.saved[at + 1] = self.low[index]
+            self.saved[at + 2] = self.value[self.nodes + index]
+            self.saved[at + 3] = self.low[self.nodes + index]
             at += 4
         for index in range(block, blocks):
             self.saved[at] = self.block_bits[index]
@@ -418,10 +432,10 @@ class PacketParser:
         node, nodes, block, blocks = self._spans()
         at = 0
         for index in range(node, nodes):
-            self.seen_value[index] = self.saved[at]
-            self.seen_low[index] = self.saved[at + 1]
-            self.zero_value[index] = self.saved[at + 2]
-            self.zero_low[index] = self.saved[at + 3]
+            self.value[index] = self.saved[at]
+            self.low[index] = self.saved[at + 1]
+            self.value[self.nodes + index] = self.saved[at + 2]
+            self.low[self.nodes + index] = self.saved[at + 3]
             at += 4
         for index in range(block, blocks):
             self.block_bits[index] = self.saved[at]

@@ -49,8 +49,8 @@ def _find(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpans]:
     there = (places >= 0) & (places < _read(tile))
     packets = tile.columns.packets
     start, length = (np.zeros(len(places), np.int64) for _ in range(2))
-    start[there] = np.frombuffer(packets.offset, np.int64)[places[there]]
-    length[there] = np.frombuffer(packets.length, np.int64)[places[there]]
+    start[there] = np.asarray(packets.offset)[places[there]]
+    length[there] = np.asarray(packets.length)[places[there]]
     if tile.coding.sop:
         marked = yield from _with_sop(start[there])
         start[there] += marked

@@ -7,7 +7,10 @@ The loops over code-blocks, and nothing else: compiled where there is a compiler
 from array import array
 
 from ziggurat.codestream.packet_parser import FIRST_LENGTH_BITS, HIGH_THROUGHPUT, UNSEEN, segment_room, tree_nodes
-from ziggurat.codestream.packets import Column, Slots
+from ziggurat.codestream.packets import Column, Grid, Slots, Written
+
+BANDS = 3
+"""Subbands of a precinct at the most: HL, LH, HH."""
 
 
 class PacketWriter:
@@ -29,6 +32,67 @@ class PacketWriter:
         self.low = array("i")
         self.known = array("B")
         self.value = array("i")
+        self.places = array("q")
+        self.wide = array("i", bytes(4 * BANDS))
+        self.high = array("i", bytes(4 * BANDS))
+
+    def packets(self, grid: Grid, mode: int) -> Written:
+        """One packet for each precinct.
+
+        Args:
+            grid: the precincts' code-blocks, of which those needed have slots.
+            mode: how passes fall into segments.
+        """
+        count = len(grid.row)
+        needed = grid.needed
+        total = 0
+        for band in range(grid.bands):
+            total += (needed[4 * band + 2] - needed[4 * band]) * (needed[4 * band + 3] - needed[4 * band + 1])
+        slots = array("q", bytes(8 * total))
+        header_end, slot_end = array("q", bytes(8 * count)), array("q", bytes(8 * count))
+        headers = bytearray()
+        found = 0
+        for index in range(count):
+            leaves = self._lay(grid, index)
+            headers += self._header(grid.bands, leaves, mode)
+            for leaf in range(leaves):
+                slot = self.places[leaf]
+                if slot >= 0 and self._count(slot) > 0:
+                    slots[found] = slot
+                    found += 1
+            header_end[index] = len(headers)
+            slot_end[index] = found
+        return Written(bytes(headers), header_end, slots, slot_end)
+
+    def _lay(self, grid: Grid, index: int) -> int:
+        """Finds the slot of every code-block of a precinct; how many code-blocks there are."""
+        needed, base = grid.needed, grid.base
+        first_x, width, first_y, height = grid.x, grid.width, grid.y, grid.height
+        row, column = grid.row[index], grid.column[index]
+        leaves = 0
+        for band in range(grid.bands):
+            self.wide[band] = width[band * grid.wide + column]
+            self.high[band] = height[band * grid.high + row]
+            leaves += self.wide[band] * self.high[band]
+        if len(self.places) < leaves:
+            self.places = array("q", bytes(8 * leaves))
+        leaf = 0
+        for band in range(grid.bands):
+            x0, y0 = first_x[band * grid.wide + column], first_y[band * grid.high + row]
+            left, top, right, bottom = (
+                needed[4 * band],
+                needed[4 * band + 1],
+                needed[4 * band + 2],
+                needed[4 * band + 3],
+            )
+            for y in range(y0, y0 + self.high[band]):
+                for x in range(x0, x0 + self.wide[band]):
+                    slot = -1
+                    if left <= x < right and top <= y < bottom:
+                        slot = base[band] + (y - top) * (right - left) + x - left
+                    self.places[leaf] = slot
+                    leaf += 1
+        return leaves
 
     def header(self, widths: Column, heights: Column, places: Column, mode: int) -> bytes:
         """One packet's header.
@@ -39,21 +103,26 @@ class PacketWriter:
             places: the slot of every code-block, subband by subband, -1 where it is left out.
             mode: how passes fall into segments.
         """
+        self.places = array("q", places)
+        self.wide, self.high = array("i", widths), array("i", heights)
+        return self._header(len(widths), len(places), mode)
+
+    def _header(self, bands: int, leaves: int, mode: int) -> bytes:
+        """The header of a packet whose code-blocks have been laid out."""
         self.out = bytearray()
         self.byte = 0
         self.left = 8
-        slots, wide, high = places, widths, heights
-        for index in range(len(places)):
-            if slots[index] >= 0 and self._count(slots[index]) > 0:
+        for leaf in range(leaves):
+            if self.places[leaf] >= 0 and self._count(self.places[leaf]) > 0:
                 break
         else:
             return b"\0"
         self._put(1)
         at = 0
-        for band in range(len(widths)):
-            if wide[band] and high[band]:
-                self._band(wide[band], high[band], slots, at, mode)
-                at += wide[band] * high[band]
+        for band in range(bands):
+            if self.wide[band] and self.high[band]:
+                self._band(self.wide[band], self.high[band], at, mode)
+                at += self.wide[band] * self.high[band]
         return self._flushed()
 
     def _count(self, slot: int) -> int:
@@ -68,7 +137,7 @@ class PacketWriter:
             total = self.cap[slot]
         return total
 
-    def _band(self, width: int, height: int, places: Column, at: int, mode: int) -> None:
+    def _band(self, width: int, height: int, at: int, mode: int) -> None:
         leaves = width * height
         nodes = tree_nodes(width, height)
         if len(self.value) < 2 * nodes:
@@ -80,14 +149,14 @@ class PacketWriter:
             self.low[node] = 0
             self.known[node] = 0
         for leaf in range(leaves):
-            slot = places[at + leaf]
+            slot = self.places[at + leaf]
             included = slot >= 0 and self._count(slot) > 0
             self.value[leaf] = 0 if included else 1
             if included:
                 self.value[nodes + leaf] = self.planes[slot]
         self._grow(width, height, nodes)
         for leaf in range(leaves):
-            slot = places[at + leaf]
+            slot = self.places[at + leaf]
             x, y = leaf % width, leaf // width
             self._tag(0, x, y, 1)
             if self.value[leaf] == 0:

@@ -103,6 +103,89 @@ class Records:
 
 
 @dataclass(frozen=True)
+class Insides:
+    """What the packets of some precincts say.
+
+    Attributes:
+        block_first: by precinct, the number of its first code-block in ``rows`` and ``planes``.
+        packet_first: by precinct, its first packet, layer after layer; one more at the end.
+        body: by packet, the file's offset of what follows its header.
+        record_first, record_last: by packet, its rows.
+        rows: one for every piece of a codeword segment, in each packet by ascending code-blocks.
+        planes: zero bit-planes, by code-block.
+    """
+
+    block_first: Column
+    packet_first: Column
+    body: Column
+    record_first: Column
+    record_last: Column
+    rows: Records
+    planes: Column
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The code-blocks of some precincts of one resolution, and which of them are needed.
+
+    Attributes:
+        bands: number of subbands.
+        wide, high: precincts of the resolution, across and down.
+        row, column: of each of these precincts among them.
+        x, width: number of the first code-block across and how many there are, by subband and column of precincts.
+        y, height: the same down, by subband and row of precincts.
+        needed: x0, y0, x1, y1 of the code-blocks needed, by subband.
+        base: slot of the first of them, by subband.
+    """
+
+    bands: int
+    wide: int
+    high: int
+    row: Column
+    column: Column
+    x: Column
+    width: Column
+    y: Column
+    height: Column
+    needed: Column
+    base: Column
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What ``packet_picker.pick`` fills: zero planes by slot, and a row for every record.
+
+    Attributes:
+        planes: zero bit-planes.
+        slot: of the record's code-block.
+        passes, length, offset: of the record, and where its bytes lie in the file.
+    """
+
+    planes: Column
+    slot: Column
+    passes: Column
+    length: Column
+    offset: Column
+
+
+@dataclass(frozen=True)
+class Written:
+    """What ``PacketWriter.packets`` made: packet headers, and what lies behind each.
+
+    Attributes:
+        headers: one behind the other.
+        header_end: by packet, where its header ends in ``headers``.
+        slots: the code-blocks of all packets in order.
+        slot_end: by packet, where its slots end in ``slots``.
+    """
+
+    headers: bytes
+    header_end: Column
+    slots: Column
+    slot_end: Column
+
+
+@dataclass(frozen=True)
 class Slots:
     """Code-blocks that go into a codestream, each with all its records in order.
 

@@ -223,6 +223,11 @@ class Tables:
     block_first: NDArray[np.int64]
     component: NDArray[np.uint16]
 
+    def blocks(self, precinct: int) -> range:
+        """Numbers of the code-blocks of a precinct."""
+        first, last = self.band_first[precinct], self.band_first[precinct + 1]
+        return range(int(self.block_first[first]), int(self.block_first[last]))
+
 
 def tile_rect(siz: Siz, tile: int) -> Rect:
     """A tile on the reference grid (B-7 to B-10)."""
@@ -233,6 +238,52 @@ def tile_rect(siz: Siz, tile: int) -> Rect:
         min(siz.tile_x0 + (column + 1) * siz.tile_width, siz.x1),
         min(siz.tile_y0 + (row + 1) * siz.tile_height, siz.y1),
     )
+
+
+type Division = tuple[tuple[int, tuple[tuple[int, ...], ...]], ...]
+"""How one axis of a tile is divided, by component and resolution: offset of the first precinct from the tile's edge,
+and by low- and high-pass subband the code-blocks of every precinct."""
+
+_MANY = 1 << 10
+"""Precincts along an axis from which on tiles are not compared: there are few tiles then, or a header lies."""
+
+
+def division(siz: Siz, coding: TileCoding, span: tuple[int, int], *, across: bool) -> Division | None:
+    """How an axis of a tile is divided: tiles alike along both have the same packets in the same order.
+
+    Args:
+        siz: the geometry.
+        coding: the tile's.
+        span: of the tile on the reference grid.
+        across: whether it is the columns' axis.
+
+    Returns:
+        None where there are too many precincts to compare.
+    """
+    start, end = span
+    found = []
+    for item, coded in zip(siz.components, coding.components, strict=True):
+        spacing = item.dx if across else item.dy
+        low, high = -(-start // spacing), -(-end // spacing)
+        style = coded.style
+        nominal = (style.block_width if across else style.block_height).bit_length() - 1
+        for number, size in enumerate(style.precincts):
+            shift = style.levels - number
+            exponent = size[1 if across else 0].bit_length() - 1
+            x0, x1 = ceil_shift(low, shift), ceil_shift(high, shift)
+            first = x0 >> exponent
+            precincts = range(first, ceil_shift(x1, exponent) if x1 > x0 else first)
+            if len(precincts) > _MANY:
+                return None
+            depth, inner = (shift, 0) if number == 0 else (shift + 1, 1)
+            blocks = []
+            for half in (0, 1 << shift)[: 1 + inner]:
+                samples = ceil_shift(low - half, depth), ceil_shift(high - half, depth)
+                axis = _axis(samples, precincts, exponent - inner, min(nominal, exponent - inner))
+                blocks.append(tuple(axis.count))
+            offset = (first << (exponent + shift)) * spacing - start
+            found.append((max(offset, 0) if len(precincts) <= 1 else offset, tuple(blocks)))
+    return tuple(found)
 
 
 def _resolution(style: CodingStyle, samples: Rect, number: int, first: int) -> Resolution:
@@ -321,6 +372,13 @@ def _joined(
     if block_first[-1] > MAX_BLOCKS:
         raise LimitExceeded(f"a tile of {block_first[-1]} code-blocks: its header is not believed")
     return Tables(_starts(bands), width, height, block_first, component)
+
+
+def ranges(first: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers first[i] to first[i] + counts[i], one range behind the other."""
+    before = np.cumsum(counts) - counts
+    made: NDArray[np.int64] = np.arange(int(counts.sum()), dtype=np.int64) + np.repeat(first - before, counts)
+    return made
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:

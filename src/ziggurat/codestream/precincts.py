@@ -1,11 +1,17 @@
-"""Finding out what the packets of some precincts hold, with as few and as short reads as can be."""
+"""Finding out what the packets of some precincts say, with as few and as short reads as can be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ziggurat.codestream.gather import Held
-from ziggurat.codestream.reads import Reads, Span, joined_spans
+from ziggurat.codestream.insides import parse, places_of, walked
+from ziggurat.codestream.packets import Insides
+from ziggurat.codestream.reads import Reads, joined_spans
 from ziggurat.codestream.select import Selection
-from ziggurat.codestream.tile_index import Parsed, TileIndex, parse_precinct, try_precinct, walk_to, walked_precinct
+from ziggurat.codestream.tile_index import TileIndex, walk_to
 from ziggurat.errors import CorruptImage
 
 _SMALL = 1 << 20
@@ -19,105 +25,124 @@ _HEADER_BYTES = 7
 """Bytes of a packet's header that a code-block takes, first guess: real ones take two to six."""
 
 _KEPT = 1 << 20
-"""Code-blocks of precincts parsed one by one that are kept with a tile's index."""
+"""Code-blocks of large precincts that are kept with a tile's index, once parsed."""
 
 
-def read_precincts(tile: TileIndex, selected: Sequence[Selection], held: Held) -> Reads[Mapping[int, Parsed]]:
-    """What the packets of the selected precincts hold.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Some precincts of a resolution, and what their packets say."""
 
-    Where PLT said where they lie they are read one by one, all of them at once; else all packet headers up to the last
-    of them have to be walked.
+    precincts: Sequence[int]
+    insides: Insides
+
+
+@dataclass(slots=True)
+class _Open:
+    """Some precincts whose packets are to be parsed together.
+
+    Attributes:
+        selection: place of their resolution among those selected.
+        precincts: their numbers.
+        places: of their packets.
+        have: bytes of each that are read, or are to be.
+        keep: whether what is parsed is kept: its bytes are not all needed for a window, and a read is saved.
+    """
+
+    selection: int
+    precincts: Sequence[int]
+    places: NDArray[np.int64]
+    have: NDArray[np.int64]
+    keep: bool
+
+
+def read_precincts(tile: TileIndex, selected: Sequence[Selection], held: Held) -> Reads[list[list[Known]]]:
+    """What the packets of the selected precincts say.
+
+    Where PLT said where they lie they are read by themselves, all of them at once; else all packet headers up to the
+    last of them have to be walked.
 
     Args:
         tile: index of the tile.
         selected: precincts, with the code-blocks that are needed.
         held: gets what is read of the packets' bodies on the way.
 
+    Returns:
+        For each selection its precincts, each once.
+
     Raises:
         CorruptImage: if a packet contradicts itself or lies outside of the file.
     """
-    precincts = [precinct for item in selected for precinct in item.precincts]
     if not tile.listed:
-        places = [place for precinct in precincts for place in tile.places(precinct)]
-        if places:
-            yield from walk_to(tile, max(places) + 1)
-        return {precinct: walked_precinct(tile, precinct) for precinct in precincts}
-    found = {precinct: tile.parsed[precinct] for precinct in precincts if precinct in tile.parsed}
-    open_: dict[int, list[int]] = {}
-    for item in selected:
+        last = max((int(places_of(tile, item.precincts)[0].max(initial=-1)) for item in selected), default=-1)
+        yield from walk_to(tile, last + 1)
+        return [[Known(item.precincts, walked(tile, item.precincts))] for item in selected]
+    found: list[list[Known]] = [[] for _ in selected]
+    open_: list[_Open] = []
+    for number, item in enumerate(selected):
         for precinct in item.precincts:
-            if precinct not in found:
-                open_[precinct] = _first_reads(tile, item, precinct)
+            if precinct in tile.parsed:
+                found[number].append(Known([precinct], tile.parsed[precinct]))
+        rest = [precinct for precinct in item.precincts if precinct not in tile.parsed] if found[number] else None
+        open_ += _first_reads(tile, number, item, item.precincts if rest is None else rest)
     while open_:
         yield from _read(tile, open_, held)
-        for precinct, lengths in list(open_.items()):
-            parsed = _try(tile, precinct, lengths, held)
-            if parsed is not None:
-                found[precinct] = parsed
-                del open_[precinct]
-    _keep(tile, found)
+        open_ = [item for item in open_ if not _parsed(tile, item, held, found[item.selection])]
     return found
 
 
-def _first_reads(tile: TileIndex, item: Selection, precinct: int) -> list[int]:
-    """Bytes to read first of each of a precinct's packets: all, or what its header probably takes."""
-    packets = tile.columns.packets
-    lengths = [packets.length[place] for place in tile.places(precinct)]
-    tables = tile.partition.tables
-    first, last = int(tables.band_first[precinct]), int(tables.band_first[precinct + 1])
-    blocks = int(tables.block_first[last] - tables.block_first[first])
+def _first_reads(tile: TileIndex, number: int, item: Selection, precincts: Sequence[int]) -> list[_Open]:
+    """What to read first of each packet: all, or of large ones what its header probably takes."""
+    lengths = np.asarray(tile.columns.packets.length)
+    places, first = places_of(tile, precincts)
+    sums = np.append(0, np.cumsum(lengths[places]))[first]
+    small = np.diff(sums) <= _SMALL
+    together = [precinct for precinct, fits in zip(precincts, small.tolist(), strict=True) if fits]
+    made = []
+    if together:
+        own = places[np.repeat(small, np.diff(first))]
+        made.append(_Open(number, together, own, lengths[own], keep=False))
+    for place in np.flatnonzero(~small).tolist():
+        own = places[first[place] : first[place + 1]]
+        blocks = tile.shape.tables.blocks(precincts[place])
+        whole = _needed(item, precincts[place]) >= _MOST * (blocks.stop - blocks.start)
+        have = lengths[own] if whole else np.minimum(lengths[own], 64 + _HEADER_BYTES * (blocks.stop - blocks.start))
+        made.append(_Open(number, [precincts[place]], own, have, keep=True))
+    return made
+
+
+def _needed(item: Selection, precinct: int) -> int:
+    """Code-blocks of a precinct that a window needs."""
     row, column = divmod(precinct - item.resolution.first, item.resolution.wide)
-    needed = 0
-    for part in item.bands:
-        common = part.band.blocks(column, row).intersect(part.blocks)
-        needed += 0 if common.empty else (common.x1 - common.x0) * (common.y1 - common.y0)
-    if sum(lengths) <= _SMALL or needed >= _MOST * blocks:
-        return lengths
-    return [min(length, 64 + _HEADER_BYTES * blocks) for length in lengths]
+    common = [part.band.blocks(column, row).intersect(part.blocks) for part in item.bands]
+    return sum((rect.x1 - rect.x0) * (rect.y1 - rect.y0) for rect in common if not rect.empty)
 
 
-def _read(tile: TileIndex, open_: Mapping[int, Sequence[int]], held: Held) -> Reads[None]:
-    offsets = tile.columns.packets.offset
-    spans = [
-        Span(offsets[place], offsets[place] + length)
-        for precinct, lengths in open_.items()
-        for place, length in zip(tile.places(precinct), lengths, strict=True)
-    ]
-    missing = sorted({span for span in spans if held.find(*span) is None})
-    for span in missing:
-        if span.end > tile.size:
-            raise CorruptImage(
-                f"a packet lies at bytes {span.start} to {span.end}, the file ends at {tile.size}: it is truncated"
-            )
-    joined = joined_spans(missing, gap=0)
+def _read(tile: TileIndex, open_: Sequence[_Open], held: Held) -> Reads[None]:
+    offsets = np.asarray(tile.columns.packets.offset)
+    start = np.concatenate([offsets[item.places] for item in open_])
+    end = start + np.concatenate([item.have for item in open_])
+    spans = sorted(zip(start.tolist(), end.tolist(), strict=True))
+    beyond = next((span for span in spans if span[1] > tile.size), None)
+    if beyond is not None:
+        raise CorruptImage(
+            f"a packet lies at bytes {beyond[0]} to {beyond[1]}, the file ends at {tile.size}: it is truncated"
+        )
+    joined = joined_spans([span for span in spans if held.find(*span) is None], gap=0)
     if joined:
         for span, data in zip(joined, (yield joined), strict=True):
             held.add(span.start, data)
 
 
-def _try(tile: TileIndex, precinct: int, lengths: list[int], held: Held) -> Parsed | None:
-    """Parses a precinct; where a packet's header was not there whole, more of it is asked for."""
-    packets = tile.columns.packets
-    places = tile.places(precinct)
-    data = [
-        bytes(held.find(packets.offset[place], packets.offset[place] + length) or b"")
-        for place, length in zip(places, lengths, strict=True)
-    ]
-    if all(length == packets.length[place] for place, length in zip(places, lengths, strict=True)):
-        return parse_precinct(tile, precinct, data)
-    parsed = try_precinct(tile, precinct, data)
-    if isinstance(parsed, Parsed):
-        return parsed
-    lengths[parsed] = min(2 * lengths[parsed], packets.length[places[parsed]])
-    return None
-
-
-def _keep(tile: TileIndex, found: Mapping[int, Parsed]) -> None:
-    """Keeps what was parsed, as long as it is not too much."""
-    kept = sum(len(item.planes) for item in tile.parsed.values())
-    for precinct, parsed in found.items():
-        if precinct not in tile.parsed:
-            kept += len(parsed.planes)
-            if kept > _KEPT:
-                return
-            tile.parsed[precinct] = parsed
+def _parsed(tile: TileIndex, item: _Open, held: Held, found: list[Known]) -> bool:
+    """Parses packets; where a packet's header was not there whole, more of it is asked for."""
+    insides = parse(tile, item.precincts, item.places, item.have, held)
+    if isinstance(insides, int):
+        length = tile.columns.packets.length[int(item.places[insides])]
+        item.have = item.have.copy()
+        item.have[insides] = min(2 * int(item.have[insides]), length)
+        return False
+    found.append(Known(item.precincts, insides))
+    kept = sum(len(other.planes) for other in tile.parsed.values())
+    if item.keep and kept + len(insides.planes) <= _KEPT:
+        tile.parsed[item.precincts[0]] = insides
+    return True

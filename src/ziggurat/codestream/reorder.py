@@ -1,5 +1,6 @@
 """The packets of one tile in another order, cut into tile-parts."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from ziggurat.codestream.compose import tile_part_header
 from ziggurat.codestream.copying import Copied, joined
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import Marker
-from ziggurat.codestream.order import PacketOrder, packet_order
+from ziggurat.codestream.order import PacketOrder, Shape, packet_order
 from ziggurat.codestream.packet_spans import PacketSpans, find_packets
 from ziggurat.codestream.partition import Partition, shrunk, tile_rect
 from ziggurat.codestream.reads import Reads
@@ -27,6 +28,10 @@ MAX_PACKETS = 1 << 21
 """Packets of a tile-part: 256 PLT segments hold three millions of the longest lengths."""
 
 _MOST_PARTS = 255
+
+_LAYOUTS = 8
+"""New orders that are kept: of tiles inside, at the edges and in the corner."""
+
 _PLT_BYTES = 65532
 """Bytes of packet lengths in one PLT segment (A.7.3)."""
 
@@ -52,43 +57,84 @@ class NewPart:
     packets: int
 
 
-def tile_parts(index: CodestreamIndex, number: int, recoding: Recoding, siz: Siz, *, room: int) -> Reads[list[NewPart]]:
-    """Finds the packets of a tile by their headers, and lays them out anew.
-
-    PLT is not believed: a wrong length would spoil pixels without anybody's noticing.
+class Reordering:
+    """Lays out the tiles of a codestream anew.
 
     Args:
         index: of the source.
-        number: of the tile.
         recoding: the layout.
         siz: the new geometry.
-        room: packets that are believed.
-
-    Raises:
-        CorruptImage: if the tile is missing or its packets contradict their headers.
-        UsageError: if the tile cannot be laid out so.
-        LimitExceeded: if it has implausibly many packets.
     """
-    if number not in (yield from index.parts()) and _without_samples(index.main.siz, number):
-        return []
-    tile = yield from index.tile(number, use_lengths=False)
-    if any(item.style.factors is not None for item in tile.coding.components):
-        raise UnsupportedFeature(f"tile {number}: a decomposition of ISO/IEC 15444-2 cannot be laid out anew")
-    if tile.partition.precincts * tile.coding.layers > room:
-        raise LimitExceeded(f"tile {number} has more packets than the file could hold; its header is not believed")
-    coding = recoded(tile.coding, recoding, number)
-    divided = Partition(siz, coding, tile_rect(siz, number)) if recoding.drop_levels else tile.partition
-    if replace(coding, sop=tile.coding.sop) == tile.coding:
-        order = tile.order
-        places = np.arange(len(order.precinct), dtype=np.int64)
-    else:
-        order = packet_order(siz, coding, divided)
-        old = _old_precincts(tile.partition, divided)
-        places = tile.place[old[order.precinct] * tile.coding.layers + order.layer].astype(np.int64)
-    found = yield from find_packets(tile, places)
-    parts = _parts(tile, found, _groups(divided, order, recoding), recoding)
-    index.forget(number)
-    return parts
+
+    def __init__(self, index: CodestreamIndex, recoding: Recoding, siz: Siz) -> None:
+        self._index = index
+        self._recoding = recoding
+        self._siz = siz
+        self._layouts: OrderedDict[Shape, _Layout] = OrderedDict()
+
+    def parts(self, number: int, *, room: int) -> Reads[list[NewPart]]:
+        """Finds the packets of a tile by their headers, and lays them out anew.
+
+        PLT is not believed: a wrong length would spoil pixels without anybody's noticing.
+
+        Args:
+            number: of the tile.
+            room: packets that are believed.
+
+        Raises:
+            CorruptImage: if the tile is missing or its packets contradict their headers.
+            UsageError: if the tile cannot be laid out so.
+            LimitExceeded: if it has implausibly many packets.
+        """
+        index = self._index
+        if number not in (yield from index.parts()) and _without_samples(index.main.siz, number):
+            return []
+        tile = yield from index.tile(number, use_lengths=False)
+        if any(item.style.factors is not None for item in tile.coding.components):
+            raise UnsupportedFeature(f"tile {number}: a decomposition of ISO/IEC 15444-2 cannot be laid out anew")
+        if tile.shape.precincts * tile.coding.layers > room:
+            raise LimitExceeded(f"tile {number} has more packets than the file could hold; its header is not believed")
+        layout = self._layout(tile)
+        found = yield from find_packets(tile, layout.places)
+        parts = _parts(tile, found, layout.groups, self._recoding)
+        index.forget(number)
+        return parts
+
+    def _layout(self, tile: TileIndex) -> "_Layout":
+        """The new order of a tile's packets, kept for those tiles that are divided alike."""
+        kept = self._layouts.get(tile.shape)
+        if kept is not None:
+            return kept
+        recoding = self._recoding
+        coding = recoded(tile.coding, recoding, tile.number)
+        divided = tile.partition
+        if recoding.drop_levels:
+            divided = Partition(self._siz, coding, tile_rect(self._siz, tile.number))
+        if replace(coding, sop=tile.coding.sop) == tile.coding:
+            order = tile.order
+            places = np.arange(len(order.precinct), dtype=np.int64)
+        else:
+            order = packet_order(self._siz, coding, divided)
+            old = _old_precincts(tile.partition, divided)
+            places = tile.place[old[order.precinct] * tile.coding.layers + order.layer].astype(np.int64)
+        made = _Layout(places, _groups(divided, order, recoding))
+        self._layouts[tile.shape] = made
+        if len(self._layouts) > _LAYOUTS:
+            self._layouts.popitem(last=False)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The packets of a tile in their new order.
+
+    Attributes:
+        places: of the packets in the source.
+        groups: what decides on their tile-parts.
+    """
+
+    places: NDArray[np.int64]
+    groups: NDArray[np.int64]
 
 
 def _without_samples(siz: Siz, number: int) -> bool:

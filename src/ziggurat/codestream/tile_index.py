@@ -1,6 +1,6 @@
 """Where the packets of one tile lie, and what their headers say of the code-blocks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.codestream.coding import TileCoding
-from ziggurat.codestream.order import PacketOrder, packet_order
+from ziggurat.codestream.order import PacketOrder, Shape
 from ziggurat.codestream.packet_parser import OK, PacketParser
-from ziggurat.codestream.packets import Column, Layout, Packets, Records, column, room, zeros
-from ziggurat.codestream.partition import Partition
+from ziggurat.codestream.packets import Column, Insides, Layout, Packets, Records, column, room, zeros
+from ziggurat.codestream.partition import Partition, Rect, Tables, ranges
 from ziggurat.codestream.parts import PartHeader, packed_headers, packet_lengths
 from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.segments import Siz
@@ -19,7 +19,7 @@ from ziggurat.errors import CorruptImage, LimitExceeded
 
 _CHUNK = 1 << 17
 """Bytes first read in search of packet headers; doubled while they lie close together."""
-_LONGEST_CHUNK = 1 << 20
+_LONGEST_CHUNK = 1 << 22
 _FAR = 1 << 18
 """Bytes of bodies that are passed over rather than read."""
 _SOP_BYTES = 6
@@ -38,25 +38,6 @@ _VISITS_PER_BYTE = 64
 
 _FEW = 64
 """Records for which there is room at first, where several packets may have some of the same code-block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What the packets of one precinct say, layer after layer.
-
-    Attributes:
-        block: number of the code-block within the precinct, ascending within each packet.
-        passes, length, offset: of each piece, and where it lies in the file.
-        packet: first piece of each layer's packet; one more at the end.
-        planes: zero bit-planes of each code-block of the precinct.
-    """
-
-    block: NDArray[np.int64]
-    passes: NDArray[np.uint8]
-    length: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    packet: NDArray[np.int64]
-    planes: NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -101,7 +82,9 @@ class TileIndex:
 
     Args:
         siz: the geometry.
-        coding, partition: how the tile is coded and divided.
+        coding: how the tile is coded.
+        rect: it, on the reference grid.
+        shape: what it shares with other tiles.
         headers: of its tile-parts, in order.
         size: bytes of the file.
         packed: packet headers from the main header (PPM), by tile-part.
@@ -110,7 +93,7 @@ class TileIndex:
 
     Attributes:
         number: of the tile.
-        parsed: precincts whose packets have been parsed one by one.
+        parsed: large precincts whose packets have been parsed by themselves.
 
     Raises:
         LimitExceeded: if its header announces more packets than can be in its bytes.
@@ -120,7 +103,8 @@ class TileIndex:
         self,
         siz: Siz,
         coding: TileCoding,
-        partition: Partition,
+        rect: Rect,
+        shape: Shape,
         headers: Sequence[PartHeader],
         *,
         size: int,
@@ -130,15 +114,16 @@ class TileIndex:
     ) -> None:
         self.siz = siz
         self.coding = coding
-        self.partition = partition
+        self.rect = rect
+        self.shape = shape
         self.headers = headers
         self.size = size
         self.packed = packed
         self.number = headers[0].part.tile
-        self.parsed: dict[int, Parsed] = {}
+        self.parsed: dict[int, Insides] = {}
         self._use_lengths = use_lengths
         self._apart = apart
-        packets = partition.precincts * coding.layers
+        packets = shape.precincts * coding.layers
         if packets > max(_FREE_PACKETS, self.length):
             raise LimitExceeded(
                 f"tile {self.number} of {self.length} bytes has {packets} packets by its header, which is not "
@@ -157,17 +142,19 @@ class TileIndex:
         return self._apart or self.packed is not None or any(packed_headers(header) for header in self.headers)
 
     @cached_property
+    def partition(self) -> Partition:
+        """How it is divided."""
+        return Partition(self.siz, self.coding, self.rect)
+
+    @property
     def order(self) -> PacketOrder:
         """The order of its packets."""
-        return packet_order(self.siz, self.coding, self.partition)
+        return self.shape.order
 
-    @cached_property
+    @property
     def place(self) -> NDArray[np.int32]:
         """By precinct and layer, a packet's place in the order; -1 where it is not in the codestream."""
-        order, layers = self.order, self.coding.layers
-        place = np.full(self.partition.precincts * layers, -1, np.int32)
-        place[order.precinct.astype(np.int64) * layers + order.layer] = np.arange(len(order.precinct), dtype=np.int32)
-        return place
+        return self.shape.place
 
     @cached_property
     def columns(self) -> Columns:
@@ -203,11 +190,6 @@ class TileIndex:
         """Whether packet headers have been read one after the other, in this process."""
         return "columns" in self.__dict__ and self.columns.walk is not None
 
-    def places(self, precinct: int) -> list[int]:
-        """Places of a precinct's packets in the codestream, by layer; those that are not in it are left out."""
-        layers = self.coding.layers
-        return [place for place in self.place[precinct * layers : (precinct + 1) * layers].tolist() if place >= 0]
-
 
 def _listed(columns: Columns, headers: Sequence[PartHeader]) -> bool:
     """Takes the packets' places from PLT, if it is there for all of them and adds up."""
@@ -232,16 +214,15 @@ def _listed(columns: Columns, headers: Sequence[PartHeader]) -> bool:
     return True
 
 
-def layout(coding: TileCoding, partition: Partition, length: int, precincts: Iterable[int] | None = None) -> Layout:
+def layout(coding: TileCoding, tables: Tables, length: int, precincts: Sequence[int] | None = None) -> Layout:
     """The precincts as the parser wants them: all of them, or those given, numbered anew from 0.
 
     Args:
         coding: of the tile.
-        partition: of the tile.
+        tables: of the tile.
         length: bytes that the packets have, in all.
         precincts: those wanted.
     """
-    tables = partition.tables
     total = int(tables.block_first[-1])
     modes = np.array([item.termination for item in coding.components], np.uint8)
     bands: slice | NDArray[np.int64]
@@ -251,9 +232,10 @@ def layout(coding: TileCoding, partition: Partition, length: int, precincts: Ite
         block_first = tables.block_first[:-1]
         blocks = total
     else:
-        spans = [(int(tables.band_first[p]), int(tables.band_first[p + 1])) for p in precincts]
-        bands = np.concatenate([np.arange(*span) for span in spans])
-        first = np.cumsum([0, *(end - start for start, end in spans)])
+        chosen = np.asarray(precincts, np.int64)
+        counts = tables.band_first[chosen + 1] - tables.band_first[chosen]
+        bands = ranges(tables.band_first[chosen], counts)
+        first = np.append(0, np.cumsum(counts))
         sizes = tables.width[bands].astype(np.int64) * tables.height[bands]
         block_first = np.cumsum(sizes) - sizes
         blocks = int(sizes.sum())
@@ -281,8 +263,8 @@ def walk_to(index: TileIndex, last: int) -> Reads[None]:
     if columns.known >= last:
         return
     if columns.walk is None:
-        _check_blocks(index)
-        laid = layout(index.coding, index.partition, index.length)
+        check_blocks(index)
+        laid = layout(index.coding, index.shape.tables, index.length)
         columns.planes = zeros(laid.blocks, "u1")
         columns.walk = _Walk(PacketParser(laid, columns.packets, columns.planes, _room(laid)))
     yield from _walk_on(index, columns.walk, last)
@@ -325,8 +307,13 @@ def _look(index: TileIndex, walk: _Walk, limit: int) -> Reads[None]:
         walk.base = at
 
 
-def _check_blocks(index: TileIndex) -> None:
-    blocks = int(index.partition.tables.block_first[-1])
+def check_blocks(index: TileIndex) -> None:
+    """Refuses a tile whose header announces more code-blocks than its bytes can hold.
+
+    Raises:
+        LimitExceeded: if it does.
+    """
+    blocks = int(index.shape.tables.block_first[-1])
     if blocks > max(_FREE_BLOCKS, _BLOCKS_PER_BYTE * index.length):
         raise LimitExceeded(
             f"tile {index.number} of {index.length} bytes has {blocks} code-blocks by its header, which is not believed"
@@ -360,11 +347,8 @@ def _read_on(index: TileIndex, walk: _Walk, limit: int) -> Reads[None]:
     """Reads the bytes in which the next packet's header lies, more of them where they did not suffice."""
     at = walk.parser.at
     held = walk.base + len(walk.data)
-    tables = index.partition.tables
-    precinct = int(index.order.precinct[walk.parser.next])
-    first, last = int(tables.band_first[precinct]), int(tables.band_first[precinct + 1])
-    blocks = int((tables.width[first:last].astype(np.int64) * tables.height[first:last]).sum())
-    wanted = 64 + _HEADER_BYTES * blocks
+    blocks = index.shape.tables.blocks(int(index.order.precinct[walk.parser.next]))
+    wanted = 64 + _HEADER_BYTES * (blocks.stop - blocks.start)
     if walk.base <= at < held:
         # What was there did not hold the header whole.
         wanted = max(wanted, 2 * (held - at))
@@ -377,111 +361,3 @@ def _read_on(index: TileIndex, walk: _Walk, limit: int) -> Reads[None]:
         )
     walk.data = (yield [Span(at, end)])[0]
     walk.base = at
-
-
-def parse_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Parsed:
-    """Parses the packets of a precinct from their bytes.
-
-    Args:
-        index: of the tile.
-        precinct: its number.
-        data: each packet, or enough of it to hold its header, in the order of the layers.
-
-    Raises:
-        CorruptImage: if a header contradicts itself or the packet's known length.
-    """
-    parsed = try_precinct(index, precinct, data)
-    if isinstance(parsed, int):
-        place = index.places(precinct)[parsed]
-        raise CorruptImage(f"packet {place} of tile {index.number}: its header is longer than the packet")
-    return parsed
-
-
-def try_precinct(index: TileIndex, precinct: int, data: Sequence[bytes]) -> Parsed | int:
-    """As ``parse_precinct``; or which layer's packet needs more bytes."""
-    _check_blocks(index)
-    places = index.places(precinct)
-    source = index.columns.packets
-    count = len(places)
-    packets = Packets(
-        precinct=zeros(count, "i4"),
-        layer=column([source.layer[place] for place in places], "i4"),
-        offset=zeros(count, "i8"),
-        header=zeros(count, "u4"),
-        length=zeros(count, "i8"),
-        record=zeros(count + 1, "i8"),
-    )
-    laid = layout(index.coding, index.partition, sum(source.length[place] for place in places), [precinct])
-    planes = zeros(laid.blocks, "u1")
-    parser = PacketParser(laid, packets, planes, room(max(_FEW, laid.blocks)))
-    for number, (place, held) in enumerate(zip(places, data, strict=True)):
-        start, end = source.offset[place], source.offset[place] + source.length[place]
-        parser.at = start
-        if parser.run(held, start, end, number + 1, b"") != OK or parser.next != number + 1:
-            return number
-        if parser.at != end:
-            raise CorruptImage(
-                f"packet {place} of tile {index.number} at byte {start}: {parser.at - start} bytes long by its header, "
-                f"{end - start} by PLT"
-            )
-    return _parsed(packets, parser.rows, parser.records, planes)
-
-
-def _parsed(packets: Packets, rows: Records, count: int, planes: Column) -> Parsed:
-    length = np.asarray(rows.length)[:count].astype(np.int64)
-    first = np.asarray(packets.record)
-    body = np.asarray(packets.offset) + np.asarray(packets.header)
-    return Parsed(
-        block=np.asarray(rows.block)[:count].astype(np.int64),
-        passes=np.asarray(rows.passes)[:count],
-        length=length,
-        offset=_offsets(length, first, body),
-        packet=first,
-        planes=np.asarray(planes),
-    )
-
-
-def _offsets(length: NDArray[np.int64], first: NDArray[np.int64], body: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where pieces lie: one behind the other from their packet's body on."""
-    before = np.cumsum(length) - length
-    counts = np.diff(first)
-    filled = counts > 0
-    starts = before[first[:-1][filled]]
-    shift: NDArray[np.int64] = np.repeat(body[filled] - starts, counts[filled])
-    return before + shift
-
-
-def walked_precinct(index: TileIndex, precinct: int) -> Parsed:
-    """What the packets of a precinct say, from the headers that the walk has read."""
-    columns = index.columns
-    packets = columns.packets
-    tables = index.partition.tables
-    first_block = int(tables.block_first[tables.band_first[precinct]])
-    last_block = int(tables.block_first[tables.band_first[precinct + 1]])
-    places = index.places(precinct)
-    if not places:
-        # No progression change mentions it: it has no packets.
-        nothing = np.zeros(0, np.int64)
-        none = nothing.astype(np.uint8)
-        return Parsed(
-            nothing, none, nothing, nothing, np.zeros(1, np.int64), np.zeros(last_block - first_block, np.uint8)
-        )
-    rows = columns.rows
-    if rows is None:
-        raise CorruptImage(f"the packet headers of tile {index.number} have not been read")
-    spans = [slice(packets.record[place], packets.record[place + 1]) for place in places]
-    block, passes, length = (
-        np.concatenate([values[span] for span in spans])
-        for values in (np.asarray(rows.block), np.asarray(rows.passes), np.asarray(rows.length))
-    )
-    first = np.cumsum([0, *(span.stop - span.start for span in spans)])
-    body = np.array([packets.offset[place] + packets.header[place] for place in places], np.int64)
-    long = length.astype(np.int64)
-    return Parsed(
-        block=block.astype(np.int64) - first_block,
-        passes=passes,
-        length=long,
-        offset=_offsets(long, first, body),
-        packet=first,
-        planes=np.asarray(columns.planes)[first_block:last_block],
-    )

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import Marker
-from ziggurat.codestream.reads import Reads, Span
+from ziggurat.codestream.parts import Parts
+from ziggurat.codestream.reads import Reads, Span, together
 from ziggurat.codestream.recoded_headers import main_segments
 from ziggurat.codestream.recoding import Recoding, recoded_siz
-from ziggurat.codestream.reorder import NewPart, tile_parts
-from ziggurat.errors import UsageError
+from ziggurat.codestream.reorder import NewPart, Reordering
+from ziggurat.errors import LimitExceeded, UsageError
 
 _TLM_ENTRIES = 10_921
 """Entries of six bytes that a TLM segment holds (A.7.1)."""
@@ -24,6 +25,10 @@ _TLM_FORM = 0x60
 
 _SLACK = 1 << 20
 """Packets that a codestream may lack and still be believed."""
+
+
+_BATCH, _BATCH_BYTES = 32, 1 << 24
+"""Tiles, and bytes of theirs, whose headers are read side by side: a store answers few requests a second in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +85,34 @@ def plan_transcoding(index: CodestreamIndex, head: bytes, recoding: Recoding) ->
     start, notes = main_segments(main, head, recoding)
     parts: list[NewPart] = []
     room = index.size + _SLACK
-    for number in range(main.siz.tiles):
-        made = yield from tile_parts(index, number, recoding, siz, room=room)
-        room -= sum(part.packets for part in made)
-        parts += made
+    reordering = Reordering(index, recoding, siz)
+    for batch in _batches((yield from index.parts()), main.siz.tiles):
+        made = yield from together([reordering.parts(number, room=room) for number in batch])
+        parts += [part for items in made for part in items]
+        room -= sum(part.packets for items in made for part in items)
+        if room < 0:
+            raise LimitExceeded("the tiles have more packets than the file could hold; their headers are not believed")
     if recoding.coarse_first:
         # The parts of a tile stay in their order: sorting is stable.
         parts.sort(key=lambda part: part.stage)
     if recoding.tlm:
         start += _tlm(parts)
     return Transcoding(start, tuple(parts), siz.y1 - siz.y0, siz.x1 - siz.x0, tuple(notes))
+
+
+def _batches(parts: Parts, tiles: int) -> Iterator[list[int]]:
+    """The numbers of all tiles, in batches."""
+    batch: list[int] = []
+    length = 0
+    for number in range(tiles):
+        own = sum(part.end - part.offset for part in parts.get(number, ()))
+        if batch and (len(batch) == _BATCH or length + own > _BATCH_BYTES):
+            yield batch
+            batch, length = [], 0
+        batch.append(number)
+        length += own
+    if batch:
+        yield batch
 
 
 def _tlm(parts: list[NewPart]) -> bytes:

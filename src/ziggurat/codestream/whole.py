@@ -1,17 +1,16 @@
-"""A codestream of one whole tile at a level: its packets as they are, without those of finer resolutions."""
+"""A codestream of whole tiles at a level: their packets as they are, without those of finer resolutions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ziggurat.codestream.compose import Canvas, codestream, coding_of_level
 from ziggurat.codestream.gather import Held, Piece, gather
 from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.partition import Rect, shrunk
-from ziggurat.codestream.reads import Reads
-from ziggurat.codestream.segments import Progression
+from ziggurat.codestream.reads import Reads, together
+from ziggurat.codestream.segments import Progression, Siz
 from ziggurat.codestream.tile_index import TileIndex, walk_to
 
 
@@ -46,45 +45,56 @@ def area_of(canvas: Canvas, wanted: Mapping[int, Rect]) -> Rect:
 
 def is_whole(tile: TileIndex, level: int, wanted: Mapping[int, Rect]) -> bool:
     """Whether all of a tile is wanted, and its packets can serve as they are."""
-    if tile.packed_apart:
+    if tile.packed_apart or level > tile.coding.levels:
         return False
     if level and (tile.coding.changes or tile.coding.sop):
         return False
-    if tile.coding.changes and len(tile.order.precinct) < tile.partition.precincts * tile.coding.layers:
+    if tile.coding.changes and len(tile.order.precinct) < tile.shape.precincts * tile.coding.layers:
         # What decoders make of packets that no progression change mentions is anybody's guess.
         return False
     return len(wanted) == len(tile.siz.components) and all(
-        wanted[index] == shrunk(tile.partition.rect, item.dx, item.dy, level)
-        for index, item in enumerate(tile.siz.components)
+        wanted[index] == shrunk(tile.rect, item.dx, item.dy, level) for index, item in enumerate(tile.siz.components)
     )
 
 
-def whole_tile(tile: TileIndex, level: int, main: MainHeader) -> Reads[Slice]:
-    """The codestream of a tile without its ``level`` finest resolutions."""
-    coding = coding_of_level(tile.coding, level)
-    pieces: list[Piece]
+def grid_at(siz: Siz, level: int, first: int) -> Rect | None:
+    """A tile on a level's reference grid, not cut by the image; None where the grid of tiles cannot be halved so."""
+    sizes = siz.tile_x0, siz.tile_y0, siz.tile_width, siz.tile_height
+    if any(size % (1 << level) for size in sizes):
+        return None
+    row, column = divmod(first, siz.tiles_across)
+    x0, y0 = siz.tile_x0 + column * siz.tile_width, siz.tile_y0 + row * siz.tile_height
+    return shrunk(Rect(x0, y0, x0 + siz.tile_width, y0 + siz.tile_height), 1, 1, level)
+
+
+def whole_tiles(tiles: Sequence[TileIndex], level: int, main: MainHeader) -> Reads[Slice]:
+    """The codestream of one or more tiles without their ``level`` finest resolutions.
+
+    Args:
+        tiles: all of a rectangle of tiles, row by row, coded alike; of several, ``grid_at`` must know the first.
+        level: finest resolutions that are left out.
+        main: the main header of their codestream.
+    """
+    first, last = tiles[0], tiles[-1]
+    coding = coding_of_level(first.coding, level)
     if level:
         coding = replace(coding, progression=Progression.LRCP)
-        pieces = [(yield from _coarse_packets(tile, level))]
-    else:
+    found = yield from together([_packets(tile, level) for tile in tiles])
+    bodies = yield from gather(found, Held(), first.size)
+    rect = Rect(first.rect.x0, first.rect.y0, last.rect.x1, last.rect.y1)
+    grid = grid_at(first.siz, level, first.number) if len(tiles) > 1 else None
+    canvas = Canvas(shrunk(rect, 1, 1, level), first.siz.components, coding, grid)
+    data = codestream(canvas, main, *bodies)
+    return Slice(data, canvas, tuple(range(len(first.siz.components))), canvas.rect)
+
+
+def _packets(tile: TileIndex, level: int) -> Reads[Sequence[Piece]]:
+    """Where the packets of all but the finest resolutions lie."""
+    if not level:
         bodies = [(header.body, header.part.end - header.body) for header in tile.headers]
         offset, length = np.array(bodies, np.int64).T
-        pieces = [(offset, length)]
-    packets = yield from gather(pieces, Held(), tile.size)
-    canvas = Canvas(shrunk(tile.partition.rect, 1, 1, level), tile.siz.components, coding)
-    data = codestream(canvas, main, packets)
-    return Slice(data, canvas, tuple(range(len(tile.siz.components))), canvas.rect)
-
-
-def _coarse_packets(tile: TileIndex, level: int) -> Reads[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Offsets and lengths of the packets of all but the finest resolutions, in the order LRCP."""
-    chosen = []
-    for component, number, resolution in tile.partition.resolutions():
-        if number + level < len(tile.partition.components[component]):
-            chosen += [(number, component, resolution.first + index) for index in range(resolution.precincts)]
-    precincts = np.array([precinct for _, _, precinct in sorted(chosen)], np.int64)
-    layers = np.arange(tile.coding.layers, dtype=np.int64)
-    places = tile.place[(precincts[None, :] * tile.coding.layers + layers[:, None]).ravel()]
+        return [(offset, length)]
+    places = tile.shape.coarse(level)
     yield from walk_to(tile, int(places.max()) + 1)
     packets = tile.columns.packets
-    return np.asarray(packets.offset)[places], np.asarray(packets.length)[places]
+    return [(np.asarray(packets.offset)[places], np.asarray(packets.length)[places])]

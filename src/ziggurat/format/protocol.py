@@ -1,10 +1,14 @@
 """The one contract of this layer: an opened image file."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Reader(Protocol):
@@ -37,6 +41,31 @@ class Reader(Protocol):
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included, by the header."""
+        ...
+
+
+@runtime_checkable
+class Picking(Protocol):
+    """A reader that reads single rows and columns of a level cheaper than everything between them."""
+
+    def read_picked(self, level: int, rows: "NDArray[np.intp]", columns: "NDArray[np.intp]") -> Samples:
+        """Pixels at the crossings of some rows and columns.
+
+        Args:
+            level: index into ``info.levels``.
+            rows: of that level, ascending, at least one.
+            columns: of that level, ascending, at least one.
+
+        Returns:
+            Array (y, x, band) of ``info.dtype``, one pixel a crossing.
+
+        Raises:
+            CorruptImage: if the pixels do not decode completely.
+        """
+        ...
+
+    def picked_cost(self, level: int, rows: "NDArray[np.intp]", columns: "NDArray[np.intp]") -> int:
+        """Peak bytes of memory that ``read_picked`` of these takes, its result included."""
         ...
 
 

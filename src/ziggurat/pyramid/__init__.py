@@ -1,15 +1,25 @@
 """Choosing a level for a purpose, and making coarser pixels from finer ones."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ziggurat.codec.threads import decoding_threads, side_by_side
 from ziggurat.geometry import Size
 from ziggurat.model import Level, Samples
 
 FEW_BANDS = 8
 """Bands up to which sums band by band are faster: two to three times at 3, half as fast at 16."""
+
+CHUNK = 1 << 18
+"""Bytes of pixels that are worked on at a time: 256 KiB, so that sums and their sources stay in a core's cache and in
+memory that is used again. A picture of 50 MB is then halved in 0.02 s and not in 0.11 s."""
+
+FEW = 1 << 17
+"""The same, of floating-point numbers, of which shrinking takes several arrays: 128 KiB."""
 
 COVERED = 3
 """Source pixels, at most, that lie under one that is less than twice as wide."""
@@ -45,6 +55,18 @@ def halve(pixels: Samples) -> Samples:
 
 def _halve(pixels: Samples, down: int, across: int) -> Samples:
     """Means of ``down`` x ``across`` pixels: 2 x 2, 2 x 1 or 1 x 2."""
+    height, width, bands = pixels.shape
+    rows = max(1, CHUNK // max(1, down * width * bands * pixels.dtype.itemsize)) * down
+    if height <= rows:
+        return _halve_part(pixels, down, across)
+    result: Samples = np.empty((-(-height // down), -(-width // across), bands), pixels.dtype)
+    for y in range(0, height, rows):
+        result[y // down : (y + rows) // down] = _halve_part(pixels[y : y + rows], down, across)
+    return result
+
+
+def _halve_part(pixels: Samples, down: int, across: int) -> Samples:
+    """The same, of few rows at once."""
     height, width = pixels.shape[:2]
     if height % down or width % across:
         pixels = np.pad(pixels, ((0, height % down), (0, width % across), (0, 0)), mode="edge")
@@ -112,24 +134,53 @@ def shrink(pixels: Samples, target: Size) -> Samples:
     if pixels.shape[:2] == target:
         return pixels
     wide = np.float32 if pixels.dtype.itemsize <= np.dtype(np.uint16).itemsize else np.float64
-    result: Samples = _averaged(_averaged(pixels, 0, target.height, wide), 1, target.width, wide)
-    if pixels.dtype.kind in "iu":
-        limits = np.iinfo(pixels.dtype)
-        result = np.clip(np.rint(result), limits.min, limits.max)
-    return result.astype(pixels.dtype)
+    result: Samples = np.empty((*target, pixels.shape[2]), pixels.dtype)
+    down, across = _Covers.of(pixels.shape[0], target.height), _Covers.of(pixels.shape[1], target.width)
+    step = max(1, FEW // (pixels.shape[1] * pixels.shape[2] * np.dtype(wide).itemsize))
 
+    def fill(y: int) -> None:
+        part = across.averaged(down.averaged(pixels, 0, slice(y, y + step), wide), 1, slice(None), wide)
+        if pixels.dtype.kind in "iu":
+            limits = np.iinfo(pixels.dtype)
+            np.clip(np.rint(part, out=part), limits.min, limits.max, out=part)
+        result[y : y + step] = part
 
-def _averaged(pixels: Samples, axis: int, target: int, wide: type[np.floating[Any]]) -> Samples:
-    """One axis reduced to ``target``, by less than half: each result covers at most three source pixels."""
-    size = pixels.shape[axis]
-    if size == target:
-        return pixels.astype(wide)
-    edges = np.arange(target + 1) * (size / target)
-    first = np.floor(edges[:-1]).astype(np.intp)
-    result: Samples = np.zeros((*pixels.shape[:axis], target, *pixels.shape[axis + 1 :]), wide)
-    for place in range(COVERED):
-        source = first + place
-        cover = np.clip(np.minimum(edges[1:], source + 1) - np.maximum(edges[:-1], source), 0, None)
-        weights = (cover * (target / size)).astype(wide).reshape((-1, *[1] * (pixels.ndim - 1 - axis)))
-        result += weights * np.take(pixels, np.minimum(source, size - 1), axis)
+    side_by_side(fill, range(0, target.height, step), decoding_threads())
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Covers:
+    """How one axis is reduced by less than half: each result covers at most three source pixels.
+
+    Attributes:
+        size: source pixels.
+        first: for each result, the first pixel that it covers.
+        weights: how much of a result each of its source pixels makes, one row a pixel.
+    """
+
+    size: int
+    first: NDArray[np.intp]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, size: int, target: int) -> Self:
+        """For so many source pixels and results."""
+        edges = np.arange(target + 1) * (size / target)
+        first = np.floor(edges[:-1]).astype(np.intp)
+        sources = first + np.arange(COVERED)[:, None]
+        cover = np.clip(np.minimum(edges[1:], sources + 1) - np.maximum(edges[:-1], sources), 0, None)
+        return cls(size, first, cover * (target / size))
+
+    def averaged(self, pixels: Samples, axis: int, part: slice, wide: type[np.floating[Any]]) -> Samples:
+        """Some of the results, along an axis of (y, x, band) pixels."""
+        if self.size == len(self.first):
+            return pixels[(slice(None),) * axis + (part,)].astype(wide)
+        shape = (-1, *[1] * (pixels.ndim - 1 - axis))
+        total: Samples | None = None
+        for place, weights in enumerate(self.weights[:, part]):
+            source = np.minimum(self.first[part] + place, self.size - 1)
+            share = np.take(pixels, source, axis).astype(wide, copy=False)
+            share *= weights.astype(wide).reshape(shape)
+            total = share if total is None else np.add(total, share, out=total)
+        return cast("Samples", total)

@@ -36,16 +36,25 @@ class Cascade:
         encode: a full tile → its bytes.
         spool: where the tiles of the coarser levels wait.
         encode_all: how the tiles of a row are encoded; ``map`` one by one.
+        views: tiles may be views of longer rows, which the encoder copies anyway.
     """
 
     def __init__(
-        self, sizes: list[Size], tile: int, encode: Encode, spool: BinaryIO, *, encode_all: EncodeAll = map
+        self,
+        sizes: list[Size],
+        tile: int,
+        encode: Encode,
+        spool: BinaryIO,
+        *,
+        encode_all: EncodeAll = map,
+        views: bool = False,
     ) -> None:
         self._sizes = sizes
         self._tile = tile
         self._encode = encode
         self._encode_all = encode_all
         self._spool = spool
+        self._views = views
         self._waiting: list[Samples | None] = [None] * len(sizes)
         self._filled = [0] * len(sizes)
         self._done = [0] * len(sizes)
@@ -79,7 +88,7 @@ class Cascade:
             below, beside = side - tile.shape[0], side - tile.shape[1]
             if below or beside:
                 tile = np.pad(tile, ((0, below), (0, beside), (0, 0)), mode="edge")
-            yield np.ascontiguousarray(tile)
+            yield tile if self._views else np.ascontiguousarray(tile)
 
     def _halve_into(self, level: int, strip: Samples) -> None:
         """Adds half of a finer level's rows to a level, and passes on each tile row that this completes.

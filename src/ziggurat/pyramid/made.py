@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from ziggurat.errors import FormatError, SourceError, WriteError
 from ziggurat.format.protocol import Reader
-from ziggurat.geometry import Window
+from ziggurat.geometry import Size, Window
 from ziggurat.model import Samples
 from ziggurat.pyramid.blocks import Progress, finer_window, reduced, reduced_cost
 from ziggurat.pyramid.lacking import made_levels, write_cost
+from ziggurat.pyramid.sampled import Places, centres, picked, picked_cost, sampled_places
 from ziggurat.storage.cached import is_certain
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.names import temporary_name
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     from ziggurat.pyramid.overview import Overview
 
 MODEST: Final = 64 << 20
-"""Bytes that reading the finer pixels of a window may take for it to be computed each time: 64 MiB, that is a
-quarter of a second. All levels are made once where it takes more."""
+"""Bytes that reading the finer pixels of a window may take for it to be computed: 64 MiB, that is a quarter of a second
+from a store. All levels are made once where it takes more, or where windows were computed of as many pixels as the
+image has."""
 
+NEARER: Final = 4
+"""How many times as much that may be of a file on this machine: it takes no longer."""
 
 KIND: Final = 1
 """To be raised when made levels come out otherwise than before: those in caches are then made again."""
@@ -66,6 +70,7 @@ class MadeLevels:
         home: where made levels are looked for and kept; None computes them each time.
         memory: bytes that making all levels may take; where it takes more, windows are computed each time.
         plain: a reader of the same image that keeps nothing of what it reads, for reading all of it.
+        near: the image's bytes lie on this machine.
     """
 
     def __init__(
@@ -76,12 +81,15 @@ class MadeLevels:
         home: Home | None,
         memory: int,
         plain: Callable[[], Reader],
+        near: bool = False,
     ) -> None:
         self._reader = reader
         self._version = version
         self._home = home
         self._memory = memory
         self._plain = plain
+        self._near = near
+        self._computed = 0
         self._lock = RLock()
         self._looked = False
         self._discarded = False
@@ -108,7 +116,10 @@ class MadeLevels:
                 self._home = None
         reader, level, times = self._nearest(number)
         try:
-            return reduced(reader, level, times, window) if times else reader.read(level, window)
+            if not times:
+                return reader.read(level, window)
+            self._computed += finer_window(window, times, reader.info.levels[level].shape).size.pixels
+            return reduced(reader, level, times, window, near=self._near)
         except (SourceError, FormatError) as error:
             if reader is self._reader:
                 raise
@@ -120,8 +131,37 @@ class MadeLevels:
         reader, level, times = self._nearest(number)
         if not times:
             return reader.read_cost(level, window)
-        cost = reduced_cost(reader, level, times, window)
+        cost = reduced_cost(reader, level, times, window, near=self._near)
         return max(cost, write_cost(self._reader)) if self._should_make(number, window) else cost
+
+    def read_sampled(self, number: int, window: Window) -> Samples:
+        """As ``read``, but where the level does not lie ready, single pixels of the next finer one that does."""
+        reader, level, times = self._nearest(number)
+        return picked(reader, level, *self._samples(number, window)) if times else self.read(number, window)
+
+    def sampled_cost(self, number: int, window: Window) -> int:
+        """Peak bytes of memory that ``read_sampled`` of this window takes, its result included."""
+        reader, level, times = self._nearest(number)
+        return picked_cost(reader, level, *self._samples(number, window)) if times else self.read_cost(number, window)
+
+    def _samples(self, number: int, window: Window) -> tuple[Places, Places]:
+        reader, level, times = self._nearest(number)
+        height, width = reader.info.levels[level].shape
+        rows = sampled_places(window.y0, window.y1, times, height)
+        return rows, sampled_places(window.x0, window.x1, times, width)
+
+    def thumbnail(self, number: int, target: Size) -> Samples | None:
+        """Single pixels of the whole image, without a level between; None where the made level lies ready.
+
+        Args:
+            number: of the made level that is no smaller than the target.
+            target: height and width.
+        """
+        reader, level, times = self._nearest(number)
+        if not times:
+            return None
+        height, width = reader.info.levels[level].shape
+        return picked(reader, level, centres(height, target.height), centres(width, target.width))
 
     def ready(self) -> Path | None:
         """The file in which all made levels lie ready, if there is one."""
@@ -176,14 +216,18 @@ class MadeLevels:
     def _write(self, path: Path, *, limit: int | None = None, progress: Progress | None) -> None:
         from ziggurat.pyramid.overview import write_overview  # noqa: PLC0415 - loads TIFF, which few images need
 
-        write_overview(self._plain(), path, self._version, limit=limit, progress=progress)
+        write_overview(self._plain(), path, self._version, limit=limit, progress=progress, near=self._near)
 
     def _should_make(self, number: int, window: Window) -> bool:
         reader, level, times = self._nearest(number)
         if not times or reader is not self._reader or self._kept_under()[0] is None:
             return False
-        finer = finer_window(window, times, reader.info.levels[level].shape)
-        return reader.read_cost(level, finer) > MODEST and write_cost(reader) <= self._memory
+        shape = reader.info.levels[level].shape
+        finer = finer_window(window, times, shape)
+        slow = reader.read_cost(level, finer) > MODEST * (NEARER if self._near else 1)
+        often = self._computed + finer.size.pixels > shape.pixels
+        often = often and reader.read_cost(level, Window.full(shape)) > MODEST
+        return (slow or often) and write_cost(reader) <= self._memory
 
     def _nearest(self, number: int) -> tuple[Reader, int, int]:
         """The coarsest level that there is and that is no coarser than the made one, and how often to halve it."""

@@ -113,7 +113,13 @@ def recorded_version(own: ImageInfo) -> SourceVersion | None:
 
 
 def write_overview(
-    reader: Reader, path: Path, version: SourceVersion, *, limit: int | None = None, progress: Progress | None = None
+    reader: Reader,
+    path: Path,
+    version: SourceVersion,
+    *,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    near: bool = False,
 ) -> None:
     """Makes all levels below the coarsest stored one in one pass over it, lossless, and writes the file anew.
 
@@ -123,6 +129,7 @@ def write_overview(
         version: of the image, to be recorded.
         limit: bytes that the file may have.
         progress: told how far the pass is.
+        near: the image's bytes lie on this machine.
 
     Raises:
         StoreFull: if the disk is full, or the file grows over the limit.
@@ -135,13 +142,13 @@ def write_overview(
     sizes = made_sizes(info.levels[level].shape)
     predictor, encode = _packing(np.dtype(info.dtype))
     colours = 3 if info.colour_space in {ColourSpace.RGB, ColourSpace.SRGB} and info.bands >= 3 else 1  # noqa: PLR2004 - RGB
-    strips = _within(halved_strips(reader, level, TILE, progress), path, limit)
+    strips = _within(halved_strips(reader, level, TILE, progress, near=near), path, limit)
     with (
         writing(str(path)),
         tempfile.TemporaryFile(dir=path.parent) as spool,
         ThreadPoolExecutor(thread_name_prefix="ziggurat-encode") as pool,
     ):
-        cascade = Cascade(sizes, TILE, encode, spool, encode_all=pool.map)
+        cascade = Cascade(sizes, TILE, encode, spool, encode_all=pool.map, views=True)
         with TiffWriter(path, bigtiff=True, byteorder="<", kind="generic") as tiff:
             for number, size in enumerate(sizes):
                 tiff.write(
@@ -178,11 +185,15 @@ def _packing(dtype: np.dtype[np.generic]) -> tuple[int | None, Encode]:
     """Value of tag 317 and the encoder of tiles: differences for integers, as they are for the rest."""
     predictor = 2 if dtype.kind in "iu" and dtype.itemsize < 8 else None  # noqa: PLR2004 - libtiff 4.3 has none of 64 bits
 
+    stored = dtype.newbyteorder("<")
+
     def encode(tile: Samples) -> bytes:
-        data = tile
+        data = np.empty(tile.shape, dtype)
         if predictor:
-            data = tile.copy()
+            data[:, 0] = tile[:, 0]
             np.subtract(tile[:, 1:], tile[:, :-1], out=data[:, 1:])
-        return bytes(imagecodecs.zstd_encode(data.astype(dtype.newbyteorder("<"), copy=False).tobytes(), SPEED))
+        else:
+            data[:] = tile
+        return bytes(imagecodecs.zstd_encode(data.astype(stored, copy=False), SPEED))
 
     return predictor, encode

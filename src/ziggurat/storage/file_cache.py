@@ -153,6 +153,49 @@ class FileCache:
         return path
 
     @contextmanager
+    def opened(self, key: str) -> Iterator[int | None]:
+        """A finished or growing entry, open for reading, marked as used now; None if there is none."""
+        path = self._path(key)
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            yield None
+            return
+        try:
+            with suppress(OSError):
+                os.utime(file, ns=(time.time_ns(), os.fstat(file).st_mtime_ns))
+            yield file
+        finally:
+            os.close(file)
+
+    @contextmanager
+    def growing(self, key: str, more: int) -> Iterator[int]:
+        """An entry that is written in place, piece by piece, by several processes at once; made if there is none.
+
+        Whoever reads it must see for himself which of its pieces are there and whole. What is left out between them
+        should take no room on the disk.
+
+        Args:
+            key: any string.
+            more: bytes that are going to be written.
+
+        Raises:
+            StoreFull: if there is no room on the disk.
+            WriteError: if the folder cannot be written to.
+        """
+        path = self._path(key)
+        with writing(str(self._folder)):
+            self._made(path.parent.name)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.utime(file)
+                yield file
+            finally:
+                os.close(file)
+            if self._tally(-(-more // UNIT)) > self._limit:
+                self._evict()
+
+    @contextmanager
     def alone(self, key: str) -> Iterator[None]:
         """Waits until no other process or thread is in here for this key: what takes long is made once.
 
@@ -240,7 +283,9 @@ class FileCache:
                 for item in found:
                     with suppress(FileNotFoundError):
                         status = item.stat(follow_symlinks=False)
-                        yield _Entry(status.st_atime_ns, status.st_size, item.path)
+                        # What grows in place has holes.
+                        size = min(status.st_size, status.st_blocks * 512)
+                        yield _Entry(status.st_atime_ns, size, item.path)
 
     def _sweep_once(self) -> None:
         if not self._swept:

@@ -19,6 +19,10 @@ _PASSING = frozenset({
 """What a network file system, or a machine under load, may say once and not again."""
 
 
+_NO_COPYING = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.EBADF})
+"""What says that a file system, or a container, does not offer copying between files."""
+
+
 def local_tag(status: os.stat_result) -> str:
     """The version tag of a local file."""
     return f"mtime:{status.st_mtime_ns}"
@@ -90,14 +94,66 @@ class LocalSource:
             StoreUnavailable: if the file system fails.
             UsageError: if the source is closed.
         """
+        with self._reading():
+            return [self._read(item) for item in ranges]
+
+    def read_into(self, start: int, room: memoryview) -> None:
+        """Fills a buffer of bytes with those from ``start`` on.
+
+        Raises:
+            SourceChanged: if the file was changed since it was opened, or the range leaves it.
+            StoreUnavailable: if the file system fails.
+            UsageError: if the source is closed.
+        """
+        with self._reading():
+            at = 0
+            while at < len(room):
+                count = os.preadv(self._file, [room[at:]], start + at)
+                if not count:
+                    raise SourceChanged(
+                        f"{self._url} ends at {start + at}, and {start} to {start + len(room)} were asked for; the "
+                        "file is shorter than it was, or than it claims"
+                    )
+                at += count
+
+    def copy(self, item: ByteRange, target: int) -> bool:
+        """Copies a range to where another file stands, without its bytes passing through this process.
+
+        Args:
+            item: the range.
+            target: descriptor of a file that is open for writing.
+
+        Returns:
+            Whether the operating system could; if not, nothing was written.
+
+        Raises:
+            SourceChanged: if the file was changed since it was opened, or the range leaves it.
+            OSError: if the other file cannot be written to.
+        """
+        position = item.start
+        while position < item.end:
+            try:
+                copied = os.copy_file_range(self._file, target, item.end - position, position)
+            except (AttributeError, OSError) as error:
+                if position == item.start and (isinstance(error, AttributeError) or error.errno in _NO_COPYING):
+                    return False
+                raise
+            if not copied:
+                raise SourceChanged(f"{self._url} ends at {position}, it had {self.size} bytes; it was changed")
+            position += copied
+        with self._reading():
+            return True
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Refuses what was read of a file that is closed, or changed meanwhile."""
         if self._file < 0:
             raise UsageError(f"{self._url} is closed; open it again to read from it")
         with reading(self._url):
-            result = [self._read(item) for item in ranges]
+            yield
             status = os.fstat(self._file)
         if (status.st_size, local_tag(status)) != (self._version.size, self._version.tag):
             raise SourceChanged(f"{self._url} was changed while it was read; try again when nothing writes to it")
-        return result
 
     def _read(self, item: ByteRange) -> bytes:
         if item.end > self.size:

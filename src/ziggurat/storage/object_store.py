@@ -26,8 +26,9 @@ store sends in the time that it takes to answer one."""
 ROUNDS: Final = 2
 """Times that all connections may have to answer before more bytes are fetched in vain."""
 
-PIECE: Final = 1 << 24
-"""Bytes of one request at most; longer ranges come in several, side by side."""
+PIECE: Final = 1 << 21
+"""Bytes of one request at most: 2 MiB; longer ranges come in several, side by side. So 32 MiB that are wanted at once
+keep all connections busy, each of which is slower than all of them."""
 
 
 @lru_cache(maxsize=8)

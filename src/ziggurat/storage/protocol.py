@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ziggurat.storage.ranges import ByteRange
 
@@ -49,4 +49,18 @@ class ByteSource(Protocol):
 
     def close(self) -> None:
         """Releases what is held; reading afterwards is an error."""
+        ...
+
+
+@runtime_checkable
+class Filling(Protocol):
+    """A source that puts bytes where they are wanted, without a copy between."""
+
+    def read_into(self, start: int, room: memoryview) -> None:
+        """Fills a buffer of bytes with those from ``start`` on.
+
+        Raises:
+            SourceChanged: if the bytes are no longer those that were opened, or the range leaves them.
+            StoreUnavailable: if the store does not answer.
+        """
         ...

@@ -1,9 +1,10 @@
 """A JPEG 2000 file written again in a layout for byte ranges: same pixels, same metadata, nothing decoded."""
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from ziggurat.codestream.copying import batches, filled
@@ -14,16 +15,21 @@ from ziggurat.codestream.reads import Span
 from ziggurat.codestream.recoding import Recoding
 from ziggurat.codestream.rewrap import Rewrapping, plan_file
 from ziggurat.codestream.transcode import plan_transcoding
-from ziggurat.errors import FormatError, LimitExceeded, OutOfMemory, TargetExists, UsageError, VerificationFailed
+from ziggurat.errors import FormatError, TargetExists, VerificationFailed
+from ziggurat.format.foreign import named
 from ziggurat.format.jpeg2000.container import read_container
 from ziggurat.format.jpeg2000.windows import drive
 from ziggurat.storage.destination import Destination, digests_of, writing
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.local_destination import LocalDestination
 from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
 
 _NEAR, _FAR = 1 << 21, 1 << 25
 """Bytes held at once: what stays in a processor's cache, and what is worth a request to a store."""
+
+_LONG = 1 << 16
+"""Bytes of a span from which on the operating system is asked to copy it."""
 
 _HEADERS = 1 << 10
 """Tile-parts whose headers are read back in one go."""
@@ -72,12 +78,12 @@ def transcode(
     """
     if not overwrite and destination.exists(key) is not None:
         raise TargetExists(f"{destination.url(key)} exists; choose another name, or ask for overwriting")
-    with _named(source.url):
+    with named(source.url):
         plan = _plan(source, recoding)
     token = f"transcode-{secrets.token_hex(8)}"
     try:
         temporary = destination.temporary(key, token)
-        with _named(source.url):
+        with named(source.url):
             _write(source, plan, temporary)
         _check(temporary, plan)
         if isinstance(destination, LocalDestination):
@@ -98,17 +104,6 @@ def transcode(
     )
 
 
-@contextmanager
-def _named(url: str) -> Iterator[None]:
-    """Puts the file's name before messages that know only what lies inside it."""
-    try:
-        yield
-    except (FormatError, LimitExceeded, UsageError) as error:
-        raise type(error)(f"{url}: {error}") from error
-    except MemoryError as error:
-        raise OutOfMemory(f"{url}: there is not enough memory to lay it out anew") from error
-
-
 def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:
     container = read_container(source)
     span = Span(container.codestream.start, container.codestream.end + container.truncated)
@@ -118,13 +113,33 @@ def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:
 
 
 def _write(source: ByteSource, plan: Rewrapping, path: Path) -> None:
-    hold = _NEAR if isinstance(source, LocalSource) else _FAR
+    """Writes the file; long spans of a local source do not pass through this process."""
+    copying = isinstance(source, LocalSource)
     with writing(str(path)), path.open("xb", buffering=0) as file:
-        for batch in batches(plan.pieces(), hold=hold):
-            parts = drive(filled(batch), source)
-            left = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
-            while left:
-                left = left[file.write(left) :]
+        short: list[bytes | Span] = []
+        held = 0
+        for piece in plan.pieces():
+            length = len(piece) if isinstance(piece, bytes) else piece.end - piece.start
+            if copying and isinstance(source, LocalSource) and isinstance(piece, Span) and length >= _LONG:
+                _write_all(source, short, file)
+                short, held = [], 0
+                copying = source.copy(ByteRange(*piece), file.fileno())
+                if copying:
+                    continue
+            short.append(piece)
+            held += length
+            if held >= _FAR:
+                _write_all(source, short, file)
+                short, held = [], 0
+        _write_all(source, short, file)
+
+
+def _write_all(source: ByteSource, pieces: Sequence[bytes | Span], file: FileIO) -> None:
+    for batch in batches(pieces, hold=_NEAR if isinstance(source, LocalSource) else _FAR):
+        parts = drive(filled(batch), source)
+        left = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+        while left:
+            left = left[file.write(left) :]
 
 
 def _check(path: Path, plan: Rewrapping) -> None:

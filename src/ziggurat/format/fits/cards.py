@@ -5,7 +5,8 @@ import math
 from astropy.io.fits import Header
 
 from ziggurat.errors import CorruptImage
-from ziggurat.format.fits.errors import foreign_errors, quiet
+from ziggurat.format.fits.quiet import quiet
+from ziggurat.format.foreign import foreign_errors
 
 MAX_INTEGER = 1 << 62
 """Numbers beyond it are no sizes: sums of two still fit into 64 bits."""

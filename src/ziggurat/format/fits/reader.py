@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
 from ziggurat.format.fits.blocks import Headers
 from ziggurat.format.fits.cards import Cards
-from ziggurat.format.fits.errors import foreign_errors
 from ziggurat.format.fits.hdu import Hdu, choose, walk
 from ziggurat.format.fits.plain import PlainImage
 from ziggurat.format.fits.samples import Scaling, scaling
 from ziggurat.format.fits.tiled import TiledImage
 from ziggurat.format.fits.tiling import Tiling, tiling
 from ziggurat.format.fits.wcs import celestial_wcs, wcs_details
+from ziggurat.format.foreign import foreign_errors
 from ziggurat.geometry import Size, Window
 from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
 from ziggurat.storage.protocol import ByteSource

@@ -13,9 +13,9 @@ from ziggurat.format.fits.batches import BATCH, NEAR, batches
 from ziggurat.format.fits.codecs import decode
 from ziggurat.format.fits.dither import dequantised, randoms
 from ziggurat.format.fits.entries import Entries, Stored
-from ziggurat.format.fits.errors import foreign_errors
 from ziggurat.format.fits.samples import Scaling
 from ziggurat.format.fits.tiling import Tiling
+from ziggurat.format.foreign import foreign_errors
 from ziggurat.geometry import Window
 from ziggurat.model import Samples
 from ziggurat.storage.protocol import ByteSource

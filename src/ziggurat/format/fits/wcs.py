@@ -14,7 +14,8 @@ from astropy.io.fits import Header
 from ziggurat.errors import CorruptImage
 from ziggurat.format.fits.axes import Axes
 from ziggurat.format.fits.cards import Cards
-from ziggurat.format.fits.errors import foreign_errors, quiet
+from ziggurat.format.fits.quiet import quiet
+from ziggurat.format.foreign import foreign_errors
 from ziggurat.model import JSON
 
 if TYPE_CHECKING:

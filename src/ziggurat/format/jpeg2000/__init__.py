@@ -1,10 +1,7 @@
 """JPEG 2000 images: JP2, JPX and JPH files and bare codestreams, HTJ2K included."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from ziggurat.codestream.reads import Span
-from ziggurat.errors import FormatError, LimitExceeded, OutOfMemory
+from ziggurat.format.foreign import named
 from ziggurat.format.jpeg2000.bands import BandPlan, plan_bands
 from ziggurat.format.jpeg2000.container import Container, read_container
 from ziggurat.format.jpeg2000.cost import read_cost
@@ -27,7 +24,7 @@ def open_reader(source: ByteSource) -> "Jpeg2000Reader":
         CorruptImage: naming box or marker, byte and rule.
         UnsupportedFeature: if the image needs what no decoder here does.
     """
-    with _named(source.url):
+    with named(source.url):
         container = read_container(source)
         plan = plan_bands(container.main, container.header)
         return Jpeg2000Reader(source, container, plan, build_info(container, plan))
@@ -69,7 +66,7 @@ class Jpeg2000Reader:
             OutOfMemory: if there is not enough.
         """
         self.warnings = ()
-        with _named(self._source.url):
+        with named(self._source.url):
             components = sorted({band.component for band in self._plan.bands})
             planes, remarks = self._windows.planes(level, window, components)
             self.warnings = tuple(dict.fromkeys(remarks))
@@ -91,20 +88,9 @@ class Jpeg2000Reader:
             CorruptImage: if the codestream is damaged.
             UnsupportedFeature: if it cannot be taken apart.
         """
-        with _named(self._source.url):
+        with named(self._source.url):
             return self._windows.make_index()
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""
         return read_cost(self._container, self._plan, level, window)
-
-
-@contextmanager
-def _named(url: str) -> Iterator[None]:
-    """Puts the file's name before messages that know only what lies inside it."""
-    try:
-        yield
-    except (FormatError, LimitExceeded) as error:
-        raise type(error)(f"{url}: {error}") from error
-    except MemoryError as error:
-        raise OutOfMemory(f"{url}: there is not enough memory to read it") from error

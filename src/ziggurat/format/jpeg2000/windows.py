@@ -20,7 +20,7 @@ from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.partition import Rect, shrunk, tile_rect
 from ziggurat.codestream.reads import Reads, Span, together
 from ziggurat.codestream.segments import Siz
-from ziggurat.codestream.slice import slice_tile
+from ziggurat.codestream.slice import slice_block
 from ziggurat.codestream.whole import Slice
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.format.jpeg2000.decode import decode_slice
@@ -37,6 +37,9 @@ FEW_PIXELS = 1 << 16
 
 GROUP_SAMPLES = 1 << 24
 """Samples of the tiles whose bytes are fetched in one batch, if more than one."""
+
+BLOCK_SAMPLES = 1 << 19
+"""Samples of tiles that are decoded in one go, if more than one: small ones cost more to set up than to decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ class WindowDecoder:
         remarks: list[str] = []
         if len(tasks) > 1:
             planes = {component: _empty(siz, component, rect) for component, rect in wanted.items()}
-        for group in _groups(tasks):
+        for group in _limited(tasks, GROUP_SAMPLES):
             for numbers, decoded in self._decoded(self.slices(level, group), tiles=len(tasks)):
                 remarks += decoded.warnings
                 found = dict(zip(numbers, decoded.planes, strict=True))
@@ -184,8 +187,11 @@ class WindowDecoder:
             index = self.index
             if not all(index.knows(task.number) for task in group):
                 drive(index.parts(), self._source)
-            made = drive(together([slice_tile(index, task.number, level, task.wanted) for task in group]), self._source)
+            wanted = [{task.number: task.wanted for task in block} for block in _blocks(self._main.siz, group)]
+            found = drive(together([slice_block(index, level, of) for of in wanted]), self._source)
             self._keep(index)
+        made = [item for items in found for item in items]
+        del found
         made.reverse()
         while made:
             yield made.pop()
@@ -249,17 +255,45 @@ def tile_tasks(siz: Siz, level: int, wanted: dict[int, Rect]) -> Iterator[TileTa
                 yield TileTask(number, inside)
 
 
-def _groups(tasks: Sequence[TileTask]) -> Iterator[list[TileTask]]:
+def _limited(tasks: Sequence[TileTask], limit: int) -> Iterator[list[TileTask]]:
+    """Runs of them of so many samples at most, if more than one."""
     group: list[TileTask] = []
     samples = 0
     for task in tasks:
-        if group and samples + task.samples > GROUP_SAMPLES:
+        if group and samples + task.samples > limit:
             yield group
             group, samples = [], 0
         group.append(task)
         samples += task.samples
     if group:
         yield group
+
+
+def _blocks(siz: Siz, group: Sequence[TileTask]) -> Iterator[list[TileTask]]:
+    """Rectangles of neighbouring tiles, none of many samples."""
+    rows: list[list[TileTask]] = []
+    for task in group:
+        if not rows or task.number != rows[-1][-1].number + 1 or task.number % siz.tiles_across == 0:
+            rows.append([])
+        rows[-1].append(task)
+    block: list[TileTask] = []
+    for row in rows:
+        for run in _limited(row, BLOCK_SAMPLES):
+            below = bool(block) and len(run) == len(row) and _continues(siz, block, run)
+            if not below or sum(task.samples for task in (*block, *run)) > BLOCK_SAMPLES:
+                if block:
+                    yield block
+                block = []
+            block += run
+    if block:
+        yield block
+
+
+def _continues(siz: Siz, block: Sequence[TileTask], run: Sequence[TileTask]) -> bool:
+    """Whether a run of tiles lies right below a rectangle and is as wide."""
+    above = block[-len(run) :]
+    rectangle = len(block) % len(run) == 0 and block[0].number % siz.tiles_across == run[0].number % siz.tiles_across
+    return rectangle and above[0].number + siz.tiles_across == run[0].number
 
 
 def _empty(siz: Siz, component: int, rect: Rect) -> Plane:

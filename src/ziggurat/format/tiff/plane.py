@@ -9,6 +9,7 @@ from tifffile import TiffFrame, TiffPage
 
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.format.tiff.jpeg2000 import decode_tile
+from ziggurat.format.tiff.strips import Packing, packing_of
 from ziggurat.format.tiff.tables import Places
 from ziggurat.geometry import Size
 from ziggurat.model import Samples
@@ -43,6 +44,7 @@ class Plane:
         places: where each segment lies.
         nodata: what fills the segments that are not stored.
         decode: decodes one segment.
+        packing: how strips were compressed, where several low ones can be decoded at once.
         reduce: how often segments are halved by their wavelet when they are decoded.
     """
 
@@ -59,6 +61,7 @@ class Plane:
     places: Places
     nodata: float
     decode: Decode
+    packing: Packing | None = None
     reduce: int = 0
 
     @property
@@ -116,6 +119,7 @@ def plane_of(page: TiffPage | TiffFrame, places: Places, where: str) -> Plane:
         places=places,
         nodata=key.nodata,
         decode=decode,
+        packing=packing_of(key),
     )
 
 

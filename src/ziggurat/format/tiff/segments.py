@@ -1,16 +1,27 @@
 """Which bytes a window needs. Planning is pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ziggurat.errors import CorruptImage
 from ziggurat.format.tiff.plane import Plane
+from ziggurat.format.tiff.strips import GROUP
 from ziggurat.geometry import Window, tiles_touching
 from ziggurat.storage.ranges import ByteRange
 
 RUN: Final = 1 << 23
 """Bytes of uncompressed rows that are fetched as one piece: 8 MiB."""
+
+STRIPS: Final = 1 << 14
+"""Strips that are looked at together; a level may have millions."""
+
+PADDING: Final = 64
+"""Bytes between compressed strips that do not keep them from being read as one: writers align them."""
 
 RANGE: Final = 1 << 15
 """Bytes that are read in the time that one more range costs: 32 KiB, measured with a local file."""
@@ -29,6 +40,8 @@ class Piece:
         ranges: where it lies; empty for a segment that is not stored.
         window: the pixels of the level that its decoded array covers.
         raw: its bytes are plain pixels of the window, not a whole segment.
+        strips: where each of several low compressed strips lies in its only range: first byte and length; index is
+            that of the first.
     """
 
     band: int
@@ -36,6 +49,7 @@ class Piece:
     ranges: tuple[ByteRange, ...]
     window: Window
     raw: bool = False
+    strips: tuple[tuple[int, int], ...] = ()
 
     @property
     def weight(self) -> int:
@@ -60,9 +74,12 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
     Raises:
         CorruptImage: if a segment has no place in the file, or lies outside it.
     """
-    columns = -(-plane.size.width // plane.segment.width)
-    most = plane.longest if plane.places.longest is None else None
+    rows, columns = -(-plane.size.height // plane.segment.height), -(-plane.size.width // plane.segment.width)
+    most = plane.longest if plane.places.stored else None
     plane.places.prefetch(runs(plane, window))
+    if columns == 1 and (plane.planes - 1) * plane.stride + rows <= len(plane.places):
+        yield from _strips(plane, window, band, (size, where))
+        return
     for sample in range(plane.planes):
         for row, column, covered in tiles_touching(window, plane.segment, plane.size):
             index = sample * plane.stride + row * columns + column
@@ -73,13 +90,11 @@ def pieces(plane: Plane, window: Window, *, band: int, size: int, where: str) ->
             if count <= 0 or start <= 0:
                 yield Piece(band + sample, index, (), covered)
                 continue
-            if most is not None and count > most and plane.raw is None:
-                raise CorruptImage(f"{unit} claims {count} bytes, more than four times its pixels")
             stored = ByteRange(start, start + count)
             if plane.raw is not None:
                 yield from _raw(plane, window, Piece(band + sample, index, (stored,), covered), (size, unit))
             else:
-                _inside(stored, size, unit)
+                _check(stored, most, size, unit)
                 yield Piece(band + sample, index, (stored,), covered)
 
 
@@ -98,6 +113,75 @@ def _inside(stored: ByteRange, size: int, unit: str) -> None:
         raise CorruptImage(
             f"{unit} at offset {stored.start} needs {stored.length} bytes, and the file ends at {size}; it is truncated"
         )
+
+
+def _strips(plane: Plane, window: Window, band: int, place: tuple[int, str]) -> Iterator[Piece]:
+    """Segments as wide as the level; uncompressed ones that follow each other in the file are one, however low."""
+    size, where = place
+    height, unit = plane.segment.height, "tile" if plane.tiled else "strip"
+    most = plane.longest if plane.places.stored and plane.raw is None else None
+    for sample in range(plane.planes):
+        for first in range(window.y0 // height, -(-window.y1 // height), STRIPS):
+            last = min(first + STRIPS, -(-window.y1 // height))
+            base = sample * plane.stride
+            starts, counts = plane.places.part(range(base + first, base + last))
+            for a, b in _joined(plane, first, starts, counts, min(size, most or size)):
+                index, start, end = base + first + a, int(starts[a]), int(starts[b - 1] + counts[b - 1])
+                covered = Window(
+                    (first + a) * height, 0, min((first + b) * height, plane.size.height), plane.size.width
+                )
+                if start <= 0 or counts[a] <= 0:
+                    yield Piece(band + sample, index, (), covered)
+                    continue
+                piece = Piece(band + sample, index, (ByteRange(start, end),), covered)
+                if plane.raw is not None:
+                    yield from _raw(plane, window, piece, (size, f"{where}: {unit} {index}"))
+                    continue
+                if b > a + 1 and end <= size:
+                    inside = zip((starts[a:b] - start).tolist(), counts[a:b].tolist(), strict=True)
+                    yield replace(piece, strips=tuple(inside))
+                    continue
+                for number in range(a, b):
+                    stored = ByteRange(int(starts[number]), int(starts[number] + counts[number]))
+                    _check(stored, most, size, f"{where}: {unit} {base + first + number}")
+                    top = (first + number) * height
+                    covered = Window(top, 0, min(top + height, plane.size.height), plane.size.width)
+                    yield Piece(band + sample, base + first + number, (stored,), covered)
+
+
+def _check(stored: ByteRange, most: int | None, size: int, unit: str) -> None:
+    if most is not None and stored.length > most:
+        raise CorruptImage(f"{unit} claims {stored.length} bytes, more than four times its pixels")
+    _inside(stored, size, unit)
+
+
+def _joined(
+    plane: Plane, first: int, starts: NDArray[np.int64], counts: NDArray[np.int64], most: int
+) -> Iterator[tuple[int, int]]:
+    """Which of these strips lie one behind the other as if they were one: the first of each group, and its end.
+
+    Args:
+        plane: the directory's pixels.
+        first: number of the first of these strips, in its plane.
+        starts: where they lie.
+        counts: bytes of each.
+        most: bytes that a compressed one may have.
+    """
+    height, row = plane.segment.height, plane.row_bytes
+    numbers = np.arange(len(starts))
+    if plane.raw is not None:
+        rows = np.minimum(height, plane.size.height - (first + numbers) * height)
+        whole = (starts > 0) & (counts >= rows * row)
+        follows = whole[1:] & whole[:-1] & (starts[1:] - starts[:-1] == rows[:-1] * row)
+    elif plane.packing is not None:
+        whole = (starts > 0) & (counts > 0) & (counts <= most)
+        gaps = starts[1:] - starts[:-1] - counts[:-1]
+        follows = whole[1:] & whole[:-1] & (gaps >= 0) & (gaps <= PADDING)
+        follows &= numbers[1:] % max(1, GROUP // (height * row)) != 0
+    else:
+        follows = np.zeros(max(0, len(starts) - 1), np.bool_)
+    breaks = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(starts)]
+    return pairwise(breaks)
 
 
 def _raw(plane: Plane, window: Window, segment: Piece, place: tuple[int, str]) -> Iterator[Piece]:

@@ -25,6 +25,9 @@ EAGER = 1 << 22
 LOOKED_AT = 1 << 12
 """Entries of a table that is read in parts in which a stored segment is looked for."""
 
+HUGE = 1 << 61
+"""What stands for all larger numbers."""
+
 TYPES: Mapping[int, str] = MappingProxyType({3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"})
 """Field types that places and lengths have: SHORT, LONG, IFD, LONG8, IFD8."""
 
@@ -97,6 +100,11 @@ class StoredTable:
         data = self.parts.read(self.table.at + index * size, size)
         return int.from_bytes(data, "little" if self.order == "<" else "big")
 
+    def part(self, indexes: range) -> NDArray[np.unsignedinteger]:
+        """Some of its entries, all of which it must have."""
+        place = self.bytes(indexes)
+        return np.frombuffer(self.parts.read(place.start, place.length), self.order + TYPES[self.table.kind])
+
     def bytes(self, indexes: range) -> ByteRange:
         """Where some of its entries lie, as far as it has them."""
         size, at = SIZES[self.table.kind], self.table.at
@@ -123,11 +131,39 @@ class Places:
         return int(self.offsets[index]), int(self.counts[index])
 
     @property
+    def stored(self) -> bool:
+        """Whether the lengths stay in the file."""
+        return isinstance(self.counts, StoredTable)
+
+    @property
     def longest(self) -> int | None:
         """Bytes of the longest segment; None where the table was not read whole."""
         if isinstance(self.counts, StoredTable):
             return None
         return max(0, int(np.max(self.counts))) if len(self.counts) else 0
+
+    def part(self, indexes: range) -> NDArray[np.int64]:
+        """Offsets and lengths of segments that follow each other, all of which there must be: two rows.
+
+        Numbers of more than 61 bits come as 2^61: no file is as long, and sums do not overflow.
+        """
+        found = np.empty((2, len(indexes)), np.int64)
+        for row, table in zip(found, (self.offsets, self.counts), strict=True):
+            if isinstance(table, StoredTable):
+                row[:] = np.minimum(table.part(indexes), np.uint64(HUGE))
+            elif isinstance(table, np.ndarray):
+                row[:] = np.minimum(table[indexes.start : indexes.stop], np.uint64(HUGE))
+            else:
+                row[:] = [max(-1, min(number, HUGE)) for number in table[indexes.start : indexes.stop]]
+        return found
+
+    def gap(self, most: int) -> int:
+        """Bytes between neighbours in the table, at most so many; ``most`` where they do not follow each other."""
+        if not isinstance(self.offsets, np.ndarray) or not isinstance(self.counts, np.ndarray) or len(self) < 2:  # noqa: PLR2004 - a pair
+            return most
+        starts, counts = self.part(range(len(self)))
+        gaps = starts[1:] - starts[:-1] - counts[:-1]
+        return most if gaps.min() < 0 else min(most, int(gaps.max()))
 
     def prefetch(self, runs: Iterable[range]) -> None:
         """Brings the entries of these segments, in one batch, where they stay in the file."""

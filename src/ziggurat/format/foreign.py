@@ -1,11 +1,19 @@
-"""The one place where errors of tifffile and of the codecs become Ziggurat's."""
+"""Where the errors of libraries that read untrusted files become this package's, and messages get the file's name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import imagecodecs
 
-from ziggurat.errors import CorruptImage, OutOfMemory, UnsupportedFeature, ZigguratError
+from ziggurat.errors import (
+    CorruptImage,
+    FormatError,
+    LimitExceeded,
+    OutOfMemory,
+    UnsupportedFeature,
+    UsageError,
+    ZigguratError,
+)
 
 
 @contextmanager
@@ -30,3 +38,18 @@ def foreign_errors(where: str) -> Iterator[None]:
         raise UnsupportedFeature(f"{where} needs what this installation cannot decode: {error}") from error
     except Exception as error:  # the libraries raise almost any kind on damaged bytes
         raise CorruptImage(f"{where} does not decode: {error}") from error
+
+
+@contextmanager
+def named(url: str) -> Iterator[None]:
+    """Puts the file's name before messages that know only what lies inside it.
+
+    Raises:
+        OutOfMemory: if memory cannot be had.
+    """
+    try:
+        yield
+    except (FormatError, LimitExceeded, UsageError) as error:
+        raise type(error)(f"{url}: {error}") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{url}: there is not enough memory to read it") from error
