@@ -13,11 +13,13 @@ import uvicorn
 from cyclopts import Parameter
 
 from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.convert.manifest import parse_columns
 from ziggurat.convert.text import visible
 from ziggurat.errors import UsageError
 from ziggurat.serve.app import create_app
 from ziggurat.serve.protocol import BoundedProtocol
 from ziggurat.serve.settings import SERVE_NETWORK, AuthKind, Limits, Settings
+from ziggurat.serve.table import ROLES
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.file_cache import cache_folder
 from ziggurat.storage.network import configure
@@ -56,6 +58,8 @@ class Serving:
         max_age: seconds that browsers keep a picture without asking again.
         cache_size: of the folder of encoded tiles; 0 keeps none.
         access_log: file for one JSON line a request; - is standard output.
+        columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum, title,
+            page, section.
     """
 
     host: str = "127.0.0.1"
@@ -73,6 +77,7 @@ class Serving:
     max_age: int = 3600
     cache_size: str = "2G"
     access_log: str | None = None
+    columns: str = ""
 
     def settings(self, places: tuple[str, ...]) -> Settings:
         """The settings of the server."""
@@ -90,6 +95,7 @@ class Serving:
             max_age=self.max_age,
             quality=self.quality,
             access_log=self.access_log,
+            columns=parse_columns(self.columns, ROLES),
         )
         return settings if self.workers is None else replace(settings, workers=self.workers)
 
@@ -107,8 +113,11 @@ USUAL = Serving()
 def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK) -> None:
     """Show images in browsers: IIIF, Deep Zoom and map tiles of any folder, prefix or file, without converting them.
 
+    A job's file shows its sources and outputs, how far it is, and what is to be reviewed; a manifest its images.
+
     Args:
-        places: folders, prefixes such as s3://bucket/scans/, or single files; NAME=PLACE gives one a name.
+        places: folders, prefixes such as s3://bucket/scans/, single files, a job's .zgj file or a CSV manifest;
+            NAME=PLACE gives one a name.
         serving: how the server runs.
         network: how stores are reached.
     """

@@ -19,6 +19,7 @@ from ziggurat.errors import Overloaded, SourceNotFound, WriteError, ZigguratErro
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call, ClientGone, failed, json_response, path_of, readable
 from ziggurat.serve.gate import Gate
+from ziggurat.serve.routes.api import api
 from ziggurat.serve.routes.description import description
 from ziggurat.serve.routes.image_api import image_api
 from ziggurat.serve.routes.original import original
@@ -31,6 +32,7 @@ from ziggurat.serve.settings import Settings
 type Handler = Callable[[Service, Call], Awaitable[Response]]
 
 ROUTES: Final[dict[str, Handler]] = {
+    "api": api,
     "iiif": image_api,
     "presentation": presentation,
     "deepzoom": deep_zoom,
@@ -134,7 +136,8 @@ class _Front(BaseRoute):
         method = call.scope["method"]
         if method == "OPTIONS":
             return Response(None, 204, {"Allow": "GET, HEAD, OPTIONS"})
-        if method not in {"GET", "HEAD"}:
+        # Only what is written by the server's own pages is sent to it; no other site is told that it may.
+        if method not in {"GET", "HEAD"} and not (method == "POST" and call.segments[:3] == ["api", "job", "review"]):
             said = f"{method} is not possible here; only GET and HEAD are"
             document: JSON = {"status": 405, "error": "UsageError", "message": said}
             return json_response(document, headers={"Allow": "GET, HEAD, OPTIONS"}, status=405)

@@ -54,6 +54,13 @@ AGAIN: Final = 503
 RETRY_SECONDS: Final = "1"
 
 
+LONGEST_BODY: Final = 1 << 16
+"""Bytes of what is sent with a request; a connection takes no more either."""
+
+BODY_SECONDS: Final = 15.0
+"""For it to come."""
+
+
 class ClientGone(Exception):
     """Nobody waits for the answer any more."""
 
@@ -94,6 +101,29 @@ class Call:
         return bool(said) and (
             said.strip() == "*" or tag in {part.strip().removeprefix("W/") for part in said.split(",")}
         )
+
+    async def body(self) -> bytes:
+        """What was sent with the request.
+
+        Raises:
+            UsageError: if it is too long, or does not come.
+            ClientGone: if the client hangs up.
+        """
+        data = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                more = True
+                while more:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    data += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(data) > LONGEST_BODY:
+                        raise UsageError(f"more than {LONGEST_BODY} bytes were sent; say it in fewer words")
+        except TimeoutError:
+            raise UsageError(f"what was to be sent did not come within {BODY_SECONDS:g} s") from None
+        return bytes(data)
 
     async def unless_gone[T](self, work: Coroutine[Any, Any, T]) -> T:
         """The result of work that is given up when the client is.

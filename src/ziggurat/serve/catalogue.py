@@ -2,22 +2,28 @@
 
 One folder or prefix alone gives its images the paths below it. Of several each has a name, the last part of its place
 or what stands before ``=`` in ``NAME=PLACE``, and its images are ``NAME/path``. A single file is called by its name
-alone.
+alone. A job or a manifest names images anywhere, and is searched by what it says of them.
 """
 
 import os
 import re
-import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.format.table import FORMATS
+from ziggurat.serve.found import Found, checked
+from ziggurat.serve.items import Contents, Entry, Hits, Item, Page, grouped, label
+from ziggurat.serve.manifest import ManifestFile
+from ziggurat.serve.table import Table
 from ziggurat.storage.listing import list_sources
-from ziggurat.storage.local import local_tag
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.urls import Held, Remote, parse, path_url
 
@@ -25,6 +31,14 @@ SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry
 
 LONGEST: Final = 4096
 """Characters of an identifier; a path of the system has no more."""
+
+TABLES: Final[Mapping[str, str]] = {".zgj": "job", ".csv": "manifest"}
+"""Files of this machine that name images, by their suffixes."""
+
+NO_COLUMNS: Final[Mapping[str, str]] = MappingProxyType({})
+
+LISTED_SECONDS: Final = 10.0
+"""For which a list of everything is taken to be up to date."""
 
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", re.DOTALL)
 
@@ -35,8 +49,8 @@ class Root:
 
     Attributes:
         name: what its identifiers begin with; "" where they are paths below it alone.
-        kind: a folder of this machine, a prefix of a store, or a single file anywhere.
-        place: the real path of a folder; a prefix without its last slash; the URL of a file.
+        kind: a folder of this machine, a prefix of a store, a single file anywhere, a job's ledger or a manifest.
+        place: the real path of a folder; a prefix without its last slash; the URL of a file; the path of a table.
     """
 
     name: str
@@ -44,32 +58,38 @@ class Root:
     place: str
 
     @property
+    def is_table(self) -> bool:
+        """Whether it names images, rather than holds them."""
+        return self.kind in TABLES.values()
+
+    @property
     def title(self) -> str:
         """What people call it; never the query of an address, which may hold a signature."""
-        return self.name or self.place.rpartition("/")[2] or "images"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An image's place.
-
-    Attributes:
-        id: its identifier.
-        url: opens it.
-        version: size and tag of a local file as it is now; None where only its store knows.
-    """
-
-    id: str
-    url: str
-    version: tuple[int, str] | None
+        last = self.place.rpartition("/")[2]
+        return self.name or (label(last) if self.is_table else last) or "images"
 
 
 class Catalogue:
     """The images below several places. Remote objects are named, not looked for."""
 
-    def __init__(self, roots: Sequence[Root], network: NetworkOptions) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Root],
+        network: NetworkOptions,
+        *,
+        listed: int = 100_000,
+        columns: Mapping[str, str] = NO_COLUMNS,
+    ) -> None:
         self._roots = tuple(roots)
         self._network = network
+        self._limit = listed
+        self._listing = threading.Lock()
+        self._contents: Contents | None = None
+        self._held: Contents | None = None
+        self._manifests = {
+            root.name: ManifestFile(Path(root.place), columns) for root in roots if root.kind == "manifest"
+        }
+        self._tables = {root.name: self._table(root) for root in roots if root.is_table}
         self._folders = tuple(root.place for root in roots if root.kind == "folder")
         self._files = {root.name: root for root in roots if root.kind == "file"}
         self._named = {root.name: root for root in roots if root.kind != "file"}
@@ -93,12 +113,9 @@ class Catalogue:
             if root is None:
                 name, _, below = identifier.partition("/")
                 root = self._named.get(name)
-            if root is not None and _is_plain(below):
-                found = (
-                    self._local(root, below, identifier) if root.kind == "folder" else _object(root, below, identifier)
-                )
-                if found is not None:
-                    return found
+            found = None if root is None or not below else self._below(root, below, identifier)
+            if found is not None:
+                return found
         raise SourceNotFound(f"there is no image {identifier[:200]!a}; check the identifier, and that slashes are %2F")
 
     def decode(self, segment: str) -> Found:
@@ -121,7 +138,14 @@ class Catalogue:
     def _single(self, root: Root) -> Found:
         if isinstance(parse(root.place), Remote):
             return Found(root.name, root.place, None)
-        return _checked(root.place, root.name) or _none(root.name)
+        return checked(root.place, root.name) or _none(root.name)
+
+    def _below(self, root: Root, below: str, identifier: str) -> Found | None:
+        if root.is_table:
+            return self._tables[root.name].find(below) if _text(below) is not None else None
+        if not _is_plain(below):
+            return None
+        return self._local(root, below, identifier) if root.kind == "folder" else _object(root, below, identifier)
 
     def _local(self, root: Root, below: str, identifier: str) -> Found | None:
         try:
@@ -130,15 +154,110 @@ class Catalogue:
             return None
         if not any(real.startswith(folder if folder == os.sep else folder + os.sep) for folder in self._folders):
             return None
-        return _checked(real, identifier)
+        return checked(real, identifier)
+
+    def _table(self, root: Root) -> Table:
+        prefix = f"{root.name}/" if root.name else ""
+        if root.kind == "manifest":
+            manifest = self._manifests[root.name]
+            return Table(manifest.ledger, manifest.folder, prefix)
+        return Table(partial(Path, root.place), None, prefix)
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The jobs and manifests, by the names of their places."""
+        return self._tables
+
+    # -- what there is ----------------------------------------------------------------------------------------
+
+    def contents(self, seconds: float = LISTED_SECONDS) -> Contents:
+        """All images, grouped into items, listed at most so many seconds ago. Takes as long as listing does.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+            JobError: if a ledger cannot be read.
+        """
+        with self._listing:
+            known = self.recent(seconds)
+            if known is None:
+                known = self._contents = self._list()
+            return known
+
+    def recent(self, seconds: float = LISTED_SECONDS) -> Contents | None:
+        """What was listed at most so many seconds ago, if anything was."""
+        known = self._contents
+        return known if known is not None and time.monotonic() - known.when <= seconds else None
+
+    def _list(self) -> Contents:
+        for manifest in self._manifests.values():
+            manifest.refresh()
+        tops = [root.name for root in self._roots if root.kind != "file"]
+        found = grouped((identifier for identifier, _ in self.listed()), tops, self._limit, time.monotonic())
+        self._held = found
+        items, labels, complete = dict(found.items), dict[str, str](), found.complete
+        for table in self._tables.values():
+            room = self._limit - sum(map(len, items.values()))
+            more, named, whole = table.contents(max(0, room))
+            items |= more
+            labels |= named
+            complete = complete and whole
+        return replace(found, items=MappingProxyType(items), complete=complete, labels=MappingProxyType(labels))
+
+    def item(self, identifier: str) -> Item | None:
+        """An item with its pages in order, and what is said of them; None if there is none.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+        """
+        for table in self._tables.values():
+            if (found := table.item(identifier)) is not None:
+                return found
+        pages = self.contents().items.get(identifier)
+        if pages is None:
+            # It may be new.
+            pages = self.contents(1).items.get(identifier)
+        return None if pages is None else Item(identifier, label(identifier), tuple(map(Page, pages)))
+
+    def search(
+        self, q: str = "", state: str | None = None, folder: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Hits:
+        """Images whose names, or columns of a table, hold all words of a query, whatever the case of their letters.
+
+        Takes as long as listing does; of tables, as long as looking at all of their rows.
+
+        Args:
+            q: words; none finds everything.
+            state: done, failed, pending, running, skipped or a state of the ledger: images of a job alone have one.
+            folder: an item's identifier; folders below a folder count as part of it.
+            offset: of the first image that is told.
+            limit: of those that are told.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+            JobError: if a ledger cannot be read.
+        """
+        words = q.split()
+        total, entries = 0, list[Entry]()
+        self.contents()
+        if state is None and self._held is not None:
+            held = _matching(self._held, words, folder)
+            total, entries = len(held), held[offset : offset + limit]
+        for table in self._tables.values():
+            part = (max(0, offset - total), limit - len(entries))
+            hits = table.search(words, state, folder, part)
+            total += hits.total
+            entries += hits.entries
+        return Hits(total, tuple(entries))
 
     def listed(self) -> Iterator[tuple[str, str]]:
-        """Identifiers of all images and their URLs, place by place, by their suffixes.
+        """Identifiers of all images that places hold and their URLs, place by place, by their suffixes.
 
         Raises:
             SourceError: if a place cannot be listed.
         """
         for root in self._roots:
+            if root.is_table:
+                continue
             if root.kind == "file":
                 yield root.name, root.place
                 continue
@@ -153,18 +272,20 @@ class Catalogue:
                 continue
 
 
+def _matching(contents: Contents, words: Sequence[str], folder: str | None) -> list[Entry]:
+    """Images by their identifiers."""
+    wanted = [word.casefold() for word in words]
+    return [
+        Entry(identifier, item, label(identifier))
+        for item, pages in contents.items.items()
+        if folder is None or item == folder or item.startswith(f"{folder}/")
+        for identifier in pages
+        if all(word in identifier.casefold() for word in wanted)
+    ]
+
+
 def _none(identifier: str) -> Found:
     raise SourceNotFound(f"the file behind {identifier!a} is gone; bring it back or restart the server without it")
-
-
-def _checked(path: str, identifier: str) -> Found | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - for speed
-    except (OSError, ValueError):
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return Found(identifier, path_url(path), (status.st_size, local_tag(status)))
 
 
 def _object(root: Root, below: str, identifier: str) -> Found | None:
@@ -194,8 +315,16 @@ def quoted(identifier: str) -> str:
     return quote(os.fsencode(identifier), safe="")
 
 
-def open_catalogue(places: Sequence[str], network: NetworkOptions) -> Catalogue:
+def open_catalogue(
+    places: Sequence[str], network: NetworkOptions, *, listed: int = 100_000, columns: Mapping[str, str] = NO_COLUMNS
+) -> Catalogue:
     """The catalogue of places as an operator names them.
+
+    Args:
+        places: folders, prefixes, files, jobs, manifests.
+        network: how stores are reached.
+        listed: images that are listed of all of them.
+        columns: of manifests: role to column.
 
     Raises:
         UsageError: if a place is of no kind that can be served, or two have the same name.
@@ -205,12 +334,12 @@ def open_catalogue(places: Sequence[str], network: NetworkOptions) -> Catalogue:
     roots = [_root(*_split(place)) for place in places]
     holding = [root for root in roots if root.kind != "file"]
     if len(holding) == 1 == len(roots) and _split(places[0])[0] is None:
-        return Catalogue([Root("", holding[0].kind, holding[0].place)], network)
+        return Catalogue([Root("", holding[0].kind, holding[0].place)], network, listed=listed, columns=columns)
     names = [root.name for root in roots]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"two places are called {twice!r}; give one another name: NAME=PLACE")
-    return Catalogue(roots, network)
+    return Catalogue(roots, network, listed=listed, columns=columns)
 
 
 def _split(place: str) -> tuple[str | None, str]:
@@ -240,6 +369,10 @@ def _root(name: str | None, text: str) -> Root:
     if os.path.isdir(real):  # noqa: PTH112 - real is text
         return Root(own, "folder", real)
     if os.path.isfile(real):  # noqa: PTH113 - as above
+        table = TABLES.get(place.suffix.lower())
+        if table is not None:
+            # Links stay: a manifest's sources lie where it is called from, a ledger's other files beside it.
+            return Root(name or place.stem, table, os.path.abspath(place))  # noqa: PTH100 - as above
         return Root(name or place.name, "file", path_url(real))
     if not os.path.lexists(real):
         raise SourceNotFound(f"{text} is not there; give a folder, a prefix such as s3://bucket/scans/, or a file")

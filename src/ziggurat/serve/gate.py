@@ -76,3 +76,8 @@ def token_in(query: str) -> bytes:
         return parse_qs(query, max_num_fields=20).get("token", [""])[0].encode("utf-8", "replace")
     except ValueError:
         return b""
+
+
+def user_of(settings: Settings) -> str:
+    """The name of whoever was let in, where one is asked for."""
+    return settings.secret.partition(":")[0] if settings.auth == "basic" else ""

@@ -1,11 +1,14 @@
-"""Images grouped into items, as they lie in folders. Pure."""
+"""Images grouped into items: as they lie in folders, or as a table says. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 _DIGITS = re.compile(r"(\d+)")
+
+type Pairs = tuple[tuple[str, str], ...]
+"""Labels and values, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +19,73 @@ class Contents:
         items: identifiers of items to those of their images, in order.
         complete: whether there was room for all.
         when: by the monotonic clock.
+        labels: what people call an item, where that is not its identifier's last part.
     """
 
     items: Mapping[str, tuple[str, ...]]
     complete: bool
     when: float
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An image of an item.
+
+    Attributes:
+        id: the image's identifier.
+        label: what people call it; None where its identifier says that.
+        metadata: what a table says of it.
+        section: the part of the item that it belongs to, where a table says so.
+    """
+
+    id: str
+    label: str | None = None
+    metadata: Pairs = ()
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item with its images in order.
+
+    Attributes:
+        metadata: what a table says of all of its images alike.
+    """
+
+    id: str
+    label: str
+    pages: tuple[Page, ...]
+    metadata: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image that was searched for.
+
+    Attributes:
+        id: its identifier.
+        item: that of the item it belongs to.
+        label: what people call it.
+        state: of the job, where it is of one.
+        counterpart: of an output the identifier of its source.
+        metadata: what a table says of it.
+    """
+
+    id: str
+    item: str
+    label: str
+    state: str | None = None
+    counterpart: str | None = None
+    metadata: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Some of the images that were searched for, and how many there are in all."""
+
+    total: int
+    entries: tuple[Entry, ...]
 
 
 def grouped(identifiers: Iterable[str], tops: Iterable[str], limit: int, when: float) -> Contents:
@@ -44,6 +109,15 @@ def grouped(identifiers: Iterable[str], tops: Iterable[str], limit: int, when: f
         items.setdefault(item, []).append(identifier)
     ordered = {item: tuple(sorted(items[item], key=natural)) for item in sorted(items, key=natural)}
     return Contents(MappingProxyType(ordered), complete, when)
+
+
+def item_of(identifier: str, name: str, pages: Sequence[Page]) -> Item:
+    """An item of its pages; what a table says of all of them alike is said once, of the item."""
+    shared = set(pages[0].metadata).intersection(*(page.metadata for page in pages)) if pages else set()
+    if len(pages) < 2:  # noqa: PLR2004 - one page has nothing in common with others
+        shared = {pair for page in pages for pair in page.metadata}
+    own = tuple(replace(page, metadata=tuple(pair for pair in page.metadata if pair not in shared)) for page in pages)
+    return Item(identifier, name, own, tuple(pair for pair in (pages[0].metadata if pages else ()) if pair in shared))
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:

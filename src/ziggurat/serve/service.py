@@ -10,10 +10,12 @@ from hashlib import blake2b
 from typing import Final
 
 from ziggurat.errors import NotReady, Overloaded, SourceChanged, SourceError, WriteError
-from ziggurat.serve.catalogue import Catalogue, Found, open_catalogue
+from ziggurat.serve.catalogue import LISTED_SECONDS, Catalogue, open_catalogue
+from ziggurat.serve.desk import Desk
 from ziggurat.serve.facts import Facts
+from ziggurat.serve.found import Found
 from ziggurat.serve.iiif.syntax import Bounds
-from ziggurat.serve.items import Contents, grouped
+from ziggurat.serve.items import Contents, Item
 from ziggurat.serve.metrics import Traffic
 from ziggurat.serve.plan import MEDIA_TYPES, Plan
 from ziggurat.serve.pool import Answer, Pool
@@ -29,9 +31,6 @@ KIND: Final = 1
 
 REMOTE_SECONDS: Final = 30.0
 """For which an object in a store is taken to be unchanged."""
-
-LISTED_SECONDS: Final = 10.0
-"""For which a list of everything is taken to be up to date."""
 
 KNOWN: Final = 50_000
 """Images whose facts are kept, the most recently used ones; a kilobyte each."""
@@ -115,7 +114,10 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.catalogue: Catalogue = open_catalogue(settings.places, settings.network)
+        self.catalogue: Catalogue = open_catalogue(
+            settings.places, settings.network, listed=settings.limits.listed, columns=settings.columns
+        )
+        self.desk = Desk.of(self.catalogue)
         self.hits = Hits()
         self.traffic = Traffic()
         self.bounds = Bounds(settings.limits.pixels)
@@ -144,7 +146,6 @@ class Service:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
         self._recent = Recent()
-        self._contents: Contents | None = None
         self._listing = asyncio.Lock()
         self._tag = f"{KIND} {settings.quality}"
 
@@ -179,21 +180,19 @@ class Service:
         Raises:
             SourceError: if a place cannot be listed.
         """
+        recent = self.catalogue.recent(seconds)
+        if recent is not None:
+            return recent
         async with self._listing:
-            if self._contents is None or time.monotonic() - self._contents.when > seconds:
-                self._contents = await asyncio.to_thread(self._list)
-            return self._contents
+            return await asyncio.to_thread(self.catalogue.contents, seconds)
 
-    def _list(self) -> Contents:
-        tops = [root.name for root in self.catalogue.roots if root.kind != "file"]
-        identifiers = (identifier for identifier, _ in self.catalogue.listed())
-        return grouped(identifiers, tops, self.settings.limits.listed, time.monotonic())
+    async def item(self, identifier: str) -> Item | None:
+        """An item with its pages; None if there is none.
 
-    async def pages(self, item: str) -> tuple[str, ...] | None:
-        """The images of an item; None if there is no such item."""
-        pages = (await self.contents()).items.get(item)
-        # It may be new, or have new pages.
-        return pages if pages is not None else (await self.contents(seconds=1)).items.get(item)
+        Raises:
+            SourceError: if a place cannot be listed.
+        """
+        return await asyncio.to_thread(self.catalogue.item, identifier)
 
     def forget(self, found: Found) -> None:
         """Looks at an image anew when it is asked for next."""

@@ -1,6 +1,7 @@
 """What a server is told once. Plain and picklable, for its worker processes too."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -60,6 +61,7 @@ class Settings:
         max_age: seconds that browsers keep a picture without asking again.
         quality: of lossy pictures, 1 to 100.
         access_log: file for one JSON line a request, "-" for standard output; None writes none.
+        columns: of manifests: what a column is to its name.
         network: how stores are reached.
     """
 
@@ -76,6 +78,7 @@ class Settings:
     max_age: int = 3600
     quality: int = 85
     access_log: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
     network: NetworkOptions = SERVE_NETWORK
 
     def __post_init__(self) -> None:

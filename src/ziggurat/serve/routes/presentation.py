@@ -3,8 +3,10 @@
 import asyncio
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from starlette.responses import Response
@@ -13,7 +15,7 @@ from ziggurat.errors import Overloaded, SourceNotFound, ZigguratError
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call
 from ziggurat.serve.catalogue import quoted, unquoted
-from ziggurat.serve.items import Contents, label
+from ziggurat.serve.items import Contents, Item, Page, Pairs, item_of, label
 from ziggurat.serve.service import Looked, Service, etag
 
 CONTEXT: Final = "http://iiif.io/api/presentation/3/context.json"
@@ -60,7 +62,11 @@ def _packed(build: Callable[[], JSON], *, zipped: bool) -> bytes:
 def _collection(service: Service, base: str, contents: Contents) -> JSON:
     here = f"{base}/presentation/3"
     items: list[JSON] = [
-        {"id": f"{here}/{quoted(item)}/manifest.json", "type": "Manifest", "label": _text(label(item))}
+        {
+            "id": f"{here}/{quoted(item)}/manifest.json",
+            "type": "Manifest",
+            "label": _text(contents.labels.get(item) or label(item)),
+        }
         for item in contents.items
     ]
     document: dict[str, JSON] = {
@@ -75,13 +81,12 @@ def _collection(service: Service, base: str, contents: Contents) -> JSON:
     return document
 
 
-async def _looked(service: Service, segment: str) -> tuple[str, list[Looked | ZigguratError]]:
-    """The identifier of an item, and what is known of its images."""
-    item = unquoted(segment)
-    pages = await service.pages(item)
-    if pages is None:
+async def _looked(service: Service, segment: str) -> tuple[Item, list[Looked | ZigguratError]]:
+    """An item, and what is known of its images."""
+    item = await service.item(unquoted(segment))
+    if item is None:
         found = service.catalogue.decode(segment)
-        item, pages = found.id, (found.id,)
+        item = item_of(found.id, label(found.id), [Page(found.id)])
     turnstile = asyncio.Semaphore(AT_ONCE)
 
     async def look(identifier: str) -> Looked | ZigguratError:
@@ -93,30 +98,55 @@ async def _looked(service: Service, segment: str) -> tuple[str, list[Looked | Zi
             except ZigguratError as error:
                 return error
 
-    looked = await asyncio.gather(*map(look, pages))
+    looked = await asyncio.gather(*(look(page.id) for page in item.pages))
     if len(looked) == 1 and isinstance(looked[0], ZigguratError):
         raise looked[0]
     return item, looked
 
 
-def _manifest(service: Service, base: str, item: str, looked: list[Looked | ZigguratError]) -> JSON:
-    here = f"{base}/presentation/3/{quoted(item)}"
-    readable = [one for one in looked if isinstance(one, Looked)]
+def _manifest(service: Service, base: str, item: Item, looked: list[Looked | ZigguratError]) -> JSON:
+    here = f"{base}/presentation/3/{quoted(item.id)}"
+    readable = [(page, one) for page, one in zip(item.pages, looked, strict=True) if isinstance(one, Looked)]
+    canvases = [(page, one, f"{here}/canvas/{number}") for number, (page, one) in enumerate(readable, 1)]
     document: dict[str, JSON] = {
         "@context": CONTEXT,
         "id": f"{here}/manifest.json",
         "type": "Manifest",
-        "label": _text(label(item)),
-        "items": [_canvas(service, base, one, f"{here}/canvas/{number}") for number, one in enumerate(readable, 1)],
+        "label": _text(item.label),
+        "items": [_canvas(service, base, (page, one), uri) for page, one, uri in canvases],
     }
+    if item.metadata:
+        document["metadata"] = _metadata(item.metadata)
     if readable:
-        document["thumbnail"] = [_thumbnail(base, readable[0])]
+        document["thumbnail"] = [_thumbnail(base, readable[0][1])]
     if len(readable) < len(looked):
         document["summary"] = _text(f"{len(looked) - len(readable)} of {len(looked)} images cannot be read")
+    ranges = _ranges(here, [(page.section, uri) for page, _, uri in canvases])
+    if ranges:
+        document["structures"] = ranges
     return document
 
 
-def _canvas(service: Service, base: str, looked: Looked, uri: str) -> JSON:
+def _ranges(here: str, sections: Sequence[tuple[str | None, str]]) -> list[JSON]:
+    """A Range for every run of canvases of one section."""
+    runs = [(name, [uri for _, uri in run]) for name, run in groupby(sections, key=itemgetter(0)) if name is not None]
+    return [
+        {
+            "id": f"{here}/range/{number}",
+            "type": "Range",
+            "label": _text(name),
+            "items": [{"id": uri, "type": "Canvas"} for uri in uris],
+        }
+        for number, (name, uris) in enumerate(runs, 1)
+    ]
+
+
+def _metadata(pairs: Pairs) -> list[JSON]:
+    return [{"label": _text(name), "value": _text(value)} for name, value in pairs]
+
+
+def _canvas(service: Service, base: str, shown: tuple[Page, Looked], uri: str) -> JSON:
+    page, looked = shown
     size = looked.facts.size
     sent = service.bounds.largest(size)
     image = _service(base, looked)
@@ -138,12 +168,14 @@ def _canvas(service: Service, base: str, looked: Looked, uri: str) -> JSON:
     canvas: dict[str, JSON] = {
         "id": uri,
         "type": "Canvas",
-        "label": _text(label(looked.found.id)),
+        "label": _text(page.label or label(looked.found.id)),
         "width": size.width,
         "height": size.height,
         "thumbnail": [_thumbnail(base, looked)],
         "items": [{"id": f"{uri}/page", "type": "AnnotationPage", "items": [painting]}],
     }
+    if page.metadata:
+        canvas["metadata"] = _metadata(page.metadata)
     if service.settings.download:
         original = f"{base}/download/{quoted(looked.found.id)}"
         canvas["rendering"] = [
