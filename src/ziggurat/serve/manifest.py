@@ -2,8 +2,10 @@
 
 import logging
 import os
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +31,8 @@ class ManifestFile:
         self._path = path
         self._columns = columns
         self._lock = threading.Lock()
-        self._room = tempfile.TemporaryDirectory(prefix="ziggurat-manifest-")
+        self._room = Path(tempfile.mkdtemp(prefix="ziggurat-manifest-"))
+        weakref.finalize(self, shutil.rmtree, self._room, ignore_errors=True)
         self._number = 0
         self._version = self._look()
         self._ledger = self._taken()
@@ -67,7 +70,7 @@ class ManifestFile:
     def _taken(self) -> Path:
         manifest = open_manifest(self._path, self._columns)
         self._number += 1
-        path = Path(self._room.name) / f"{self._number}.zgj"
+        path = self._room / f"{self._number}.zgj"
         with Ledger.create(path, {"options": {"columns": dict(manifest.roles)}}, manifest.header) as ledger:
             with ledger.transaction():
                 ledger.add_rows(

@@ -92,7 +92,7 @@ class Table:
         with View(self._ledger()) as view:
             if found := _ROW.fullmatch(below):
                 rows = view.query("SELECT source FROM images WHERE id = ?", (int(found[2]),))
-                if rows and found[3] == _name(str(rows[0][0])) and found[1] == ("source" if self.is_job else "row"):
+                if rows and self.source_id(int(found[2]), str(rows[0][0])) == self._prefix + below:
                     return str(rows[0][0]) or None
             if not self.is_job:
                 return self._own_source(view, below)
@@ -194,7 +194,7 @@ class Table:
             columns = view.manifest_columns()
             hidden = {roles.get(role) for role in UNSAID}
             texts = ["i.target", "i.item", *(f"m.{quoted(name)}" for name in columns if name not in hidden)]
-            texts += ["i.source"] if self.is_job else []
+            texts.append("i.source" if self._base is None else _below(self._base))
             conditions, values = _conditions(words, texts)
             if state is None:
                 conditions.append(self._there)
@@ -288,6 +288,12 @@ def _conditions(words: Sequence[str], texts: Sequence[str]) -> tuple[list[str], 
         patterns = ["%" + re.sub(r"([%_\\])", r"\\\1", form) + "%" for form in forms]
         values += [pattern for _ in texts for pattern in patterns]
     return conditions, values
+
+
+def _below(base: str) -> str:
+    """A source without the folder that all have in common, in SQL."""
+    begin = "'" + base.replace("'", "''") + "/'"
+    return f"iif(instr(i.source, {begin}) = 1, substr(i.source, length({begin}) + 1), i.source)"
 
 
 def _in_order(rows: Sequence[tuple[_Row, str]], roles: Mapping[str, str]) -> Sequence[tuple[_Row, str]]:

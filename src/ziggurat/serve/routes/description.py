@@ -8,7 +8,9 @@ from ziggurat import __version__
 from ziggurat.model import JSON
 from ziggurat.serve.call import STATUS, Call, json_response
 from ziggurat.serve.colourmaps import COLOUR_MAPS
+from ziggurat.serve.desk import LONGEST_NOTE, MOST_PAIRS
 from ziggurat.serve.plan import MEDIA_TYPES, QUALITIES
+from ziggurat.serve.routes.job import LONGEST_NAME
 from ziggurat.serve.service import Service
 from ziggurat.serve.view import STRETCHES
 
@@ -28,7 +30,7 @@ _ERROR: Final[JSON] = {
 _MEANINGS: Final = {
     400: "The request makes no sense.",
     401: "The secret is missing or wrong.",
-    403: "The file may not be read by this server.",
+    403: "The file may not be read by this server, or a page of another site wants to write.",
     404: "There is no such image.",
     405: "Only GET, HEAD and OPTIONS are possible.",
     500: "The file does not decode.",
@@ -69,6 +71,8 @@ async def description(service: Service, call: Call) -> Response:
             _text("rotation", pattern=_ROTATION),
             _text("quality", enum=list(QUALITIES)),
         )
+    if service.desk is not None:
+        paths |= _job()
     if service.settings.download:
         paths["/download/{id}"] = _get("The original file.", "*/*", _text("id"))
     document: JSON = {
@@ -78,6 +82,32 @@ async def description(service: Service, call: Call) -> Response:
         "paths": paths,
     }
     return json_response(document, headers={"Cache-Control": "no-cache"})
+
+
+def _job() -> dict[str, JSON]:
+    count: JSON = {"name": "count", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST_PAIRS}}
+    review: JSON = {
+        "type": "object",
+        "required": ["verdict"],
+        "properties": {
+            "verdict": {"enum": ["accept", "reject", None]},
+            "note": {"type": "string", "maxLength": LONGEST_NOTE},
+            "reviewer": {"type": "string", "maxLength": LONGEST_NAME},
+        },
+    }
+    failures = {str(status): {"description": _MEANINGS[status]} for status in (400, 401, 403, 404, 500, 503)}
+    return {
+        "/api/job": _get("How far the job is.", "application/json"),
+        "/api/job/review": _get("Pairs to compare.", "application/json", count),
+        "/api/job/review/{item}": {
+            "post": {
+                "summary": "Says what somebody thinks of a pair.",
+                "parameters": [_text("item")],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": review}}},
+                "responses": {"204": {"description": "It is written down."}} | failures,
+            }
+        },
+    }
 
 
 def _get(summary: str, media_type: str, *parameters: JSON) -> JSON:
