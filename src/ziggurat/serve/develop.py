@@ -46,6 +46,14 @@ def has_own_range(info: ImageInfo) -> bool:
     return info.colour_space not in {ColourSpace.GREY, ColourSpace.GREY_INVERTED, ColourSpace.UNKNOWN}
 
 
+def is_plain(info: ImageInfo) -> bool:
+    """Whether the samples are shown as they are, where nothing else is asked for."""
+    try:
+        return has_own_range(info) and decide(info, PictureOptions(srgb=True), "display").convert is None
+    except (UnsupportedFeature, CorruptImage):
+        return False
+
+
 def develop(image: Image, view: View, read: Read) -> Develop:
     """How the samples of an image are shown.
 

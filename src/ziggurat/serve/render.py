@@ -11,12 +11,12 @@ from ziggurat.geometry import Size, Window
 from ziggurat.image import Image
 from ziggurat.model import ImageInfo, Samples
 from ziggurat.pyramid import halve
-from ziggurat.serve.develop import Develop, develop
+from ziggurat.serve.develop import Develop, develop, is_plain
 from ziggurat.serve.encode import encode
 from ziggurat.serve.plan import Plan
 from ziggurat.serve.resample import in_blocks, resample, rotate
 from ziggurat.serve.sketch import fill, is_long, needs_pass, sketch
-from ziggurat.serve.view import View
+from ziggurat.serve.view import AS_IT_IS, View
 from ziggurat.write.orientation import Turn
 
 VIEWS: Final = 16
@@ -42,6 +42,7 @@ class Opened:
     turn: Turn
     _views: OrderedDict[View, Develop] = field(default_factory=OrderedDict)
     _held: list[Samples] = field(default_factory=list)
+    _plain: bool | None = None
 
     @classmethod
     def of(cls, image: Image) -> "Opened":
@@ -80,6 +81,14 @@ class Opened:
         if self.turn.is_none:
             return part.window
         return self.turn.stored(part.window, self.turn.size(self.image.levels[part.level].shape))
+
+    @property
+    def shown_as_stored(self) -> bool:
+        """Whether its pixels go to a screen as they are."""
+        if self._plain is None:
+            info = self.image.info
+            self._plain = self.turn.is_none and info.dtype == "uint8" and is_plain(info)
+        return self._plain
 
     def develop(self, view: View) -> Develop:
         """How its samples are shown."""
@@ -169,6 +178,9 @@ def render(opened: Opened, plan: Plan, quality: int, *, sketched: bool = False) 
         NotReady: if not even some rows can be had soon.
         ZigguratError: as reading an image does.
     """
+    stored = None if sketched else _stored(opened, plan)
+    if stored is not None:
+        return stored
     pixels = _sketched(opened, plan) if sketched else _fitted(opened, plan)
     if plan.quality in {"gray", "bitonal"}:
         pixels = in_blocks(_grey, pixels)
@@ -186,6 +198,18 @@ def render(opened: Opened, plan: Plan, quality: int, *, sketched: bool = False) 
 
 def _bytes(info: ImageInfo) -> int:
     return info.size.pixels * info.bands * np.dtype(info.dtype).itemsize
+
+
+def _stored(opened: Opened, plan: Plan) -> bytes | None:
+    """The picture as the file holds it already, where it is asked for as it is."""
+    plain = plan.encoding == "jpg" and not plan.mirror and not plan.angle and plan.view == AS_IT_IS
+    coloured = plan.quality in {"default", "color"} or (plan.quality == "gray" and opened.image.info.bands == 1)
+    if not plain or not coloured or plan.canvas not in {None, plan.size} or not opened.shown_as_stored:
+        return None
+    part = cut(opened.sizes, plan.region, plan.size)
+    if part.suits != plan.size or part.rows[0] or part.columns[0]:
+        return None
+    return opened.image.stored_jpeg(part.level, part.window)
 
 
 def _fitted(opened: Opened, plan: Plan) -> Samples:

@@ -26,7 +26,7 @@ from ziggurat.storage.resolve import identity
 
 _log = logging.getLogger(__name__)
 
-KIND: Final = 1
+KIND: Final = 2
 """To be raised when pictures come out otherwise than before: those in caches are then made again."""
 
 REMOTE_SECONDS: Final = 30.0
