@@ -26,6 +26,7 @@ from ziggurat.serve.routes.original import original
 from ziggurat.serve.routes.presentation import presentation
 from ziggurat.serve.routes.state import health, metrics
 from ziggurat.serve.routes.tiles import deep_zoom, xyz
+from ziggurat.serve.routes.zarr import zarr
 from ziggurat.serve.service import Service
 from ziggurat.serve.settings import Settings
 
@@ -37,6 +38,7 @@ ROUTES: Final[dict[str, Handler]] = {
     "presentation": presentation,
     "deepzoom": deep_zoom,
     "xyz": xyz,
+    "zarr": zarr,
     "download": original,
     "healthz": health,
     "metrics": metrics,

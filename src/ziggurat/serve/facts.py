@@ -22,6 +22,7 @@ class Facts:
         dtype: of a sample.
         depth: significant bits of it.
         resolution: pixels per metre, vertical and horizontal, where the file says so.
+        swapped: whether rows are columns in the file.
     """
 
     levels: tuple[Size, ...]
@@ -32,6 +33,7 @@ class Facts:
     dtype: str
     depth: int
     resolution: tuple[float, float] | None
+    swapped: bool = False
 
     @classmethod
     def of(cls, image: Image) -> Self:
@@ -48,6 +50,7 @@ class Facts:
             dtype=info.dtype,
             depth=info.bit_depth,
             resolution=density[::-1] if density is not None and turn.swap else density,
+            swapped=turn.swap,
         )
 
     @property
@@ -55,9 +58,13 @@ class Facts:
         """Of the finest level."""
         return self.levels[0]
 
+    def stored(self, size: Size) -> Size:
+        """A size of the upright image as the file has it."""
+        return Size(size.width, size.height) if self.swapped else size
+
     def dump(self) -> bytes:
         """As JSON."""
-        names = ("levels", "tile", "format", "version", "bands", "dtype", "depth", "resolution")
+        names = ("levels", "tile", "format", "version", "bands", "dtype", "depth", "resolution", "swapped")
         return json.dumps({name: getattr(self, name) for name in names}).encode()
 
     @classmethod
@@ -73,4 +80,5 @@ class Facts:
             dtype=said["dtype"],
             depth=said["depth"],
             resolution=None if said["resolution"] is None else (said["resolution"][0], said["resolution"][1]),
+            swapped=said["swapped"],
         )

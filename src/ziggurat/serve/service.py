@@ -20,7 +20,7 @@ from ziggurat.serve.metrics import Traffic
 from ziggurat.serve.plan import MEDIA_TYPES, Plan
 from ziggurat.serve.pool import Answer, Pool
 from ziggurat.serve.settings import Settings
-from ziggurat.serve.wire import Build, Describe, Draw, Kind, Task, WorkerConfig
+from ziggurat.serve.wire import END, Build, Describe, Draw, Kind, Slab, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.resolve import identity
 
@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 KIND: Final = 2
 """To be raised when pictures come out otherwise than before: those in caches are then made again."""
+
+SLAB_KIND: Final = 1
+"""The same for chunks of Zarr arrays."""
 
 REMOTE_SECONDS: Final = 30.0
 """For which an object in a store is taken to be unchanged."""
@@ -200,10 +203,14 @@ class Service:
 
     def key(self, looked: Looked, plan: Plan) -> str:
         """What a picture is kept under: the same for the same bytes."""
+        return f"picture {self._tag}\0{self._where(looked)}\0{plan.key}"
+
+    def _where(self, looked: Looked) -> str:
+        """The file in the version that was looked at, the same for all who can read it."""
         known = self._known.get(looked.found.url)
         where = looked.found.url if known is None else known.identity
         size, tag = looked.facts.version
-        return f"picture {self._tag}\0{where}\0{size}\0{tag}\0{plan.key}"
+        return f"{where}\0{size}\0{tag}"
 
     def ready(self, key: str, plan: Plan) -> bytes | None:
         """The encoded picture where it need not be made."""
@@ -228,20 +235,51 @@ class Service:
         Raises:
             ZigguratError: if it cannot be made.
         """
-        self.hits.made += key not in self._flights
+        answer = await self._made(looked, Draw(looked.found.url, looked.facts.version, plan, key))
+        if answer.kind is Kind.SKETCHED:
+            self._build(looked)
+        else:
+            self._recent.put(key, answer.data)
+        return answer
+
+    async def _made(self, looked: Looked, task: Draw | Slab) -> Answer:
+        self.hits.made += task.key not in self._flights
         try:
-            answer = await self._once(key, Draw(looked.found.url, looked.facts.version, plan, key))
+            return await self._once(task.key, task)
         except SourceChanged:
             self.forget(looked.found)
             raise
         except NotReady:
             self._build(looked)
             raise
-        if answer.kind is Kind.SKETCHED:
-            self._build(looked)
-        else:
-            self._recent.put(key, answer.data)
-        return answer
+
+    def slab_key(self, looked: Looked, part: str) -> str:
+        """What a chunk is kept under."""
+        return f"slab {SLAB_KIND}\0{self._where(looked)}\0{part}"
+
+    def ready_slab(self, key: str) -> bytes | None:
+        """A packed chunk where it need not be made."""
+        data = self._recent.get(key)
+        if data is not None:
+            self.hits.memory += 1
+            return data
+        kept = self._from_disk(key)
+        if kept is None or not kept.endswith(END):
+            return None
+        self.hits.disk += 1
+        data = kept.removesuffix(END)
+        self._recent.put(key, data)
+        return data
+
+    async def make_slab(self, looked: Looked, task: Slab) -> bytes:
+        """A packed chunk, made by a worker.
+
+        Raises:
+            ZigguratError: if it cannot be made.
+        """
+        data = (await self._made(looked, task)).data.removesuffix(END)
+        self._recent.put(task.key, data)
+        return data
 
     def _build(self, looked: Looked) -> None:
         """Sees to it that the levels of an image are made, one image after another, behind everything else."""
@@ -265,13 +303,15 @@ class Service:
 
     def _kept(self, key: str, plan: Plan) -> bytes | None:
         """The picture from the disk, if it is there whole: nothing makes entries survive a power cut."""
+        data = self._from_disk(key)
+        return data if data and _is_whole(data, MEDIA_TYPES[plan.encoding]) else None
+
+    def _from_disk(self, key: str) -> bytes | None:
         if self._cache is None:
             return None
         with suppress(OSError, WriteError, SourceError):
             path = self._cache.get(key)
-            data = None if path is None else path.read_bytes()
-            if data and _is_whole(data, MEDIA_TYPES[plan.encoding]):
-                return data
+            return None if path is None else path.read_bytes()
         return None
 
     async def _once(self, key: str, task: Task) -> Answer:

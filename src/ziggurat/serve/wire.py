@@ -10,12 +10,16 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+from ziggurat.geometry import Window
 from ziggurat.serve.plan import Plan
 from ziggurat.storage.network import NetworkOptions
 
 HEAD: Final = struct.Struct(">BI")
 """Kind and length of what follows."""
 
+
+END: Final = b"\0whole\xff\n"
+"""Behind a chunk of a Zarr array on its way through the cache: nothing makes entries there survive a power cut."""
 
 LAST: Final = 0x80
 """Added to the kind of an answer after which the worker ends, because it is worn."""
@@ -78,6 +82,29 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class Slab:
+    """Asks for a chunk of a Zarr array.
+
+    Attributes:
+        url: of the image.
+        version: the file that is meant.
+        level: of the image.
+        window: on its grid, as stored.
+        bands: the first one, and the one behind the last.
+        shape: of the chunk: bands, height, width.
+        key: under which it is kept.
+    """
+
+    url: str
+    version: tuple[int, str]
+    level: int
+    window: Window
+    bands: tuple[int, int]
+    shape: tuple[int, int, int]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Build:
     """Asks for the levels that an image lacks to be made and kept, however long it takes."""
 
@@ -85,4 +112,4 @@ class Build:
     version: tuple[int, str]
 
 
-type Task = Describe | Draw | Build
+type Task = Describe | Draw | Slab | Build

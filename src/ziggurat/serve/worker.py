@@ -22,7 +22,8 @@ from ziggurat.convert import process
 from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render
-from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Draw, Kind, Task, WorkerConfig
+from ziggurat.serve.slab import must_wait_for, slab
+from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Draw, Kind, Slab, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 from ziggurat.storage.resolve import open_source
@@ -119,6 +120,11 @@ def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
         if isinstance(task, Build):
             opened.image.build_levels()
             return Kind.DONE, b""
+        if isinstance(task, Slab):
+            if must_wait_for(opened, task):
+                shelf.drop(task.url)
+                opened = shelf.get(task.url, task.version)
+            return Kind.DONE, slab(opened, task)
         if must_wait(opened, task.plan):
             # The levels may have been made since the image was opened.
             shelf.drop(task.url)
@@ -144,13 +150,13 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     process.cap_memory(config.memory)
     shelf, kept, answered = Shelf(config), deque[tuple[str, bytes]](), 0
     while (task := _next(stream, connection, kept, cache)) is not None:
-        if not isinstance(task, Describe | Draw | Build):
+        if not isinstance(task, Describe | Draw | Slab | Build):
             return
         kind, payload = _attempt(task, shelf, config)
         answered += 1
         last = answered % LOOK_EVERY == 0 and _is_worn(shelf, config)
         connection.sendall(HEAD.pack(kind | LAST if last else kind, len(payload)) + payload)
-        if kind is Kind.DONE and isinstance(task, Draw) and cache is not None:
+        if kind is Kind.DONE and isinstance(task, Draw | Slab) and cache is not None:
             kept.append((task.key, payload))
         shelf.trim()
 

@@ -57,6 +57,10 @@ async def description(service: Service, call: Call) -> Response:
             "A tile of a Deep Zoom image.", _text("id"), *map(_number, ("level", "column", "row"))
         ),
         "/xyz/{id}/{z}/{x}/{y}.{format}": _picture("A map tile.", _text("id"), *map(_number, ("z", "x", "y"))),
+        "/zarr/{id}/zarr.json": _get("An image as a Zarr group of its levels.", "application/json", _text("id")),
+        "/zarr/{id}/{level}/zarr.json": _get(
+            "A level as a Zarr array.", "application/json", _text("id"), _number("level")
+        ),
         "/healthz": _get("Whether requests are answered.", "application/json"),
         "/metrics": _get("Counters for Prometheus.", "text/plain"),
     }
