@@ -218,6 +218,14 @@ class Catalogue:
             pages = self.contents(1).items.get(identifier)
         return None if pages is None else Item(identifier, label(identifier), tuple(map(Page, pages)))
 
+    def entry(self, identifier: str) -> Entry | None:
+        """What a job or a manifest says of an image; None of images that lie in folders.
+
+        Raises:
+            JobError: if a ledger cannot be read.
+        """
+        return next((found for table in self._tables.values() if (found := table.entry(identifier))), None)
+
     def search(
         self, q: str = "", state: str | None = None, folder: str | None = None, offset: int = 0, limit: int = 100
     ) -> Hits:
@@ -238,7 +246,10 @@ class Catalogue:
         """
         words = q.split()
         total, entries = 0, list[Entry]()
-        self.contents()
+        for manifest in self._manifests.values():
+            manifest.refresh()
+        if state is None and any(not root.is_table for root in self._roots):
+            self.contents()
         if state is None and self._held is not None:
             held = _matching(self._held, words, folder)
             total, entries = len(held), held[offset : offset + limit]

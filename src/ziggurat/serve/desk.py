@@ -17,7 +17,7 @@ from ziggurat.convert.report.summary import Status, status
 from ziggurat.errors import JobError, SourceNotFound, UsageError
 from ziggurat.model import JSON
 from ziggurat.serve.catalogue import Catalogue
-from ziggurat.serve.table import SHOWN, Table
+from ziggurat.serve.table import SHOWN, Table, read_twice
 
 FAILURES: Final = 100
 """The last ones, which are told."""
@@ -29,7 +29,7 @@ RESTING: Final = 10.0
 """Seconds after which sums are taken again of a job in which nothing ends, because its rate falls."""
 
 SHARE: Final = 20
-"""Sums over all rows may take one part in so many of the time: half a second every ten, of half a million rows."""
+"""Counting may take one part in so many of the time, and so may sums: half a second in ten, of half a million rows."""
 
 LONGEST_NOTE: Final = 10_000
 """Characters of what somebody says of a pair."""
@@ -81,6 +81,7 @@ class Desk:
 
     # -- watching ---------------------------------------------------------------------------------------------
 
+    @read_twice
     def progress(self) -> dict[str, JSON]:
         """How far the job is. Counts are of this moment; sums of bytes, rate and failures of the last few seconds.
 
@@ -89,25 +90,27 @@ class Desk:
         """
         with self._lock:
             now = time.monotonic()
-            if self._told is None or now - self._told[0] > FRESH:
-                self._told = now, self._look(now)
+            if self._told is None or now > self._told[0]:
+                self._told = self._look(now)
             return self._told[1]
 
-    def _look(self, now: float) -> dict[str, JSON]:
+    def _look(self, now: float) -> tuple[float, dict[str, JSON]]:
+        """Until when it is told, and what."""
         working = self._is_worked_on()
         with View(self.path) as view:
             counts = view.counts()
+            judged = review_counts(view)
+            counting = time.monotonic() - now
             found = self._measured
             if found is None or self._is_stale(found, counts, now, working=working):
                 began = time.monotonic()
                 measured = status(view, working=working, failures=FAILURES)
                 self._measured = found = _Measured(measured, began, time.monotonic() - began)
-            judged = review_counts(view)
         is_open = sum(counts.get(state, 0) for state in OPEN)
         told, progressed = found.status, found.status.progressed
         shown: dict[str, JSON] = {name: sum(counts.get(state, 0) for state in states) for name, states in SHOWN.items()}
         rate = told.recent.images / told.recent_seconds if told.recent_seconds else 0.0
-        return {
+        return time.monotonic() + max(FRESH, counting * SHARE), {
             "name": self.path.stem,
             "state": "running" if working else "stopped" if is_open else "done",
             "counts": shown,
@@ -164,6 +167,7 @@ class Desk:
 
     # -- reviewing --------------------------------------------------------------------------------------------
 
+    @read_twice
     def sample(self, count: int) -> dict[str, JSON]:
         """Pairs to compare, lowest fidelity first, each with what was said of it before.
 
@@ -222,12 +226,18 @@ class Desk:
             Overloaded: if the ledger is in use for seconds.
             WriteError: if it cannot be written.
         """
+        # One at a time: a reader beside a writer of the same process could take the file for one that nobody writes.
+        with self._lock:
+            image = self._image(item)
+            record(self.path, Review(image=image, verdict=verdict, note=note, reviewer=reviewer))
+            self._told = None
+
+    @read_twice
+    def _image(self, item: str) -> int:
         with View(self.path) as view:
             rows = view.query(
                 "SELECT id FROM images WHERE target = ? AND target IS NOT NULL AND state <> 'refused'", (item,)
             )
         if not rows:
             raise SourceNotFound(f"the job {self.path.name} has no output {item[:200]!a}")
-        record(self.path, Review(image=int(rows[0][0] or 0), verdict=verdict, note=note, reviewer=reviewer))
-        with self._lock:
-            self._told = None
+        return int(rows[0][0] or 0)

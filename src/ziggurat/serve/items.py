@@ -68,8 +68,10 @@ class Entry:
         item: that of the item it belongs to.
         label: what people call it.
         state: of the job, where it is of one.
-        counterpart: of an output the identifier of its source.
+        counterpart: of an output the identifier of its source, of a source that of its output.
         metadata: what a table says of it.
+        psnr: of the output against its source, in decibels; infinite where they are equal.
+        ssimulacra2: the same by that measure.
     """
 
     id: str
@@ -78,6 +80,8 @@ class Entry:
     state: str | None = None
     counterpart: str | None = None
     metadata: Pairs = ()
+    psnr: float | None = None
+    ssimulacra2: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ source, without the manifest's folder; where that would show the signature of an
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from ziggurat.convert.ledger.file import quoted
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.ledger.view import Value, View
 from ziggurat.convert.report.places import Places
+from ziggurat.errors import JobError
 from ziggurat.model import JSON
 from ziggurat.serve.found import Found, named
 from ziggurat.serve.items import Entry, Hits, Item, Page, Pairs, item_of, label, natural
@@ -35,7 +37,24 @@ REMEMBERED: Final = 50_000
 
 _ROW: Final = re.compile(r"(source|row)/(\d{1,15})/(.+)", re.ASCII | re.DOTALL)
 
-_COLUMNS: Final = "i.id, i.source, i.item, i.target, i.state"
+_COLUMNS: Final = "i.id, i.source, i.item, i.target, i.state, i.psnr, i.ssimulacra2"
+
+
+def read_twice[**Asked, Told](method: Callable[Asked, Told]) -> Callable[Asked, Told]:
+    """Reads a ledger once more where that fails.
+
+    One that nobody works on is read as it lies; a job that goes on meanwhile changes it under the reader, who sees that
+    the second time.
+    """
+
+    @wraps(method)
+    def reading(*arguments: Asked.args, **named: Asked.kwargs) -> Told:
+        try:
+            return method(*arguments, **named)
+        except JobError:
+            return method(*arguments, **named)
+
+    return reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +64,8 @@ class _Row:
     item: str | None
     target: str | None
     state: str
+    psnr: float | None
+    ssimulacra2: float | None
     columns: Pairs
 
 
@@ -88,6 +109,7 @@ class Table:
         self._known[below] = url
         return named(url, self._prefix + below)
 
+    @read_twice
     def _url(self, below: str) -> str | None:
         with View(self._ledger()) as view:
             if found := _ROW.fullmatch(below):
@@ -121,6 +143,7 @@ class Table:
 
     # -- what there is ----------------------------------------------------------------------------------------
 
+    @read_twice
     def contents(self, limit: int) -> tuple[dict[str, tuple[str, ...]], dict[str, str], bool]:
         """Items and their images in the table's order, their labels, and whether there was room for all."""
         items: dict[str, list[tuple[_Row, str]]] = {}
@@ -140,6 +163,7 @@ class Table:
         ordered = {item: tuple(one for _, one in _in_order(rows, roles)) for item, rows in items.items()}
         return ordered, labels, complete
 
+    @read_twice
     def item(self, identifier: str) -> Item | None:
         """An item with all that the table says of it; None if there is none of this identifier."""
         if not identifier.startswith(self._prefix):
@@ -176,6 +200,7 @@ class Table:
         sides = () if row is None else (self.identifier(row), self.source_id(row.id, row.source))
         return row if self._prefix + below in sides else None
 
+    @read_twice
     def search(self, words: Sequence[str], state: str | None, folder: str | None, part: tuple[int, int]) -> Hits:
         """Images whose names or columns hold all of some words.
 
@@ -211,6 +236,17 @@ class Table:
             rows = list(_rows(view, columns, where, f" OFFSET {offset:d}", (*values, limit))) if limit > 0 else []
         return Hits(int(total or 0), tuple(self._entry(row, roles) for row in rows))
 
+    @read_twice
+    def entry(self, identifier: str) -> Entry | None:
+        """What is said of one image; None if there is none of this identifier."""
+        if not identifier.startswith(self._prefix):
+            return None
+        with View(self._ledger()) as view:
+            row = self._row_of(view, identifier.removeprefix(self._prefix), view.manifest_columns())
+            found = None if row is None else self._entry(row, self.roles(view))
+        # A source is meant that has an output.
+        return replace(found, id=identifier, counterpart=found.id) if found and found.id != identifier else found
+
     def _entry(self, row: _Row, roles: Mapping[str, str]) -> Entry:
         identifier, source = self.identifier(row), self.source_id(row.id, row.source)
         return Entry(
@@ -220,6 +256,8 @@ class Table:
             row.state if self.is_job else None,
             source if source != identifier else None,
             _metadata(row, roles),
+            row.psnr,
+            row.ssimulacra2,
         )
 
     # -- names ------------------------------------------------------------------------------------------------
@@ -268,10 +306,10 @@ def _rows(view: View, columns: Sequence[str], where: str, more: str, values: Seq
     """Rows in the table's order; the last of the values is how many at most."""
     own = "".join(f", m.{quoted(name)}" for name in columns)
     sql = f"SELECT {_COLUMNS}{own} FROM {_FROM} WHERE {where} ORDER BY i.id LIMIT ?{more}"  # noqa: S608 - quoted identifiers
-    for image, source, item, target, state, *said in view.stream(sql, values):
+    for image, source, item, target, state, psnr, score, *said in view.stream(sql, values):
         pairs = tuple((name, str(value)) for name, value in zip(columns, said, strict=True) if value not in {None, ""})
         shown = None if item is None else str(item), None if target is None else str(target)
-        yield _Row(int(image or 0), str(source), *shown, str(state), pairs)
+        yield _Row(int(image or 0), str(source), *shown, str(state), _real(psnr), _real(score), pairs)
 
 
 def _page(row: _Row, identifier: str, roles: Mapping[str, str]) -> Page:
@@ -288,6 +326,10 @@ def _conditions(words: Sequence[str], texts: Sequence[str]) -> tuple[list[str], 
         patterns = ["%" + re.sub(r"([%_\\])", r"\\\1", form) + "%" for form in forms]
         values += [pattern for _ in texts for pattern in patterns]
     return conditions, values
+
+
+def _real(value: Value) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _below(base: str) -> str:
