@@ -16,6 +16,7 @@ from ledger_builder import planned
 from serving import Server, serving
 from ziggurat.convert.ledger.reviews import Review, record
 from ziggurat.convert.manifest import Row
+from ziggurat.errors import SourceNotFound
 from ziggurat.serve.catalogue import open_catalogue
 from ziggurat.serve.desk import Desk
 from ziggurat.storage.network import NetworkOptions
@@ -197,6 +198,7 @@ def test_a_job_is_watched_and_reviewed_while_it_runs(tmp_path: Path) -> None:
     ledger = tmp_path / "live.zgj"
     process = start("convert", tmp_path / "in", tmp_path / "out", "--to", "jpeg", *FAST, "--job", ledger)
     seen: list[tuple[str, int]] = []
+    rates: list[float] = []
     judged = 0
     try:
         while not ledger.exists() or not ledger.stat().st_size:
@@ -206,7 +208,9 @@ def test_a_job_is_watched_and_reviewed_while_it_runs(tmp_path: Path) -> None:
             while not seen or seen[-1][0] == "running":
                 said = server.get("/api/job").json
                 assert sum(said["counts"].values()) == said["total"] == 30
+                assert (said["eta_seconds"] is not None) <= (said["state"] == "running")
                 seen.append((said["state"], said["counts"]["done"]))
+                rates.append(said["rate_per_second"])
                 pairs = server.get(f"{REVIEW}?count=5").json["pairs"]
                 if pairs:
                     path = f"{REVIEW}/{part(pairs[0]['item'])}"
@@ -217,6 +221,8 @@ def test_a_job_is_watched_and_reviewed_while_it_runs(tmp_path: Path) -> None:
         process.kill()
     assert result.code == 0, result.said
     assert seen[-1] == ("done", 30)
+    assert max(rates) > 0
+    assert rates[-1] == 0
     done = [number for _, number in seen]
     assert done == sorted(done)
     assert judged
@@ -265,6 +271,42 @@ def test_searching_a_job(job: Path) -> None:
     assert (part_.total, [entry.id for entry in part_.entries]) == (3, ["output/item 0/page 2.jpg"])
     assert part_.entries[0].counterpart == "source/2/scan 1.png"
     assert ("material", "map") in part_.entries[0].metadata
+
+
+def test_a_job_that_nobody_works_on_is_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "j.zgj"
+    rows = [Row(source=f"/in/{n}.jp2", item="it") for n in range(3)]
+    with planned(path, rows) as ledger:
+        finish_row(ledger, 1)
+        desk = Desk.of(open_catalogue([str(path)], NetworkOptions()))
+        assert desk is not None
+        assert desk.progress()["state"] == "running"
+    time.sleep(0.6)
+    said = desk.progress()
+    assert (said["state"], said["eta_seconds"], said["rate_per_second"]) == ("stopped", None, 0)
+    assert said["counts"] == {"done": 1, "failed": 0, "pending": 2, "running": 0, "skipped": 0}
+
+
+def test_a_ledger_cannot_lead_out_of_its_destination(tmp_path: Path) -> None:
+    path = tmp_path / "j.zgj"
+    write_image(tmp_path / "secret.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "text.png").write_text("secret", encoding="utf-8")
+    with planned(path, [Row(source=f"/in/{n}.jp2") for n in range(4)], destination=str(tmp_path / "out")) as ledger:
+        for image in (1, 2, 3):
+            finish_row(ledger, image)
+    with closing(sqlite3.connect(path)) as connection:
+        for image, target in ((1, "../secret.jpg"), (2, str(tmp_path / "secret.jpg")), (3, "a/../../secret.jpg")):
+            connection.execute("UPDATE images SET target = ? WHERE id = ?", (target, image))
+        for image, source in ((1, "memory:x"), (2, "nonsense://x/y"), (3, str(tmp_path / "out")), (4, "\x01")):
+            connection.execute("UPDATE images SET source = ? WHERE id = ?", (source, image))
+        connection.commit()
+    catalogue = open_catalogue([str(path)], NetworkOptions())
+    listed = catalogue.search().entries
+    assert len(listed) == 4
+    for identifier in [name for entry in listed for name in (entry.id, entry.counterpart) if name]:
+        with pytest.raises(SourceNotFound):
+            catalogue.find(identifier)
 
 
 def test_an_image_of_a_job_knows_its_counterpart(job: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 
 from serving import serving
@@ -46,11 +47,22 @@ def test_a_sketch_comes_at_once_and_the_picture_when_its_levels_are_made(tmp_pat
         # Full resolution needs no coarser level.
         near = server.get("/iiif/3/scan.tif/5000,4000,300,200/max/0/default.png")
         assert (near.status, near.headers["Ziggurat-Sketch"]) == (200, None)
+        # An array is exact or not there yet; a missing chunk would be taken for zeros.
+        coarse = "/zarr/scan.tif/4/c/0/0/0"
+        assert server.get("/zarr/scan.tif/0/c/0/3/2").status == 200
+        assert server.get(coarse).status in {200, 503}
         deadline = time.monotonic() + 120
         while (later := server.get(SMALL)).headers["Ziggurat-Sketch"] and time.monotonic() < deadline:
             time.sleep(0.5)
         assert later.headers["Ziggurat-Sketch"] is None
         assert "ETag" in later.headers
+        told = server.get("/zarr/scan.tif/4/zarr.json").json
+        bands, side, wide = told["chunk_grid"]["configuration"]["chunk_shape"]
+        chunk = server.get(coarse)
+        assert chunk.status == 200
+        block = np.frombuffer(imagecodecs.zstd_decode(chunk.body), np.uint8).reshape(bands, side, wide)
+        assert np.all(block[2] == 40)
+        assert np.abs(block[0, 0] - (np.arange(wide) + 0.5) * 255 / told["shape"][2]).max() <= 3
     height, width = later.size
     assert (height, width) == (327, 400) == first.size
     expected = np.zeros((height, width, 3))

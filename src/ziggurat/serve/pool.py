@@ -212,7 +212,7 @@ class Pool:
 
     def _settle(self, waiting: _Waiting, kind: int, payload: bytes, seconds: float) -> None:
         self.figures.seconds += seconds
-        if kind in {Kind.DONE, Kind.SKETCHED}:
+        if kind in {Kind.DONE, Kind.SKETCHED, Kind.STORED}:
             self.figures.done += 1
             if not waiting.result.done():
                 waiting.result.set_result(Answer(Kind(kind), payload))

@@ -178,9 +178,6 @@ def render(opened: Opened, plan: Plan, quality: int, *, sketched: bool = False) 
         NotReady: if not even some rows can be had soon.
         ZigguratError: as reading an image does.
     """
-    stored = None if sketched else _stored(opened, plan)
-    if stored is not None:
-        return stored
     pixels = _sketched(opened, plan) if sketched else _fitted(opened, plan)
     if plan.quality in {"gray", "bitonal"}:
         pixels = in_blocks(_grey, pixels)
@@ -200,8 +197,12 @@ def _bytes(info: ImageInfo) -> int:
     return info.size.pixels * info.bands * np.dtype(info.dtype).itemsize
 
 
-def _stored(opened: Opened, plan: Plan) -> bytes | None:
-    """The picture as the file holds it already, where it is asked for as it is."""
+def stored(opened: Opened, plan: Plan) -> bytes | None:
+    """The encoded picture as the file holds it already, where it is asked for as it is; None where it must be made.
+
+    Raises:
+        ZigguratError: as reading an image does.
+    """
     plain = plan.encoding == "jpg" and not plan.mirror and not plan.angle and plan.view == AS_IT_IS
     coloured = plan.quality in {"default", "color"} or (plan.quality == "gray" and opened.image.info.bands == 1)
     if not plain or not coloured or plan.canvas not in {None, plan.size} or not opened.shown_as_stored:

@@ -26,11 +26,15 @@ LAST: Final = 0x80
 
 
 class Kind(IntEnum):
-    """What an answer holds: what was asked for, an error, or a picture to look at until the right one can be made."""
+    """What an answer holds: what was asked for, an error, or a picture to look at until the right one can be made.
+
+    What a file of this machine holds as it was asked for need not be kept a second time.
+    """
 
     DONE = 0
     FAILED = 1
     SKETCHED = 2
+    STORED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,13 @@ from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
 from ziggurat.serve.facts import Facts
-from ziggurat.serve.render import Opened, must_wait, render
+from ziggurat.serve.render import Opened, must_wait, render, stored
 from ziggurat.serve.slab import must_wait_for, slab
 from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Draw, Kind, Slab, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 from ziggurat.storage.resolve import open_source
+from ziggurat.storage.urls import local_path
 
 OPEN: Final = 32
 """Images that are kept open, each with its header and index."""
@@ -131,6 +132,8 @@ def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
             opened = shelf.get(task.url, task.version)
             if must_wait(opened, task.plan):
                 return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
+        if (data := stored(opened, task.plan)) is not None:
+            return Kind.DONE if local_path(task.url) is None else Kind.STORED, data
         return Kind.DONE, render(opened, task.plan, quality)
     except NotReady:
         raise
