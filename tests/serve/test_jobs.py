@@ -173,6 +173,14 @@ def test_what_is_no_judgement_is_refused(served: Server, body: object) -> None:
     assert served.post(f"{REVIEW}/{part('item 0/page 1.jpg')}", body).status == 400
 
 
+def test_bytes_that_are_no_text_name_nothing(served: Server) -> None:
+    for path in ("/iiif/3/%FF/info.json", "/presentation/3/%FF/manifest.json", "/zarr/output%2F%FF/zarr.json"):
+        assert served.get(path).status == 404
+    assert served.post(f"{REVIEW}/%FF", {"verdict": "accept"}).status == 404
+    assert served.get("/presentation/3/%00/manifest.json").status == 404
+    assert served.get("/iiif/3/output%2Fa%00b.jpg/info.json").status == 404
+
+
 def test_other_methods_write_nothing(served: Server) -> None:
     assert served.get(f"{REVIEW}/x").status == 405
     for path in ("/api/job", "/iiif/3/x/info.json", "/api/other"):

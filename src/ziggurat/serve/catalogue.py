@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.format.table import FORMATS
-from ziggurat.serve.found import Found, checked
+from ziggurat.serve.found import Found, checked, is_text
 from ziggurat.serve.items import Contents, Entry, Hits, Item, Page, grouped, label
 from ziggurat.serve.manifest import ManifestFile
 from ziggurat.serve.table import Table
@@ -142,7 +142,7 @@ class Catalogue:
 
     def _below(self, root: Root, below: str, identifier: str) -> Found | None:
         if root.is_table:
-            return self._tables[root.name].find(below) if _text(below) is not None else None
+            return self._tables[root.name].find(below) if is_text(below) else None
         if not _is_plain(below):
             return None
         return self._local(root, below, identifier) if root.kind == "folder" else _object(root, below, identifier)
@@ -277,7 +277,7 @@ class Catalogue:
             place = root.place if root.kind == "folder" else root.place + "/"
             try:
                 for item in list_sources(place, SUFFIXES, network=self._network):
-                    if _is_plain(item.key) and _text(item.key) is not None:
+                    if _is_plain(item.key) and is_text(item.key):
                         yield begin + item.key, item.url
             except SourceNotFound:
                 continue
@@ -300,15 +300,7 @@ def _none(identifier: str) -> Found:
 
 
 def _object(root: Root, below: str, identifier: str) -> Found | None:
-    return Found(identifier, f"{root.place}/{below}", None) if _text(below) is not None else None
-
-
-def _text(key: str) -> str | None:
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return None
-    return key
+    return Found(identifier, f"{root.place}/{below}", None) if is_text(below) else None
 
 
 def _is_plain(below: str) -> bool:

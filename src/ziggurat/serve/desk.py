@@ -17,6 +17,7 @@ from ziggurat.convert.report.summary import Status, status
 from ziggurat.errors import JobError, SourceNotFound, UsageError
 from ziggurat.model import JSON
 from ziggurat.serve.catalogue import Catalogue
+from ziggurat.serve.found import is_text
 from ziggurat.serve.table import SHOWN, Table, read_twice
 
 FAILURES: Final = 100
@@ -235,7 +236,7 @@ class Desk:
     @read_twice
     def _image(self, item: str) -> int:
         with View(self.path) as view:
-            rows = view.query(
+            rows = is_text(item) and view.query(
                 "SELECT id FROM images WHERE target = ? AND target IS NOT NULL AND state <> 'refused'", (item,)
             )
         if not rows:

@@ -45,3 +45,12 @@ def named(url: str, identifier: str) -> Found | None:
     if isinstance(place, Remote):
         return Found(identifier, url, None)
     return checked(os.path.realpath(place), identifier) if isinstance(place, Path) else None
+
+
+def is_text(identifier: str) -> bool:
+    """Whether it is what a table can name: bytes of a URL that are no UTF-8 never are."""
+    try:
+        identifier.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -95,16 +95,13 @@ def _chunk(facts: Facts) -> Size:
         return Size(LARGEST, LARGEST)
     height, width = facts.stored(facts.tile)
     if width >= full.width and SMALLEST < width <= WIDEST:
-        return Size(max(height, min(SMALLEST, MOST // (width * pixel))), width) if height <= LARGEST else _usual()
+        return Size(max(1, min(max(height, SMALLEST), MOST // (width * pixel))), width)
     while min(height, width) < SMALLEST and max(height, width) * 2 <= LARGEST:
         height, width = height * 2, width * 2
-    if max(height, width) > 2 * LARGEST or min(height, width) < SMALLEST:
-        return _usual()
-    return Size(height, width)
-
-
-def _usual() -> Size:
-    return Size(USUAL, USUAL)
+    while min(height, width) >= 2 * SMALLEST and height * width * pixel > MOST:
+        height, width = -(-height // 2), -(-width // 2)
+    fits = max(height, width) <= 2 * LARGEST and min(height, width) >= SMALLEST
+    return Size(height, width) if fits else Size(USUAL, USUAL)
 
 
 def group(facts: Facts, name: str) -> dict[str, JSON]:

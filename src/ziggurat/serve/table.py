@@ -17,7 +17,7 @@ from ziggurat.convert.ledger.view import Value, View
 from ziggurat.convert.report.places import Places
 from ziggurat.errors import JobError
 from ziggurat.model import JSON
-from ziggurat.serve.found import Found, named
+from ziggurat.serve.found import Found, is_text, named
 from ziggurat.serve.items import Entry, Hits, Item, Page, Pairs, item_of, label, natural
 
 SHOWN: Final[Mapping[str, tuple[State, ...]]] = {
@@ -166,7 +166,7 @@ class Table:
     @read_twice
     def item(self, identifier: str) -> Item | None:
         """An item with all that the table says of it; None if there is none of this identifier."""
-        if not identifier.startswith(self._prefix):
+        if not identifier.startswith(self._prefix) or not is_text(identifier):
             return None
         below = identifier.removeprefix(self._prefix)
         with View(self._ledger()) as view:
@@ -210,9 +210,12 @@ class Table:
             folder: an item's identifier.
             part: offset and number of those that are told.
         """
-        if state is not None and not self.is_job:
-            return Hits(0, ())
-        if folder is not None and not folder.startswith(self._prefix):
+        elsewhere = folder is not None and not folder.startswith(self._prefix)
+        if (
+            (state is not None and not self.is_job)
+            or elsewhere
+            or not all(map(is_text, (*words, state or "", folder or "")))
+        ):
             return Hits(0, ())
         with View(self._ledger()) as view:
             roles = self.roles(view)
@@ -239,7 +242,7 @@ class Table:
     @read_twice
     def entry(self, identifier: str) -> Entry | None:
         """What is said of one image; None if there is none of this identifier."""
-        if not identifier.startswith(self._prefix):
+        if not identifier.startswith(self._prefix) or not is_text(identifier):
             return None
         with View(self._ledger()) as view:
             row = self._row_of(view, identifier.removeprefix(self._prefix), view.manifest_columns())
