@@ -198,8 +198,8 @@ class Desk:
             "fidelity": {
                 "psnr": None if identical else row.psnr,
                 "ssimulacra2": row.ssimulacra2,
-                "identical": identical,
             },
+            "identical": identical,
             "verdict": None if said is None else said.verdict,
             "note": "" if said is None else said.note,
             "reviewer": "" if said is None else said.reviewer,
