@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -113,11 +114,14 @@ async def _image(service: Service, call: Call) -> Response:
     looked = await _looked(service, call)
     facts, identifier = looked.facts, looked.found.id
     told, register = await asyncio.gather(service.details(looked), _register(service, fresh=False))
+    folder = identifier.rpartition("/")[0]
+    items = (await service.contents(seconds=math.inf)).items
     document: dict[str, JSON] = {
         **_identity(looked),
         "width": facts.size.width,
         "height": facts.size.height,
         "bytes": facts.version[0],
+        "item": quoted(folder if folder in items else identifier),
         "place": await asyncio.to_thread(register.place, identifier),
         **json.loads(told),
     }
@@ -156,7 +160,7 @@ async def _looked(service: Service, call: Call) -> Looked:
 
 
 async def _register(service: Service, *, fresh: bool) -> Register:
-    seconds = LISTED_SECONDS if fresh else float("inf")
+    seconds = LISTED_SECONDS if fresh else math.inf
     contents = await service.contents(seconds=seconds)
     return await asyncio.to_thread(Register.of, contents)
 
