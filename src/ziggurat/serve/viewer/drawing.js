@@ -52,17 +52,13 @@ function sharpen(viewer) {
   }
 }
 
-/** The tiles of an image, with a query that says how its samples are shown. */
-export async function tilesOf(ref, query = "") {
+/** The tiles of an image; query says how its samples are shown, format is png where no loss is wanted. */
+export async function tilesOf(ref, query = "", format = "jpg") {
   const info = await ask(at.info(ref));
-  return tileSource(info, ref, query);
-}
-
-export function tileSource(info, ref, query) {
   // The server may be known by another name outside: the page's own is the one that works here.
   const id = new URL(`iiif/3/${ref}`, document.baseURI).href;
   const { configure } = OpenSeadragon.IIIFTileSource.prototype;
-  const source = new OpenSeadragon.IIIFTileSource(configure(structuredClone({ ...info, id }), id, null));
+  const source = new OpenSeadragon.IIIFTileSource(configure({ ...info, id, preferredFormats: [format] }, id, null));
   if (query) {
     const plain = source.getTileUrl.bind(source);
     source.getTileUrl = (level, x, y) => `${plain(level, x, y)}?${query}`;
@@ -131,8 +127,11 @@ export function oneToOne(viewer) {
   if (item) viewer.viewport.zoomTo(item.imageToViewportZoom(1 / devicePixelRatio));
 }
 
-/** Pixels of the drawn canvas, as it is on the screen. */
+/** Pixels of what is drawn, as on the screen; from a copy, because reading a canvas makes drawing on it slow. */
 export function drawn(viewer) {
-  const canvas = viewer.drawer.canvas;
-  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const { canvas } = viewer.drawer;
+  const copy = new OffscreenCanvas(canvas.width, canvas.height);
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
 }
