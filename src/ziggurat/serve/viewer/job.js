@@ -35,7 +35,8 @@ function show(job) {
     ["Rate", job.rate_per_second ? `${job.rate_per_second.toFixed(job.rate_per_second < 10 ? 1 : 0)} / s` : "–"],
     ["Time left", job.eta_seconds === null ? "–" : duration(job.eta_seconds)],
     ["Read", bytes(job.bytes_in)],
-    ["Written", job.bytes_in ? `${bytes(job.bytes_out)} (${Math.round((job.bytes_out / job.bytes_in) * 100)} %)` : bytes(job.bytes_out)],
+    ["Written", bytes(job.bytes_out)],
+    ["Of what was read", job.bytes_in ? `${Math.round((job.bytes_out / job.bytes_in) * 100)} %` : "–"],
   ];
   find("figures").replaceChildren(...figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   find("failed").hidden = !job.failures.length;
