@@ -19,12 +19,14 @@ from ziggurat.errors import Overloaded, SourceNotFound, WriteError, ZigguratErro
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call, ClientGone, failed, json_response, path_of, readable
 from ziggurat.serve.gate import Gate
+from ziggurat.serve.routes.api import api
 from ziggurat.serve.routes.description import description
 from ziggurat.serve.routes.image_api import image_api
 from ziggurat.serve.routes.original import original
 from ziggurat.serve.routes.presentation import presentation
 from ziggurat.serve.routes.state import health, metrics
 from ziggurat.serve.routes.tiles import deep_zoom, xyz
+from ziggurat.serve.routes.viewer import PAGES, page, static
 from ziggurat.serve.service import Service
 from ziggurat.serve.settings import Settings
 
@@ -39,6 +41,9 @@ ROUTES: Final[dict[str, Handler]] = {
     "healthz": health,
     "metrics": metrics,
     "openapi.json": description,
+    "api": api,
+    "static": static,
+    **dict.fromkeys(PAGES, page),
 }
 """By the first segment of the path."""
 

@@ -20,9 +20,10 @@ import ziggurat
 from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
+from ziggurat.serve.details import details, probe
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render
-from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Draw, Kind, Task, WorkerConfig
+from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Probe, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 from ziggurat.storage.resolve import open_source
@@ -115,7 +116,11 @@ def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     opened = shelf.get(task.url, task.version)
     if isinstance(task, Describe):
         return Kind.DONE, Facts.of(opened.image).dump()
+    if isinstance(task, Detail):
+        return Kind.DONE, json.dumps(details(opened.image), default=dict).encode()
     try:
+        if isinstance(task, Probe):
+            return Kind.DONE, json.dumps(probe(opened, task.y, task.x)).encode()
         if isinstance(task, Build):
             opened.image.build_levels()
             return Kind.DONE, b""
@@ -144,7 +149,7 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     process.cap_memory(config.memory)
     shelf, kept, answered = Shelf(config), deque[tuple[str, bytes]](), 0
     while (task := _next(stream, connection, kept, cache)) is not None:
-        if not isinstance(task, Describe | Draw | Build):
+        if not isinstance(task, Describe | Detail | Probe | Draw | Build):
             return
         kind, payload = _attempt(task, shelf, config)
         answered += 1
