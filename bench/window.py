@@ -28,10 +28,7 @@ from tables import write_section
 from window_files import KINDS, SIZES, File, Files
 from window_proxy import COUNTS
 from window_report import MADE, report
-from window_task import AIMS, Answer, Task, box_for, work_folder
-
-TIMEOUT = 120.0
-"""Seconds that a reading may take."""
+from window_task import AIMS, TIMEOUT, Answer, Task, box_for, work_folder
 
 ENOUGH = 5.0
 """Seconds from which on a reading is not repeated."""
@@ -195,6 +192,9 @@ class Bench:
                 before = found[name]
                 last = before[-1].answer if before else None
                 if before and (last is None or last.seconds > ENOUGH):
+                    continue
+                if name == "Ziggurat again" and len(found["Ziggurat"]) <= len(before):
+                    # It was not read cold this time: the cache is another reading's.
                     continue
                 if name == "large_image" and any(item.answer is None for item in found.get("libvips", ())):
                     before.append(Outcome(None, "as libvips", None, None))

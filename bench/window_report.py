@@ -6,7 +6,7 @@ from typing import Any
 
 from tables import machine, table
 from window_files import KINDS, SIZES
-from window_task import AIMS
+from window_task import AIMS, TIMEOUT
 
 type Figures = Mapping[str, Mapping[str, Any]]
 
@@ -65,7 +65,7 @@ def nearest(
     if known:
         return min(item["seconds"] + imports * item["imports"] for item in known), False
     tried = any(found(figures, (key[0], key[1], "disk", key[3]), name) for name in names)
-    return (120.0, True) if tried else None
+    return (TIMEOUT, True) if tried else None
 
 
 def ratio(figures: Figures, key: tuple[str, str, str, str], reader: str, *, imports: bool = False) -> str:
@@ -242,9 +242,9 @@ TEXT = (
         "Three readings: a window of 512 x 512 at full resolution near the middle; one of as many pixels at an eighth "
         "of the resolution; the whole image at about 1000 pixels. Every reading is a fresh process, from opening to "
         "pixels, the median of three, all readers taking turns; a reading of more than 5 s is made once, and ended "
-        "after 120 s; a peer that fails on the disk is not tried on S3, nor large_image where libvips fails. A "
-        "process has 18 GiB of address space. Files on the disk are in the page cache, for all alike. S3 is a Ceph "
-        "gateway on loopback; S3 + 30 ms is the same behind a relay that lets each request wait and counts it."
+        f"after {TIMEOUT:.0f} s; a peer that fails on the disk is not tried on S3, nor large_image where libvips "
+        "fails. A process has 18 GiB of address space. Files on the disk are in the page cache, for all alike. S3 is a "
+        "Ceph gateway on loopback; S3 + 30 ms is the same behind a relay that lets each request wait and counts it."
     ),
     (
         "Ziggurat is measured cold (empty cache, no index), sampled (coarse readings of strips only: single pixels "
@@ -259,9 +259,9 @@ TEXT = (
 
 COLD = (
     "Ziggurat cold, with an empty cache and no index, against the fastest peer; below 1, in bold, it is "
-    "behind. `>` where no peer succeeds within 120 s and its memory: 120 s is taken for it. Levels and overviews of "
-    "strips, which hold full resolution alone, are means of all pixels: the peers are those that average, too (GDAL "
-    "told to, libvips, large_image)."
+    f"behind. `>` where no peer succeeds within {TIMEOUT:.0f} s and its memory: these are taken for it. Levels and "
+    "overviews of strips, which hold full resolution alone, are means of all pixels: the peers are those that average, "
+    "too (GDAL told to, libvips, large_image)."
 )
 
 SAMPLED = (

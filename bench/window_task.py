@@ -15,6 +15,9 @@ SIDE = 512
 LEVEL = 3
 """The coarser level: an eighth of each side."""
 
+TIMEOUT = 40.0
+"""Seconds that a reading may take."""
+
 OVERVIEW = 1000
 """Pixels of the overview's long side, about: whoever has levels only takes the next one."""
 

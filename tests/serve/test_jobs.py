@@ -281,6 +281,26 @@ def test_searching_a_job(job: Path) -> None:
     assert ("material", "map") in part_.entries[0].metadata
 
 
+def test_the_viewer_is_told_of_a_job(served: Server) -> None:
+    assert served.get("/api/site").json["job"] is True
+    items = served.get("/api/items").json
+    assert (items["total"], len(items["items"])) == (7, 7)
+    assert {item["state"] for item in items["items"]} == {"done", "refused"}
+    assert [item["name"] for item in items["items"]][:2] == ["page 1", "page 2"]
+    found = served.get("/api/items?q=coin&state=done&offset=1").json
+    assert (found["total"], [item["ref"] for item in found["items"]]) == (2, [part("output/item 1/page 3.jpg")])
+    assert served.get("/api/items?state=pending").json["total"] == 0
+    for name in ("output", "source"):
+        assert name in {folder["name"] for folder in served.get("/api/folders").json["folders"]}
+    image = served.get(f"/api/image/{part('output/item 0/page 2.jpg')}").json
+    assert (image["name"], image["state"], image["item"]) == ("page 2", "done", part("item 0"))
+    assert image["counterpart"] == part("source/2/scan 1.png")
+    assert image["fidelity"]["psnr"] > 20
+    assert {"label": "material", "value": "map"} in image["described"]
+    for page in ("", "job", "review"):
+        assert served.get(f"/{page}").status in {200, 501}
+
+
 def test_a_job_that_nobody_works_on_is_stopped(tmp_path: Path) -> None:
     path = tmp_path / "j.zgj"
     rows = [Row(source=f"/in/{n}.jp2", item="it") for n in range(3)]

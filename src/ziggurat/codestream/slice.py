@@ -118,7 +118,7 @@ def _slice(
     order = sorted(
         (number, position) for position, inner in enumerate(divided.components) for number in range(len(inner))
     )
-    of = {(item.component, item.number): pair for pair in zip(selected, known, strict=True) for item in pair[:1]}
+    of = {(item.component, item.number): (item, said) for item, said in zip(selected, known, strict=True)}
     for number, position in order:
         packets.add(position, number, *of[components[position], number])
     held.add(HEADERS, bytes(packets.headers))
@@ -154,9 +154,10 @@ class _Packets:
         used = np.asarray(slots.arrays.used)[chosen].astype(np.int64)
         rows = ranges(np.asarray(slots.arrays.first)[chosen], used)
         header_end = np.asarray(written.header_end)
-        header_start = np.append(0, header_end[:-1])[: len(header_end)]
+        header_start = np.append(0, header_end)[: len(header_end)]
         # Every header lies before the pieces of its packet.
-        before = np.append(0, np.cumsum(used))[np.append(0, np.asarray(written.slot_end)[:-1])[: len(header_end)]]
+        first_slot = np.append(0, np.asarray(written.slot_end))[: len(header_end)]
+        before = np.append(0, np.cumsum(used))[first_slot]
         offset = np.insert(slots.offset[rows], before, header_start + (HEADERS + len(self.headers)))
         length = np.insert(slots.length[rows], before, header_end - header_start)
         self.headers += written.headers

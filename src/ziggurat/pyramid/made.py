@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ziggurat.errors import FormatError, SourceError, WriteError
 from ziggurat.format.protocol import Reader
 from ziggurat.geometry import Size, Window
-from ziggurat.model import Samples
+from ziggurat.model import Level, Samples
 from ziggurat.pyramid.blocks import Progress, finer_window, reduced, reduced_cost
 from ziggurat.pyramid.lacking import made_levels, write_cost
 from ziggurat.pyramid.sampled import Places, centres, picked, picked_cost, sampled_places
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from ziggurat.pyramid.overview import Overview
 
 MODEST: Final = 64 << 20
-"""Bytes that reading the finer pixels of a window may take for it to be computed: 64 MiB, that is a quarter of a second
-from a store. All levels are made once where it takes more, or where windows were computed of as many pixels as the
-image has."""
+"""Bytes that reading the finer pixels of a window may take for it to be computed in any case: 64 MiB, that is a quarter
+of a second from a store. All levels are made once where it takes more, and is not a small part of the image; or where
+windows were computed of as many strips and tiles as the image has."""
 
 NEARER: Final = 4
 """How many times as much that may be of a file on this machine: it takes no longer."""
+
+PART: Final = 8
+"""A window that takes no more than this part of the image's strips or tiles is computed, too: one of a gigapixel takes
+a second then, and a pass over all of it ten."""
 
 KIND: Final = 1
 """To be raised when made levels come out otherwise than before: those in caches are then made again."""
@@ -57,6 +61,15 @@ class Home:
 def beside_of(image: Path) -> Path:
     """The file of levels beside an image, named as GDAL does."""
     return image.with_name(image.name + ".ovr")
+
+
+def _touched(finer: Level, times: int, window: Window) -> int:
+    """Pixels of the strips or tiles from which a window is made."""
+    wanted = finer_window(window, times, finer.shape)
+    height, width = finer.tile or finer.shape
+    rows = -(-wanted.y1 // height) - wanted.y0 // height
+    columns = -(-wanted.x1 // width) - wanted.x0 // width
+    return min(rows * height, finer.shape.height) * min(columns * width, finer.shape.width)
 
 
 class MadeLevels:
@@ -118,7 +131,7 @@ class MadeLevels:
         try:
             if not times:
                 return reader.read(level, window)
-            self._computed += finer_window(window, times, reader.info.levels[level].shape).size.pixels
+            self._computed += _touched(reader.info.levels[level], times, window)
             return reduced(reader, level, times, window, near=self._near)
         except (SourceError, FormatError) as error:
             if reader is self._reader:
@@ -224,8 +237,10 @@ class MadeLevels:
             return False
         shape = reader.info.levels[level].shape
         finer = finer_window(window, times, shape)
+        touched = _touched(reader.info.levels[level], times, window)
         slow = reader.read_cost(level, finer) > MODEST * (NEARER if self._near else 1)
-        often = self._computed + finer.size.pixels > shape.pixels
+        slow = slow and touched * PART > shape.pixels
+        often = self._computed + touched > shape.pixels
         often = often and reader.read_cost(level, Window.full(shape)) > MODEST
         return (slow or often) and write_cost(reader) <= self._memory
 

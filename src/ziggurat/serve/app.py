@@ -26,6 +26,7 @@ from ziggurat.serve.routes.original import original
 from ziggurat.serve.routes.presentation import presentation
 from ziggurat.serve.routes.state import health, metrics
 from ziggurat.serve.routes.tiles import deep_zoom, xyz
+from ziggurat.serve.routes.viewer import PAGES, page, static
 from ziggurat.serve.routes.zarr import zarr
 from ziggurat.serve.service import Service
 from ziggurat.serve.settings import Settings
@@ -43,6 +44,8 @@ ROUTES: Final[dict[str, Handler]] = {
     "healthz": health,
     "metrics": metrics,
     "openapi.json": description,
+    "static": static,
+    **dict.fromkeys(PAGES, page),
 }
 """By the first segment of the path."""
 

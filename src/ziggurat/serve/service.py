@@ -20,7 +20,7 @@ from ziggurat.serve.metrics import Traffic
 from ziggurat.serve.plan import MEDIA_TYPES, Plan
 from ziggurat.serve.pool import Answer, Pool
 from ziggurat.serve.settings import Settings
-from ziggurat.serve.wire import END, Build, Describe, Draw, Kind, Slab, Task, WorkerConfig
+from ziggurat.serve.wire import END, Build, Describe, Detail, Draw, Kind, Probe, Slab, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.resolve import identity
 
@@ -176,6 +176,33 @@ class Service:
         if len(self._known) > KNOWN:
             self._known.popitem(last=False)
         return Looked(found, facts)
+
+    def known(self, identifier: str) -> Facts | None:
+        """What was found out about an image before, without asking anybody."""
+        try:
+            found = self.catalogue.find(identifier)
+        except SourceError:
+            return None
+        known = self._known.get(found.url)
+        return None if known is None or found.version not in {None, known.facts.version} else known.facts
+
+    async def details(self, looked: Looked) -> bytes:
+        """Everything that an image's header says, as JSON.
+
+        Raises:
+            ZigguratError: if it cannot be read.
+        """
+        found, version = looked.found, looked.facts.version
+        return (await self._once(f"! {found.url} {version}", Detail(found.url, version))).data
+
+    async def values(self, looked: Looked, y: int, x: int) -> bytes:
+        """The samples of one pixel of the upright image at full resolution, as JSON.
+
+        Raises:
+            ZigguratError: if they cannot be read.
+        """
+        found, version = looked.found, looked.facts.version
+        return (await self._once(f"= {found.url} {version} {y} {x}", Probe(found.url, version, y, x))).data
 
     async def contents(self, *, seconds: float = LISTED_SECONDS) -> Contents:
         """All images, grouped into items, listed at most so many seconds ago.

@@ -69,6 +69,31 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class Detail:
+    """Asks for everything that the header of an image says, as ``details.details`` has it."""
+
+    url: str
+    version: tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Asks for the samples of one pixel of the full resolution, as JSON.
+
+    Attributes:
+        url: of the image.
+        version: the file that is meant; another one there is ``SourceChanged``.
+        y: row of the upright image.
+        x: column.
+    """
+
+    url: str
+    version: tuple[int, str]
+    y: int
+    x: int
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """Asks for a picture.
 
@@ -116,4 +141,4 @@ class Build:
     version: tuple[int, str]
 
 
-type Task = Describe | Draw | Slab | Build
+type Task = Describe | Detail | Probe | Draw | Slab | Build

@@ -20,10 +20,11 @@ import ziggurat
 from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
+from ziggurat.serve.details import details, probe
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render, stored
 from ziggurat.serve.slab import must_wait_for, slab
-from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Draw, Kind, Slab, Task, WorkerConfig
+from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Probe, Slab, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 from ziggurat.storage.resolve import open_source
@@ -114,33 +115,49 @@ def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     Raises:
         ZigguratError: as opening and reading an image do.
     """
-    opened = shelf.get(task.url, task.version)
-    if isinstance(task, Describe):
-        return Kind.DONE, Facts.of(opened.image).dump()
     try:
-        if isinstance(task, Build):
-            opened.image.build_levels()
-            return Kind.DONE, b""
-        if isinstance(task, Slab):
-            if must_wait_for(opened, task):
-                shelf.drop(task.url)
-                opened = shelf.get(task.url, task.version)
-            return Kind.DONE, slab(opened, task)
-        if must_wait(opened, task.plan):
-            # The levels may have been made since the image was opened.
-            shelf.drop(task.url)
-            opened = shelf.get(task.url, task.version)
-            if must_wait(opened, task.plan):
-                return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
-        if (data := stored(opened, task.plan)) is not None:
-            return Kind.DONE if local_path(task.url) is None else Kind.STORED, data
-        return Kind.DONE, render(opened, task.plan, quality)
+        if isinstance(task, Draw):
+            return _drawn(task, shelf, quality)
+        return Kind.DONE, _done(task, shelf)
     except NotReady:
         raise
     except ZigguratError:
         # What went wrong once, a file changed under it for one, must not stay open.
         shelf.drop(task.url)
         raise
+
+
+def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes:
+    opened = shelf.get(task.url, task.version)
+    match task:
+        case Describe():
+            return Facts.of(opened.image).dump()
+        case Detail():
+            return json.dumps(details(opened.image), default=dict).encode()
+        case Probe():
+            return json.dumps(probe(opened, task.y, task.x)).encode()
+        case Slab():
+            return slab(_renewed(shelf, task) if must_wait_for(opened, task) else opened, task)
+        case Build():
+            opened.image.build_levels()
+            return b""
+
+
+def _drawn(task: Draw, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
+    opened = shelf.get(task.url, task.version)
+    if must_wait(opened, task.plan):
+        opened = _renewed(shelf, task)
+        if must_wait(opened, task.plan):
+            return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
+    if (data := stored(opened, task.plan)) is not None:
+        return Kind.DONE if local_path(task.url) is None else Kind.STORED, data
+    return Kind.DONE, render(opened, task.plan, quality)
+
+
+def _renewed(shelf: Shelf, task: Task) -> Opened:
+    """The image opened anew: its levels may have been made since."""
+    shelf.drop(task.url)
+    return shelf.get(task.url, task.version)
 
 
 def work(stream: BinaryIO, connection: socket.socket) -> None:
@@ -153,7 +170,7 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     process.cap_memory(config.memory)
     shelf, kept, answered = Shelf(config), deque[tuple[str, bytes]](), 0
     while (task := _next(stream, connection, kept, cache)) is not None:
-        if not isinstance(task, Describe | Draw | Slab | Build):
+        if not isinstance(task, Describe | Detail | Probe | Draw | Slab | Build):
             return
         kind, payload = _attempt(task, shelf, config)
         answered += 1

@@ -61,6 +61,22 @@ async def description(service: Service, call: Call) -> Response:
         "/zarr/{id}/{level}/zarr.json": _get(
             "A level as a Zarr array.", "application/json", _text("id"), _number("level")
         ),
+        "/api/site": _get("What the viewer must know of this server.", "application/json"),
+        "/api/items": _get(
+            "A page of the images, all or those that a search finds.",
+            "application/json",
+            *(_asked(name, "^[^/]{0,80}$") for name in ("q", "under", "folder")),
+            *(_asked(name, "^[0-9]{1,9}$") for name in ("offset", "limit")),
+        ),
+        "/api/folders": _get("The folders below one.", "application/json", _asked("under", "^[^/]{0,80}$")),
+        "/api/image/{id}": _get("All that is known of an image.", "application/json", _text("id")),
+        "/api/values/{id}": _get(
+            "The samples of a pixel.",
+            "application/json",
+            _text("id"),
+            _asked("x", "^[0-9]{1,9}$"),
+            _asked("y", "^[0-9]{1,9}$"),
+        ),
         "/healthz": _get("Whether requests are answered.", "application/json"),
         "/metrics": _get("Counters for Prometheus.", "text/plain"),
     }
