@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jobs import FAST, convert, finish, manifest, picture, query, start, write_image, ziggurat
+from ledger_builder import fail as fail_row
 from ledger_builder import finish as finish_row
 from ledger_builder import planned
 from serving import Server, serving
@@ -313,6 +314,18 @@ def test_a_job_that_nobody_works_on_is_stopped(tmp_path: Path) -> None:
     said = desk.progress()
     assert (said["state"], said["eta_seconds"], said["rate_per_second"]) == ("stopped", None, 0)
     assert said["counts"] == {"done": 1, "failed": 0, "pending": 2, "running": 0, "skipped": 0}
+
+
+def test_signatures_of_addresses_are_told_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "j.zgj"
+    with planned(path, [Row(source=f"https://x.example/{n}.jp2?sig=SECRET") for n in range(2)]) as ledger:
+        finish_row(ledger, 1)
+        fail_row(ledger, 2, "it is gone")
+    catalogue = open_catalogue([str(path)], NetworkOptions())
+    desk = Desk.of(catalogue)
+    assert desk is not None
+    assert "SECRET" not in repr((desk.progress(), desk.sample(5), catalogue.search()))
+    assert catalogue.find("source/2/1.jp2").url.endswith("SECRET")
 
 
 def test_a_ledger_cannot_lead_out_of_its_destination(tmp_path: Path) -> None:

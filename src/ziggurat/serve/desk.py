@@ -18,7 +18,7 @@ from ziggurat.errors import JobError, SourceNotFound, UsageError
 from ziggurat.model import JSON
 from ziggurat.serve.catalogue import Catalogue
 from ziggurat.serve.found import is_text
-from ziggurat.serve.table import SHOWN, Table, read_twice
+from ziggurat.serve.table import SHOWN, Table, read_twice, shown_source
 
 FAILURES: Final = 100
 """The last ones, which are told."""
@@ -136,8 +136,8 @@ class Desk:
 
     def _failure(self, row: ImageRow) -> JSON:
         return {
-            "item": row.target or row.item or row.source,
-            "source": row.source,
+            "item": row.target or row.item or shown_source(row.source),
+            "source": shown_source(row.source),
             "reason": row.error_message or "",
             "error": row.error_class or "",
             "state": row.state,
@@ -206,7 +206,7 @@ class Desk:
             "reviewed_at": None if said is None else said.at,
             "group": pair.group,
             "reason": pair.reason,
-            "source": row.source,
+            "source": shown_source(row.source),
             "source_bytes": row.source_size,
             "output_bytes": row.output_size,
             "width": row.width,

@@ -362,7 +362,12 @@ def _is_shown(source: str) -> bool:
     return not (source.startswith(("http:", "https:")) and "?" in source)
 
 
+def shown_source(source: str) -> str:
+    """A source as everybody may see it."""
+    return source if _is_shown(source) else source.partition("?")[0]
+
+
 def _name(source: str) -> str:
     """The last part of a source's path."""
-    path = source if _is_shown(source) else source.partition("?")[0]
+    path = shown_source(source)
     return path.rstrip("/").rpartition("/")[2] or "image"
