@@ -40,7 +40,9 @@ def test_files_are_sent_packed_and_not_twice(server: Server) -> None:
     assert server.get("/static/page.js", If_None_Match=plain.headers["ETag"]).status == 304
 
 
-@pytest.mark.parametrize("name", ["", "none.js", "../app.py", "..%2Fapp.py", "%2e%2e/app.py", "/etc/passwd", "vendor", "vendor/"])
+@pytest.mark.parametrize(
+    "name", ["", "none.js", "../app.py", "..%2Fapp.py", "%2e%2e/app.py", "/etc/passwd", "vendor", "vendor/"]
+)
 def test_only_files_of_the_viewer_are_sent(server: Server, name: str) -> None:
     assert server.get(f"/static/{name}").status == 404
 
@@ -148,7 +150,8 @@ def test_metadata_is_told_as_far_as_people_can_read_it() -> None:
     assert exif_fields(block) == {"Make": "Maker", "ExposureTime": 0.004}
     assert exif_fields(b"II*\0" + b"\xff" * 40) == {}
     iptc = b"".join(
-        b"\x1c\x02" + bytes([kind]) + len(text).to_bytes(2) + text for kind, text in ((25, b"moon"), (25, b"sun"), (120, b"A"))
+        b"\x1c\x02" + bytes([kind]) + len(text).to_bytes(2) + text
+        for kind, text in ((25, b"moon"), (25, b"sun"), (120, b"A"))
     )
     assert iptc_fields(iptc) == {"Keywords": "moon; sun", "Caption": "A"}
     assert iptc_fields(iptc[:7]) == {"Keywords": "mo"}

@@ -65,7 +65,11 @@ async def description(service: Service, call: Call) -> Response:
         "/api/folders": _get("The folders below one.", "application/json", _asked("under", "^[^/]{0,80}$")),
         "/api/image/{id}": _get("All that is known of an image.", "application/json", _text("id")),
         "/api/values/{id}": _get(
-            "The samples of a pixel.", "application/json", _text("id"), _asked("x", "^[0-9]{1,9}$"), _asked("y", "^[0-9]{1,9}$")
+            "The samples of a pixel.",
+            "application/json",
+            _text("id"),
+            _asked("x", "^[0-9]{1,9}$"),
+            _asked("y", "^[0-9]{1,9}$"),
         ),
         "/healthz": _get("Whether requests are answered.", "application/json"),
         "/metrics": _get("Counters for Prometheus.", "text/plain"),

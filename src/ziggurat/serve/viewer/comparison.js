@@ -170,7 +170,10 @@ export class Comparison {
     }
     if (!count) return;
     const psnr = squares ? `, ${(10 * Math.log10((255 * 255 * count) / squares)).toFixed(1)} dB` : "";
-    this.figures.textContent = `What is seen: apart by ${(sum / count).toFixed(2)} on average, ${most} at most${psnr}`;
+    const item = left.world.getItemAt(0);
+    // Smaller than they are, images are seen through their levels, which formats make in different ways.
+    const reduced = item.viewportToImageZoom(left.viewport.getZoom(true)) < 0.99 / devicePixelRatio ? " (reduced)" : "";
+    this.figures.textContent = `What is seen${reduced}: apart by ${(sum / count).toFixed(2)} on average, ${most} at most${psnr}`;
   }
 
   get view() {
