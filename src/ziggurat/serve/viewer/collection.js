@@ -16,7 +16,7 @@ let round = 0;
 const grid = new VirtualList(find("grid"), {
   label: "Images",
   measure: (width) => {
-    const inner = width - 16;
+    const inner = width - 12;
     const wanted = Math.min(Number(size.value), inner / 2);
     const columns = Math.max(1, Math.floor(inner / wanted));
     const side = inner / columns;
@@ -141,7 +141,7 @@ let marked = JSON.parse(sessionStorage.getItem("marked") ?? "[]");
 function markButton(item) {
   const is = marked.some((one) => one.ref === item.ref);
   return el("button", {
-    class: "mark", type: "button", "aria-pressed": String(is), "aria-label": `Mark ${item.name} for comparison`, title: "Mark for comparison",
+    class: "mark", type: "button", tabIndex: -1, "aria-pressed": String(is), "aria-label": `Mark ${item.name} for comparison`, title: "Mark for comparison",
     "data-ref": item.ref, onclick: () => toggleMark(item),
   }, is ? "✓" : "+");
 }

@@ -35,10 +35,7 @@ async function begin() {
   }
 }
 
-const exchange = () => {
-  location.replace(`${at.compare(refs[1], refs[0])}${location.hash}`);
-  location.reload();
-};
+const exchange = () => location.replace(`${at.compare(refs[1], refs[0])}${location.hash}`);
 find("exchange").addEventListener("click", exchange);
 const help = keysDialog([
   ["s", "side by side"], ["w", "swipe"], ["d", "difference"], ["b", "blink"], ["+ −", "zoom"], ["0", "show all of it"], ["1", "one to one"],

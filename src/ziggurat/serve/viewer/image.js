@@ -2,12 +2,13 @@
 
 import { ask, at, el, find, keysDialog, number, onKeys, raw, settled, tell } from "./page.js";
 import { Display, displayOf } from "./display.js";
-import { connect, makeViewer, redraw, showView, tilesOf, viewOf } from "./drawing.js";
+import { connect, makeViewer, redraw, showView, tilesOf, unfinished, viewOf } from "./drawing.js";
 import { pixelSize, showFacts, showLinks, showMore, unitOf } from "./facts.js";
 import { Readout, scaleBar } from "./measure.js";
 import { lazyImage, Pages, VirtualList } from "./tiles.js";
 
 const STRIP = 100;
+const AGAIN = 4000;
 
 const viewer = makeViewer(find("canvas"), "The image; arrows move, plus and minus zoom", {
   showNavigator: true,
@@ -27,12 +28,18 @@ let drawScale = () => {};
 let folder = { name: null, pages: null, total: 0 };
 let round = 0;
 let moved = false;
+let made = false;
+
+/** What first looks were kept under is not asked for again: a field that the server ignores makes another address. */
+const asked = (query) => [query, made ? "made=1" : ""].filter(Boolean).join("&");
 
 async function open(ref) {
   const mine = (round += 1);
   const hash = new URLSearchParams(location.hash.slice(1));
   const query = displayOf(hash).toString().replaceAll("%2C", ",");
   find("notice").hidden = true;
+  find("note").hidden = true;
+  made = false;
   // The pixels do not wait for what is told of them.
   const tiles = tilesOf(ref, query);
   tiles.catch(() => {});
@@ -42,6 +49,7 @@ async function open(ref) {
     const source = await tiles;
     if (mine !== round) return;
     viewer.open(source);
+    follow(source, mine);
     const [known, around] = await Promise.all([told, site]);
     if (mine !== round) return;
     image = known;
@@ -49,6 +57,20 @@ async function open(ref) {
     await strip();
   } catch (error) {
     if (mine === round) fail(error);
+  }
+}
+
+/** Draws anew once the levels of a file that lacks them are made. */
+async function follow(source, mine, waited = false) {
+  const text = await unfinished(source);
+  if (mine !== round) return;
+  const note = find("note");
+  note.hidden = !text;
+  note.textContent = text;
+  if (text) setTimeout(() => mine === round && follow(source, mine, true), AGAIN);
+  else if (waited) {
+    made = true;
+    await redraw(viewer, await tilesOf(image.ref, asked(display.query)));
   }
 }
 
@@ -75,7 +97,7 @@ function describe(around, query) {
 async function show(query) {
   keepView();
   try {
-    await redraw(viewer, await tilesOf(image.ref, query));
+    await redraw(viewer, await tilesOf(image.ref, asked(query)));
     find("notice").hidden = true;
   } catch (error) {
     tell(error);

@@ -27,6 +27,7 @@ export class VirtualList {
     scroller.addEventListener("focusin", (event) => {
       const cell = event.target.closest("li");
       if (cell) this.active = Number(cell.dataset.index);
+      this.#rove();
     });
     new ResizeObserver(() => this.resize()).observe(scroller);
   }
@@ -55,7 +56,7 @@ export class VirtualList {
     this.shape = shape;
     const rows = shape.columns ? Math.ceil(this.total / shape.columns) : 1;
     this.list.style.height = `${rows * shape.height}px`;
-    this.list.style.width = shape.columns ? "100%" : `${this.total * shape.width}px`;
+    this.list.style.width = shape.columns ? "" : `${this.total * shape.width}px`;
     this.scrollTo(index, "start");
     for (const [number, cell] of this.cells) this.#place(cell, number);
     this.draw();
@@ -99,6 +100,16 @@ export class VirtualList {
       }
     }
     for (let index = from; index < this.range[1]; index += 1) if (!this.cells.has(index)) this.#make(index);
+    this.#rove();
+  }
+
+  /** One cell alone is a stop for the tab key; arrows move on from there. */
+  #rove() {
+    const stop = this.cells.has(this.active) ? this.active : Math.min(this.first, this.total - 1);
+    for (const [index, cell] of this.cells) {
+      const link = cell.querySelector("a");
+      if (link) link.tabIndex = index === stop ? 0 : -1;
+    }
   }
 
   /** Fills a cell anew, if it is there. */
@@ -109,6 +120,7 @@ export class VirtualList {
     cell.replaceChildren();
     this.fill(cell, index);
     if (focused) cell.querySelector("a")?.focus({ preventScroll: true });
+    this.#rove();
   }
 
   focus(index) {
