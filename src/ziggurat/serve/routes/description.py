@@ -68,8 +68,7 @@ async def description(service: Service, call: Call) -> Response:
             "The samples of a pixel.",
             "application/json",
             _text("id"),
-            _asked("x", "^[0-9]{1,9}$"),
-            _asked("y", "^[0-9]{1,9}$"),
+            *(_asked(name, "^[0-9]{1,9}$", required=True) for name in ("x", "y")),
         ),
         "/healthz": _get("Whether requests are answered.", "application/json"),
         "/metrics": _get("Counters for Prometheus.", "text/plain"),
@@ -129,5 +128,5 @@ def _number(name: str) -> JSON:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0, "maximum": MOST}}
 
 
-def _asked(name: str, pattern: str) -> JSON:
-    return {"name": name, "in": "query", "schema": {"type": "string", "pattern": pattern}}
+def _asked(name: str, pattern: str, *, required: bool = False) -> JSON:
+    return {"name": name, "in": "query", "required": required, "schema": {"type": "string", "pattern": pattern}}
