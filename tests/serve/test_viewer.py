@@ -109,8 +109,10 @@ def test_sizes_are_told_once_they_are_known(server: Server) -> None:
 def test_an_image_is_told_with_its_place_among_others(server: Server) -> None:
     said = server.get("/api/image/ramp.png").json
     assert (said["width"], said["height"], said["bands"], said["dtype"]) == (900, 600, 3, "uint8")
-    assert (said["item"], said["place"]["total"]) == ("ramp.png", 3)
-    assert server.get("/api/image/a%20b%2Fc.png").json["item"] == "a%20b"
+    place = server.get("/api/place/ramp.png").json
+    assert (place["item"], place["folder"], place["total"]) == ("ramp.png", "", 3)
+    below = {"ref": "a%20b%2Fc.png", "item": "a%20b", "folder": "a%20b", "index": 0, "total": 1}
+    assert server.get("/api/place/a%20b%2Fc.png").json == below
     assert server.get("/api/image/none.png").status == 404
     assert server.get("/api/none").status == 404
 
@@ -142,7 +144,7 @@ def test_a_hundred_thousand_images_are_found_at_once() -> None:
     assert register.search("SCAN 099/ box") == [f"box 099/scan {number:06}.jp2" for number in range(99_000, MANY)]
     assert time.perf_counter() - began < 1
     assert register.folders()[99] == ("box 099", 1000)
-    assert register.place("box 007/scan 007003.jp2") == {"index": 3, "total": 1000}
+    assert register.place("box 007/scan 007003.jp2") == (3, 1000)
 
 
 def test_metadata_is_told_as_far_as_people_can_read_it() -> None:

@@ -33,6 +33,9 @@ REMOTE_SECONDS: Final = 30.0
 LISTED_SECONDS: Final = 10.0
 """For which a list of everything is taken to be up to date."""
 
+PATIENT_SECONDS: Final = 0.3
+"""For which whoever looks around waits for a new list; a longer one is made behind the old one."""
+
 KNOWN: Final = 50_000
 """Images whose facts are kept, the most recently used ones; a kilobyte each."""
 
@@ -146,6 +149,8 @@ class Service:
         self._recent = Recent()
         self._contents: Contents | None = None
         self._listing = asyncio.Lock()
+        self._listing_takes = 0.0
+        self._renewing: asyncio.Task[None] | None = None
         self._tag = f"{KIND} {settings.quality}"
 
     async def look(self, segment: str) -> Looked:
@@ -208,8 +213,27 @@ class Service:
         """
         async with self._listing:
             if self._contents is None or time.monotonic() - self._contents.when > seconds:
+                began = time.monotonic()
                 self._contents = await asyncio.to_thread(self._list)
+                self._listing_takes = time.monotonic() - began
             return self._contents
+
+    async def seen(self) -> Contents:
+        """All images as somebody who looks around should see them: without waiting for a long listing again.
+
+        Raises:
+            SourceError: if a place cannot be listed, the first time.
+        """
+        if self._contents is None or self._listing_takes < PATIENT_SECONDS:
+            return await self.contents()
+        contents = self._contents
+        if time.monotonic() - contents.when > LISTED_SECONDS + self._listing_takes and not self._listing.locked():
+            self._renewing = asyncio.create_task(self._renew())
+        return contents
+
+    async def _renew(self) -> None:
+        with suppress(SourceError):
+            await self.contents()
 
     def _list(self) -> Contents:
         tops = [root.name for root in self.catalogue.roots if root.kind != "file"]

@@ -64,6 +64,7 @@ async def description(service: Service, call: Call) -> Response:
         ),
         "/api/folders": _get("The folders below one.", "application/json", _asked("under", "^[^/]{0,80}$")),
         "/api/image/{id}": _get("All that is known of an image.", "application/json", _text("id")),
+        "/api/place/{id}": _get("Where an image stands in its folder.", "application/json", _text("id")),
         "/api/values/{id}": _get(
             "The samples of a pixel.",
             "application/json",

@@ -70,8 +70,8 @@ export function showMore(box, image) {
   box.replaceChildren(...groups);
 }
 
-/** Links to an image; part() is its visible window and query() how it is shown, both when they are used. */
-export function showLinks(list, image, site, { part, query, copy, mark }) {
+/** Links to an image; part() is its visible window, query() how it is shown, item() what it is a page of, each when it is used. */
+export function showLinks(list, image, site, { part, query, item, copy, mark }) {
   const ref = image.ref;
   const link = (text, href, extra = {}) => el("li", {}, el("a", { href, ...extra }, text));
   const shown = () => (query() ? `?${query()}` : "");
@@ -89,7 +89,7 @@ export function showLinks(list, image, site, { part, query, copy, mark }) {
     lively("Picture as shown (JPEG)", () => `iiif/3/${ref}/full/max/0/default.jpg${shown()}`),
     lively("Visible part as shown (PNG)", () => `iiif/3/${ref}/${part()}/max/0/default.png${shown()}`),
     link("IIIF image", at.info(ref), { target: "_blank", rel: "noopener" }),
-    link("IIIF manifest", `presentation/3/${image.item}/manifest.json`, { target: "_blank", rel: "noopener" }),
+    lively("IIIF manifest", () => `presentation/3/${item()}/manifest.json`),
     link("Deep Zoom", `deepzoom/${ref}.dzi`, { target: "_blank", rel: "noopener" }),
   ].filter(Boolean));
 }

@@ -25,9 +25,11 @@ const site = ask("api/site").catch(() => ({ download: false, colormaps: [], stre
 let image = null;
 let display = null;
 let drawScale = () => {};
+let place = { item: "", ref: "", index: null, total: 0 };
 let folder = { name: null, pages: null, total: 0 };
 let round = 0;
 let moved = false;
+let wanted = null;
 let made = false;
 
 /** What first looks were kept under is not asked for again: a field that the server ignores makes another address. */
@@ -45,6 +47,12 @@ async function open(ref) {
   tiles.catch(() => {});
   const told = ask(`api/image/${ref}`);
   told.catch(() => {});
+  // A listing of a large store must keep nobody from looking at the image.
+  ask(`api/place/${ref}`).then((found) => {
+    if (mine !== round) return;
+    settleOn(ref, found.ref);
+    strip(found);
+  }, () => {});
   try {
     const source = await tiles;
     if (mine !== round) return;
@@ -53,11 +61,16 @@ async function open(ref) {
     const [known, around] = await Promise.all([told, site]);
     if (mine !== round) return;
     image = known;
+    settleOn(ref, known.ref);
     describe(around, query);
-    await strip();
   } catch (error) {
     if (mine === round) fail(error);
   }
+}
+
+/** An identifier can be written in several ways; the address gets the usual one. */
+function settleOn(ref, usual) {
+  if (ref !== usual && raw("id") === ref) history.replaceState(history.state, "", at.image(usual) + location.hash);
 }
 
 /** Draws anew once the levels of a file that lacks them are made. */
@@ -89,7 +102,7 @@ function describe(around, query) {
   display.query = query;
   showFacts(find("facts"), image);
   showMore(find("more"), image);
-  showLinks(find("links"), image, around, { part, query: () => display.query, copy, mark });
+  showLinks(find("links"), image, around, { part, query: () => display.query, item: () => (place.ref === image.ref && place.item) || image.ref, copy, mark });
   readout.show(image, unitOf(image));
   drawScale = scaleBar(viewer, { box: find("scale"), bar: find("scalebar"), text: find("scaletext") }, pixelSize(image));
 }
@@ -164,7 +177,7 @@ const list = new VirtualList(find("strip"), {
     }
     const picture = lazyImage(at.thumbnail(item.ref, 160));
     cell.append(el("a", {
-      href: at.image(item.ref), title: item.name, "aria-current": item.ref === image?.ref ? "page" : null,
+      href: at.image(item.ref), title: item.name, "aria-current": item.ref === place.ref ? "page" : null,
       onclick: (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
@@ -176,9 +189,9 @@ const list = new VirtualList(find("strip"), {
   onsettle: () => folder.pages?.want(...list.range),
 });
 
-async function strip() {
-  const { place } = image;
-  const alone = !place || place.total < 2;
+function strip(found) {
+  place = found;
+  const alone = place.index === null || place.total < 2;
   find("strip").hidden = alone;
   find("previous").closest("nav").hidden = alone;
   if (alone) {
@@ -186,16 +199,15 @@ async function strip() {
     return;
   }
   find("position").textContent = `${number(place.index + 1)} / ${number(place.total)}`;
-  if (folder.name !== image.folder || folder.total !== place.total) {
-    const fields = new URLSearchParams({ folder: image.folder });
-    const pages = new Pages((offset, limit, signal) => ask(`api/items?${fields}&offset=${offset}&limit=${limit}`, { signal }), {
+  if (folder.name !== place.folder || folder.total !== place.total) {
+    const pages = new Pages((offset, limit, signal) => ask(`api/items?folder=${place.folder}&offset=${offset}&limit=${limit}`, { signal }), {
       size: 100,
       onpage: (from, to) => {
         for (let index = from; index < to; index += 1) list.refresh(index);
         if (folder.pages === pages) neighbours();
       },
     });
-    folder = { name: image.folder, pages, total: place.total };
+    folder = { name: place.folder, pages, total: place.total };
     list.reset(place.total, place.index);
   } else {
     for (const index of [...list.cells.keys()]) list.refresh(index);
@@ -208,14 +220,14 @@ async function strip() {
 
 function neighbours() {
   for (const [name, step] of [["previous", -1], ["next", 1]]) {
-    const item = image.place && folder.pages?.get(image.place.index + step);
+    const item = folder.pages?.get(place.index + step);
     if (item) find(name).href = at.image(item.ref);
     else find(name).removeAttribute("href");
   }
 }
 
 function step(by) {
-  const item = image?.place && folder.pages?.get(image.place.index + by);
+  const item = place.ref === raw("id") && folder.pages?.get(place.index + by);
   if (!item) return false;
   go(item.ref);
   return true;
@@ -239,20 +251,28 @@ for (const [name, by] of [["previous", -1], ["next", 1]]) {
 viewer.addHandler("open", () => {
   const hash = new URLSearchParams(location.hash.slice(1));
   moved = hash.has("w");
-  if (moved) showView(viewer, Object.fromEntries(["x", "y", "w", "r"].map((name) => [name, Number(hash.get(name) ?? 0)])));
+  wanted = moved ? Object.fromEntries(["x", "y", "w", "r"].map((name) => [name, Number(hash.get(name) ?? 0)])) : null;
+  if (wanted) showView(viewer, wanted);
   drawScale();
 });
 viewer.addHandler("open-failed", (event) => tell({ message: event.message ?? "The image cannot be shown." }));
-viewer.addHandler("animation", () => drawScale());
-viewer.addHandler("resize", () => {
-  // What shows all of the image goes on doing so when the window or the strip changes.
-  if (!moved && viewer.isOpen()) viewer.viewport.goHome(true);
+// The window and the strip change the place that there is; what a link asks for, or all of the image, stays in sight.
+viewer.addHandler("resize", () => queueMicrotask(() => {
+  // Only now: OpenSeadragon fits its own idea of it after this event.
+  if (!viewer.isOpen()) return;
+  if (!moved) viewer.viewport.goHome(true);
+  else if (wanted) showView(viewer, wanted);
   drawScale();
-});
-for (const name of ["canvas-press", "canvas-scroll", "canvas-key", "canvas-pinch"]) viewer.addHandler(name, () => { moved = true; });
-for (const name of ["in", "out", "full", "left", "right"]) find(name).addEventListener("click", () => { moved = true; });
-find("map").addEventListener("pointerdown", () => { moved = true; });
+}));
+function took() {
+  moved = true;
+  wanted = null;
+}
+for (const name of ["canvas-press", "canvas-scroll", "canvas-key", "canvas-pinch"]) viewer.addHandler(name, took);
+for (const name of ["in", "out", "full", "left", "right"]) find(name).addEventListener("click", took);
+find("map").addEventListener("pointerdown", took);
 find("fit").addEventListener("click", () => { moved = false; });
+viewer.addHandler("animation", () => drawScale());
 viewer.addHandler("animation-finish", keepView);
 viewer.addHandler("rotate", keepView);
 addEventListener("popstate", () => open(raw("id")));
