@@ -109,6 +109,9 @@ export class Display {
       el("button", { type: "reset" }, "Reset")));
     form.replaceChildren(...rows);
     form.oninput = () => {
+      // Colours are for one band: the first, until another one is chosen.
+      const { bands, colormap } = form.elements;
+      if (bands?.value === "" && colormap.value) bands.value = "0";
       this.#follow();
       this.onchange();
     };

@@ -4,12 +4,16 @@ import { at, bytes, el, number } from "./page.js";
 
 const SCREEN = 97;
 
-/** Size of a pixel: {metres} or {arcseconds} across, or null. A file that says 72 or 96 dots an inch says nothing. */
+/**
+ * Size of a pixel: {metres} or {arcseconds} across, or null. A file that says 72 or 96 dots an inch says nothing, and a
+ * camera does not know how far its subject was.
+ */
 export function pixelSize(image) {
   const sky = image.details?.wcs?.pixel_scale;
   if (Array.isArray(sky) && sky[0] > 0) return { arcseconds: sky[0] };
   const across = image.resolution?.[1];
-  return across * 0.0254 > SCREEN ? { metres: 1 / across } : null;
+  const camera = image.metadata.exif?.FNumber ?? image.metadata.exif?.ExposureTime;
+  return across * 0.0254 > SCREEN && camera === undefined ? { metres: 1 / across } : null;
 }
 
 export function unitOf(image) {
@@ -28,7 +32,7 @@ function pairs(entries) {
   const parts = [];
   for (const [name, value] of entries) {
     const shown = readable(value);
-    if (shown !== "") parts.push(el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, shown));
+    if (shown !== "") parts.push(el("dt", {}, name.replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2")), el("dd", {}, shown));
   }
   return parts;
 }
