@@ -34,7 +34,9 @@ export class VirtualList {
 
   get first() {
     const { columns, width, height } = this.shape;
-    return columns ? Math.floor(this.scroller.scrollTop / height) * columns : Math.floor(this.scroller.scrollLeft / width);
+    return columns
+      ? Math.floor(this.scroller.scrollTop / height) * columns
+      : Math.floor(this.scroller.scrollLeft / width);
   }
 
   /** Takes another number of cells; those that are there are thrown away. */
@@ -68,12 +70,14 @@ export class VirtualList {
     if (columns) {
       const top = Math.floor(index / columns) * height;
       if (how === "start" || top < scroller.scrollTop) scroller.scrollTop = top;
-      else if (top + height > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + height - scroller.clientHeight;
+      else if (top + height > scroller.scrollTop + scroller.clientHeight)
+        scroller.scrollTop = top + height - scroller.clientHeight;
     } else {
       const left = index * width;
       const middle = left - (scroller.clientWidth - width) / 2;
       if (how === "centre") scroller.scrollLeft = middle;
-      else if (left < scroller.scrollLeft || left + width > scroller.scrollLeft + scroller.clientWidth) scroller.scrollLeft = middle;
+      else if (left < scroller.scrollLeft || left + width > scroller.scrollLeft + scroller.clientWidth)
+        scroller.scrollLeft = middle;
     }
   }
 
@@ -174,7 +178,8 @@ export class VirtualList {
     const across = this.shape.columns || 1;
     const shown = Math.max(1, Math.floor(this.scroller.clientHeight / this.shape.height)) * across;
     const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -this.active, End: this.total - 1 - this.active };
-    if (this.shape.columns) Object.assign(steps, { ArrowDown: across, ArrowUp: -across, PageDown: shown, PageUp: -shown });
+    if (this.shape.columns)
+      Object.assign(steps, { ArrowDown: across, ArrowUp: -across, PageDown: shown, PageUp: -shown });
     const step = steps[event.key];
     if (step === undefined) return;
     event.preventDefault();
