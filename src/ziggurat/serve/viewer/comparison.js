@@ -97,8 +97,8 @@ export class Comparison {
       { class: "tools", role: "toolbar", "aria-label": "View" },
       tool("in", "Zoom in", "+"),
       tool("out", "Zoom out", "−"),
-      tool("fit", "Show all of it", "fit"),
-      tool("full", "One to one", "1:1"),
+      tool("fit", "Fit all of it", "fit"),
+      tool("full", "1:1, one to one", "1:1"),
       tool("right", "Rotate right", "↻"),
     );
     this.pair = el("div", { class: "pair", "data-mode": "side" }, this.both, ...this.titles, this.divider, tools);

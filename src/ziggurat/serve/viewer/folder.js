@@ -120,6 +120,7 @@ export class Folder {
       ["next", 1],
     ]) {
       const item = this.pages?.get(this.place.index + by);
+      find(name).setAttribute("aria-disabled", String(!item));
       if (item) find(name).href = at.image(item.ref);
       else find(name).removeAttribute("href");
     }
