@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from ziggurat.serve.details import exif_fields, iptc_fields
 from ziggurat.serve.items import grouped
 from ziggurat.serve.register import Register
 from ziggurat.serve.routes import viewer
+from ziggurat.serve.service import Service
+from ziggurat.serve.settings import Settings
 
 MANY = 100_000
 
@@ -54,17 +57,42 @@ def test_no_file_of_the_viewer_names_another_server() -> None:
         assert "https://" not in text, path
 
 
-def test_what_the_build_could_not_fetch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "DRAWING", "vendor/none.js")
-    scope = {"type": "http", "headers": [], "path": "/image", "query_string": b"id=x"}
+def asked(path: str) -> Call:
+    """A request for a page, without a server."""
 
     async def receive() -> dict[str, object]:
         return {"type": "http.disconnect"}
 
-    call = Call(scope, receive, ["image"], "http://here")  # type: ignore[arg-type]  # a server's own are richer
-    response = asyncio.run(viewer.page(None, call))  # type: ignore[arg-type]  # no page needs the service
+    scope = {"type": "http", "headers": [], "path": path, "query_string": b""}
+    return Call(scope, receive, [path.rpartition("/")[2]], "http://here/images")  # type: ignore[arg-type]  # poorer
+
+
+def test_what_the_build_could_not_fetch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer, "DRAWING", "vendor/none.js")
+    response = asyncio.run(viewer.page(None, asked("/image")))  # type: ignore[arg-type]  # no page needs the service
     assert response.status_code == 501
     assert b"OpenSeadragon is missing" in response.body
+
+
+def test_relative_addresses_begin_behind_a_slash() -> None:
+    call = asked("/images")
+    call.segments = [""]
+    response = asyncio.run(viewer.page(None, call))  # type: ignore[arg-type]  # as above
+    assert (response.status_code, response.headers["Location"]) == (307, "http://here/images/")
+
+
+def test_nobody_waits_for_a_long_listing_twice(collection: Path) -> None:
+    async def look() -> None:
+        service = Service(Settings(places=(str(collection),), workers=1))
+        first = await service.seen()
+        old = service._contents = replace(first, when=first.when - 60)
+        service._listing_takes = 1.0
+        assert await service.seen() is old
+        assert service._renewing is not None
+        await service._renewing
+        assert (await service.seen()).when > first.when
+
+    asyncio.run(look())
 
 
 def test_images_are_listed_a_page_at_a_time(server: Server) -> None:
