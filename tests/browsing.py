@@ -3,6 +3,7 @@
 import base64
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,6 +80,13 @@ class Tab:
         home = urlsplit(self.url).netloc
         outside = (url for url in self.asked if urlsplit(url).scheme not in {"data", "blob"})
         return [url for url in outside if urlsplit(url).netloc != home]
+
+    def until(self, condition: str) -> None:
+        """Waits for a condition in JavaScript. Playwright's own way needs eval, which the pages forbid."""
+        end = time.monotonic() + LONG / 1000
+        while not self.page.evaluate(f"() => Boolean({condition})"):
+            assert time.monotonic() < end, f"{condition} did not come true; the page says {self.said}"
+            self.page.wait_for_timeout(50)
 
     def shot(self, name: str) -> None:
         """Keeps a picture of the page."""

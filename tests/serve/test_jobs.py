@@ -294,7 +294,9 @@ def test_the_viewer_is_told_of_a_job(served: Server) -> None:
     for name in ("output", "source"):
         assert name in {folder["name"] for folder in served.get("/api/folders").json["folders"]}
     image = served.get(f"/api/image/{part('output/item 0/page 2.jpg')}").json
-    assert (image["name"], image["state"], image["item"]) == ("page 2", "done", part("item 0"))
+    assert (image["name"], image["state"]) == ("page 2", "done")
+    place = served.get(f"/api/place/{part('output/item 0/page 2.jpg')}").json
+    assert (place["item"], place["index"], place["total"]) == (part("item 0"), 1, 3)
     assert image["counterpart"] == part("source/2/scan 1.png")
     assert image["fidelity"]["psnr"] > 20
     assert {"label": "material", "value": "map"} in image["described"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from ziggurat.serve.details import exif_fields, iptc_fields
 from ziggurat.serve.items import grouped
 from ziggurat.serve.register import Register
 from ziggurat.serve.routes import viewer
+from ziggurat.serve.service import Service
+from ziggurat.serve.settings import Settings
 
 MANY = 100_000
 
@@ -40,7 +43,9 @@ def test_files_are_sent_packed_and_not_twice(server: Server) -> None:
     assert server.get("/static/page.js", If_None_Match=plain.headers["ETag"]).status == 304
 
 
-@pytest.mark.parametrize("name", ["", "none.js", "../app.py", "..%2Fapp.py", "%2e%2e/app.py", "/etc/passwd", "vendor", "vendor/"])
+@pytest.mark.parametrize(
+    "name", ["", "none.js", "../app.py", "..%2Fapp.py", "%2e%2e/app.py", "/etc/passwd", "vendor", "vendor/"]
+)
 def test_only_files_of_the_viewer_are_sent(server: Server, name: str) -> None:
     assert server.get(f"/static/{name}").status == 404
 
@@ -52,17 +57,42 @@ def test_no_file_of_the_viewer_names_another_server() -> None:
         assert "https://" not in text, path
 
 
-def test_what_the_build_could_not_fetch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "DRAWING", "vendor/none.js")
-    scope = {"type": "http", "headers": [], "path": "/image", "query_string": b"id=x"}
+def asked(path: str) -> Call:
+    """A request for a page, without a server."""
 
     async def receive() -> dict[str, object]:
         return {"type": "http.disconnect"}
 
-    call = Call(scope, receive, ["image"], "http://here")  # type: ignore[arg-type]  # a server's own are richer
-    response = asyncio.run(viewer.page(None, call))  # type: ignore[arg-type]  # no page needs the service
+    scope = {"type": "http", "headers": [], "path": path, "query_string": b""}
+    return Call(scope, receive, [path.rpartition("/")[2]], "http://here/images")  # type: ignore[arg-type]  # poorer
+
+
+def test_what_the_build_could_not_fetch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer, "DRAWING", "vendor/none.js")
+    response = asyncio.run(viewer.page(None, asked("/image")))  # type: ignore[arg-type]  # no page needs the service
     assert response.status_code == 501
     assert b"OpenSeadragon is missing" in response.body
+
+
+def test_relative_addresses_begin_behind_a_slash() -> None:
+    call = asked("/images")
+    call.segments = [""]
+    response = asyncio.run(viewer.page(None, call))  # type: ignore[arg-type]  # as above
+    assert (response.status_code, response.headers["Location"]) == (307, "http://here/images/")
+
+
+def test_nobody_waits_for_a_long_listing_twice(collection: Path) -> None:
+    async def look() -> None:
+        service = Service(Settings(places=(str(collection),), workers=1))
+        first = await service.seen()
+        old = service.catalogue._contents = replace(first, when=first.when - 60)
+        service._listing_takes = 1.0
+        assert await service.seen() is old
+        assert service._renewing is not None
+        await service._renewing
+        assert (await service.seen()).when > first.when
+
+    asyncio.run(look())
 
 
 def test_images_are_listed_a_page_at_a_time(server: Server) -> None:
@@ -107,8 +137,10 @@ def test_sizes_are_told_once_they_are_known(server: Server) -> None:
 def test_an_image_is_told_with_its_place_among_others(server: Server) -> None:
     said = server.get("/api/image/ramp.png").json
     assert (said["width"], said["height"], said["bands"], said["dtype"]) == (900, 600, 3, "uint8")
-    assert (said["item"], said["place"]["total"]) == ("ramp.png", 3)
-    assert server.get("/api/image/a%20b%2Fc.png").json["item"] == "a%20b"
+    place = server.get("/api/place/ramp.png").json
+    assert (place["item"], place["folder"], place["total"]) == ("ramp.png", "", 3)
+    below = {"ref": "a%20b%2Fc.png", "item": "a%20b", "folder": "a%20b", "index": 0, "total": 1}
+    assert server.get("/api/place/a%20b%2Fc.png").json == below
     assert server.get("/api/image/none.png").status == 404
     assert server.get("/api/none").status == 404
 
@@ -140,7 +172,7 @@ def test_a_hundred_thousand_images_are_found_at_once() -> None:
     assert register.search("SCAN 099/ box") == [f"box 099/scan {number:06}.jp2" for number in range(99_000, MANY)]
     assert time.perf_counter() - began < 1
     assert register.folders()[99] == ("box 099", 1000)
-    assert register.place("box 007/scan 007003.jp2") == {"index": 3, "total": 1000}
+    assert register.place("box 007/scan 007003.jp2") == (3, 1000)
 
 
 def test_metadata_is_told_as_far_as_people_can_read_it() -> None:
@@ -148,7 +180,8 @@ def test_metadata_is_told_as_far_as_people_can_read_it() -> None:
     assert exif_fields(block) == {"Make": "Maker", "ExposureTime": 0.004}
     assert exif_fields(b"II*\0" + b"\xff" * 40) == {}
     iptc = b"".join(
-        b"\x1c\x02" + bytes([kind]) + len(text).to_bytes(2) + text for kind, text in ((25, b"moon"), (25, b"sun"), (120, b"A"))
+        b"\x1c\x02" + bytes([kind]) + len(text).to_bytes(2) + text
+        for kind, text in ((25, b"moon"), (25, b"sun"), (120, b"A"))
     )
     assert iptc_fields(iptc) == {"Keywords": "moon; sun", "Caption": "A"}
     assert iptc_fields(iptc[:7]) == {"Keywords": "mo"}

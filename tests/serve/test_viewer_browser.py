@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ HEIGHT, WIDTH = 1500, 2000
 
 MANY = 100_000
 
-JPEG_MEAN, JPEG_MOST = 2.0, 40
-"""How far pixels that went through JPEG at quality 85 may be apart from the file's, on average and at most."""
+JPEG_MEAN, JPEG_MOST = 1.5, 12
+"""How far pixels that went through JPEG at quality 85 may be apart from the file's: on average, and 99 of 100."""
 
 TOKEN = "a-token-of-enough-characters"  # noqa: S105 - of a test
 
@@ -42,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_image(path / "scene.jp2", scene())
     write_image(path / "other.png", np.roll(scene(), 8, axis=1))
     write_image(path / "same.png", scene())
+    shutil.copy(path / "same.png", path / "twin.png")
     for number in range(12):
         write_image(path / "paper 1897" / f"page {number + 1}.png", seed=number)
     return path
@@ -77,19 +79,19 @@ def test_a_collection_is_seen_searched_and_opened(browser: Browser, viewed: Serv
         page.wait_for_selector(".card img.there")
         settle(tab)
         tab.shot("collection")
-        assert page.inner_text("#count") == "15 images"
-        assert page.locator(".card img.there").count() == 15
+        assert page.inner_text("#count") == "16 images"
+        assert page.locator(".card img.there").count() == 16
         page.keyboard.press("/")
-        page.keyboard.type("PAPER page 1")
-        page.wait_for_function("document.getElementById('count').textContent === '4 images'")
-        assert "q=PAPER" in page.url
+        page.keyboard.type("PAPER 2.png")
+        tab.until("document.getElementById('count').textContent === '2 images'")
+        tab.until("location.search.includes('q=PAPER')")
         page.keyboard.press("Enter")
         page.keyboard.press("ArrowRight")
-        assert page.evaluate("document.activeElement.title") == "paper 1897/page 10.png"
+        assert page.evaluate("document.activeElement.title") == "paper 1897/page 12.png"
         page.keyboard.press("Enter")
         page.wait_for_url("**/image?id=*")
         opened(tab)
-        assert page.inner_text("#name") == "page 10"
+        assert page.inner_text("#name") == "page 12"
         page.keyboard.press("Escape")
         page.wait_for_url("**/?q=PAPER*")
 
@@ -97,13 +99,15 @@ def test_a_collection_is_seen_searched_and_opened(browser: Browser, viewed: Serv
 def test_folders_are_opened(browser: Browser, viewed: Server) -> None:
     with browser.tab(f"{viewed.url}/") as tab:
         tab.page.click("#below a")
-        tab.page.wait_for_function("document.getElementById('count').textContent === '12 images'")
+        tab.until("document.getElementById('count').textContent === '12 images'")
         assert "under=paper" in tab.page.url
         tab.page.go_back()
-        tab.page.wait_for_function("document.getElementById('count').textContent === '15 images'")
+        tab.until("document.getElementById('count').textContent === '16 images'")
 
 
-def test_what_is_drawn_at_full_resolution_is_what_the_file_holds(browser: Browser, viewed: Server, folder: Path) -> None:
+def test_what_is_drawn_at_full_resolution_is_what_the_file_holds(
+    browser: Browser, viewed: Server, folder: Path
+) -> None:
     with browser.tab(f"{viewed.url}/image?id=scene.jp2") as tab:
         opened(tab)
         tab.shot("image")
@@ -119,7 +123,9 @@ def test_what_is_drawn_at_full_resolution_is_what_the_file_holds(browser: Browse
         shown = tab.pixels()[:, : held.shape[1], :3]
         apart = np.abs(shown.astype(int) - held)
         assert apart.mean() < JPEG_MEAN
-        assert apart.max() < JPEG_MOST
+        assert np.quantile(apart, 0.99) < JPEG_MOST
+        # Not a pixel beside its place.
+        assert all(apart.mean() < np.abs(np.roll(shown.astype(int), 1, axis) - held).mean() for axis in (0, 1))
         # Tiles of the finest level were asked for, and no others of that size.
         assert any(re.search(r"scene\.jp2/\d+,\d+,(\d+),(\d+)/\1,\2/", url) for url in tab.asked)
 
@@ -141,7 +147,7 @@ def test_a_link_restores_the_view(browser: Browser, viewed: Server) -> None:
         opened(tab)
         tab.shot("image-restored")
         apart = np.abs(tab.pixels()[:, :, :3].astype(int) - before[:, :, :3])
-        assert apart.mean() < 1
+        assert apart.mean() < 0.5
         assert page.input_value("#f-colormap") == "viridis"
 
 
@@ -149,14 +155,14 @@ def test_samples_under_the_cursor_are_the_files(browser: Browser, viewed: Server
     with browser.tab(f"{viewed.url}/image?id=scene.jp2") as tab:
         opened(tab)
         tab.page.mouse.move(500, 400)
-        tab.page.wait_for_function("/y \\d+ +\\d/.test(document.getElementById('readout').textContent)")
+        tab.until("/y \\d+ +\\d/.test(document.getElementById('readout').textContent)")
         x, y, *values = map(int, re.findall(r"\d+", tab.page.inner_text("#readout")))
         with ziggurat.open(str(folder / "scene.jp2")) as image:
             assert image.read(0, (y, x, y + 1, x + 1))[0, 0].tolist() == values
         tab.page.mouse.move(500, 790)
         tab.page.wait_for_selector("#readout", state="hidden")
         tab.page.keyboard.press("v")
-        tab.page.wait_for_function("document.getElementById('spoken').textContent.startsWith('x ')")
+        tab.until("document.getElementById('spoken').textContent.startsWith('x ')")
 
 
 def test_pages_of_a_folder_are_turned_with_the_keyboard(browser: Browser, viewed: Server) -> None:
@@ -167,17 +173,48 @@ def test_pages_of_a_folder_are_turned_with_the_keyboard(browser: Browser, viewed
         assert page.locator("#strip li a[aria-current]").count() == 1
         page.wait_for_selector("#next[href]")
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.getElementById('name').textContent === 'page 3'")
+        tab.until("document.getElementById('name').textContent === 'page 3'")
         page.keyboard.press("PageUp")
-        page.wait_for_function("document.getElementById('name').textContent === 'page 2'")
+        tab.until("document.getElementById('name').textContent === 'page 2'")
         page.go_back()
-        page.wait_for_function("document.getElementById('name').textContent === 'page 3'")
+        tab.until("document.getElementById('name').textContent === 'page 3'")
         opened(tab)
         tab.shot("pages")
 
 
+def test_a_first_look_becomes_the_picture_by_itself(browser: Browser, viewed: Server) -> None:
+    with browser.tab("about:blank") as tab:
+        tab.url = viewed.url
+        tab.asked.clear()
+        looks, ready = 0, False
+
+        def look(route: Any) -> None:
+            nonlocal looks
+            if ready:
+                route.fallback()
+                return
+            looks += 1
+            grey = imagecodecs.png_encode(np.full((375, 500, 3), 90, np.uint8))
+            route.fulfill(
+                body=grey, content_type="image/png", headers={"Ziggurat-Sketch": "1", "Cache-Control": "no-store"}
+            )
+
+        tab.page.route(re.compile(r"other\.png/full/.*jpg$"), look)
+        tab.page.route(re.compile(r"other\.png/[0-9,]*/.*jpg$"), look)
+        tab.page.goto(f"{viewed.url}/image?id=other.png")
+        tab.page.wait_for_selector("#note:not([hidden])")
+        tab.shot("first-look")
+        ready = True
+        tab.page.wait_for_selector("#note", state="hidden")
+        settle(tab, 1500)
+        assert looks
+        assert any("made=1" in url for url in tab.asked)
+        shown = tab.pixels()
+        assert np.ptp(shown[:, :, :3][shown[:, :, 3] == 255]) > 200
+
+
 def test_images_are_compared(browser: Browser, viewed: Server) -> None:
-    with browser.tab(f"{viewed.url}/compare?left=scene.jp2&right=same.png") as tab:
+    with browser.tab(f"{viewed.url}/compare?left=twin.png&right=same.png") as tab:
         page = tab.page
         settle(tab, 1500)
         left, right = (tab.pixels(f".side.{name} canvas") for name in ("left", "right"))
@@ -200,14 +237,14 @@ def test_images_are_compared(browser: Browser, viewed: Server) -> None:
 
 @pytest.mark.parametrize(("other", "black"), [("same.png", True), ("other.png", False)])
 def test_the_difference_of_equal_images_is_black(browser: Browser, viewed: Server, other: str, black: bool) -> None:  # noqa: FBT001
-    with browser.tab(f"{viewed.url}/compare?left=scene.jp2&right={other}#mode=difference") as tab:
+    with browser.tab(f"{viewed.url}/compare?left=twin.png&right={other}#mode=difference") as tab:
         settle(tab, 1500)
         tab.shot(f"compare-difference-{other[:-4]}")
         box = tab.page.locator(".pair").bounding_box()
         # Beside the buttons and names.
         clip = {"x": box["x"] + 200, "y": box["y"] + 80, "width": box["width"] - 400, "height": box["height"] - 200}
         seen = imagecodecs.png_decode(tab.page.screenshot(clip=clip))[:, :, :3]
-        assert (seen.max() == 0) is black
+        assert bool(seen.max() == 0) is black
 
 
 def test_marked_images_are_compared(browser: Browser, viewed: Server) -> None:
@@ -227,10 +264,11 @@ def test_a_hundred_thousand_images_scroll_smoothly(browser: Browser, viewed: Ser
     def listing(route: Any) -> None:
         asked = dict(part.split("=") for part in route.request.url.partition("?")[2].split("&"))
         start = int(asked["offset"])
+        unknown = {"folder": "", "width": None, "height": None, "state": None}
         items = [
-            {"id": f"scan {n}.jp2", "ref": f"scan%20{n}.jp2", "name": f"scan {n}", "folder": "", "width": None, "height": None, "state": None}
-            for n in range(start, min(MANY, start + int(asked["limit"])))
-        ]  # fmt: skip
+            {"id": f"scan {number}.jp2", "ref": f"scan%20{number}.jp2", "name": f"scan {number}", **unknown}
+            for number in range(start, min(MANY, start + int(asked["limit"])))
+        ]
         route.fulfill(json={"total": MANY, "complete": True, "items": items})
 
     with browser.tab("about:blank") as tab:
@@ -238,7 +276,7 @@ def test_a_hundred_thousand_images_scroll_smoothly(browser: Browser, viewed: Ser
         tab.asked.clear()
         page = tab.page
         page.route("**/api/items?*", listing)
-        page.route("**/iiif/3/scan*", lambda route: route.fulfill(body=picture, content_type="image/png"))
+        page.route("**/iiif/3/scan**", lambda route: route.fulfill(body=picture, content_type="image/png"))
         page.goto(f"{viewed.url}/")
         page.wait_for_selector(".card img.there")
         frames, cells = page.evaluate(
@@ -275,7 +313,7 @@ PAIRS = [
 JOB = {
     "name": "newspapers", "state": "running", "counts": {"done": 612, "failed": 1, "pending": 387}, "total": 1000,
     "bytes_in": 8_120_000_000, "bytes_out": 1_315_000_000, "rate_per_second": 14.2, "eta_seconds": 27,
-    "failures": [{"item": "1897-05-12", "source": "s3://archive/7.jp2", "reason": "CorruptImage: tile 14 ends too soon"}],
+    "failures": [{"item": "1897-05-12", "source": "s3://archive/7.jp2", "reason": "CorruptImage: tile 14 is cut"}],
 }  # fmt: skip
 
 
@@ -313,15 +351,15 @@ def test_samples_of_a_job_are_judged_with_the_keyboard(browser: Browser, viewed:
         with_job(tab, posted)
         page = tab.page
         page.goto(f"{viewed.url}/review")
-        page.wait_for_function("document.getElementById('name').textContent === '1897-05-12'")
+        tab.until("document.getElementById('name').textContent === '1897-05-12'")
         settle(tab, 1000)
         tab.shot("review")
         page.keyboard.press("t")
         page.keyboard.type("edges are soft")
         page.click("#reject")
-        page.wait_for_function("document.getElementById('name').textContent === '1897-05-13'")
+        tab.until("document.getElementById('name').textContent === '1897-05-13'")
         page.keyboard.press("a")
-        page.wait_for_function("document.getElementById('progress').textContent === '2 of 2 judged, 1 rejected'")
+        tab.until("document.getElementById('progress').textContent === '2 of 2 judged, 1 rejected'")
         settle(tab)
     assert posted == [
         ("1897-05-12", {"verdict": "reject", "note": "edges are soft"}),
@@ -346,10 +384,14 @@ def test_everything_that_can_be_used_has_a_name(browser: Browser, viewed: Server
     with browser.tab(f"{viewed.url}/{path}") as tab:
         settle(tab)
         nameless = tab.page.evaluate(
-            """() => [...document.querySelectorAll("button, a[href], input, select, textarea, [role=slider], [tabindex='0']")]
-                .filter((one) => one.checkVisibility() && !(one.getAttribute("aria-label") || one.textContent.trim()
-                    || one.labels?.length || one.getAttribute("aria-labelledby") || one.querySelector("img[alt]:not([alt=''])")))
-                .map((one) => one.outerHTML.slice(0, 120))"""
+            """() => {
+                const used = "button, a[href], input, select, textarea, [role=slider], [tabindex='0']";
+                const named = (one) => one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length
+                    || one.getAttribute("aria-labelledby") || one.querySelector("img[alt]:not([alt=''])");
+                return [...document.querySelectorAll(used)]
+                    .filter((one) => one.checkVisibility() && !named(one))
+                    .map((one) => one.outerHTML.slice(0, 120));
+            }"""
         )
         assert nameless == []
         assert tab.page.locator("main").count() == 1
@@ -359,14 +401,16 @@ def test_everything_that_can_be_used_has_a_name(browser: Browser, viewed: Server
 
 def test_pages_work_below_a_path_and_behind_a_token(browser: Browser, folder: Path) -> None:
     options = ("--workers", 1, "--root-path", "/images", "--auth", "token")
-    with serving(folder, *options, ZIGGURAT_SERVE_SECRET=TOKEN) as server:
-        with browser.tab(f"{server.url}/images/?token={TOKEN}") as tab:
-            tab.page.wait_for_selector(".card img.there")
-            assert TOKEN not in tab.page.url
-            tab.page.goto(f"{server.url}/images/image?id=other.png")
-            opened(tab)
-            assert tab.pixels()[:, :, 3].max() == 255
-            settle(tab)
+    with (
+        serving(folder, *options, ZIGGURAT_SERVE_SECRET=TOKEN) as server,
+        browser.tab(f"{server.url}/images/?token={TOKEN}") as tab,
+    ):
+        tab.page.wait_for_selector(".card img.there")
+        assert TOKEN not in tab.page.url
+        tab.page.goto(f"{server.url}/images/image?id=other.png")
+        opened(tab)
+        assert tab.pixels()[:, :, 3].max() == 255
+        settle(tab)
 
 
 def test_an_image_that_is_not_there_is_said_so(browser: Browser, viewed: Server) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ziggurat.model import JSON
 from ziggurat.serve.items import Contents
 
 REMEMBERED = 64
@@ -74,13 +73,13 @@ class Register:
                     counts[below + name] = counts.get(below + name, 0) + 1
         return list(counts.items())
 
-    def place(self, identifier: str) -> JSON:
-        """Where an image stands among those of its folder, and how many these are; None if it was not listed."""
+    def place(self, identifier: str) -> tuple[int | None, int]:
+        """Where an image stands among those of its folder, None if it was not listed; and how many these are."""
         images = self.inside(identifier.rpartition("/")[0])
         try:
-            return {"index": images.index(identifier), "total": len(images)}
+            return images.index(identifier), len(images)
         except ValueError:
-            return None
+            return None, len(images)
 
 
 @dataclass(frozen=True, slots=True)

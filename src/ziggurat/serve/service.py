@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
 from contextlib import suppress
@@ -34,6 +35,9 @@ SLAB_KIND: Final = 1
 
 REMOTE_SECONDS: Final = 30.0
 """For which an object in a store is taken to be unchanged."""
+
+PATIENT_SECONDS: Final = 0.3
+"""For which whoever looks around waits for a new list; a longer one is made behind the old one."""
 
 KNOWN: Final = 50_000
 """Images whose facts are kept, the most recently used ones; a kilobyte each."""
@@ -150,6 +154,8 @@ class Service:
         self._flights: dict[str, _Flight] = {}
         self._recent = Recent()
         self._listing = asyncio.Lock()
+        self._listing_takes = 0.0
+        self._renewing: asyncio.Task[None] | None = None
         self._tag = f"{KIND} {settings.quality}"
 
     async def look(self, segment: str) -> Looked:
@@ -214,7 +220,28 @@ class Service:
         if recent is not None:
             return recent
         async with self._listing:
-            return await asyncio.to_thread(self.catalogue.contents, seconds)
+            began = time.monotonic()
+            contents = await asyncio.to_thread(self.catalogue.contents, seconds)
+            if contents.when >= began:
+                self._listing_takes = time.monotonic() - began
+            return contents
+
+    async def seen(self) -> Contents:
+        """All images as somebody who looks around should see them: without waiting for a long listing again.
+
+        Raises:
+            SourceError: if a place cannot be listed, the first time.
+        """
+        contents = self.catalogue.recent(math.inf)
+        if contents is None or self._listing_takes < PATIENT_SECONDS:
+            return await self.contents()
+        if time.monotonic() - contents.when > LISTED_SECONDS + self._listing_takes and not self._listing.locked():
+            self._renewing = asyncio.create_task(self._renew())
+        return contents
+
+    async def _renew(self) -> None:
+        with suppress(SourceError):
+            await self.contents()
 
     async def item(self, identifier: str) -> Item | None:
         """An item with its pages; None if there is none.

@@ -27,9 +27,6 @@ type Handler = Callable[[Service, Call], Awaitable[Response]]
 MOST: Final = 500
 """Images in one answer."""
 
-LISTED_SECONDS: Final = 60.0
-"""For which a list is shown as it is; further pages of it never wait for a new one."""
-
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
@@ -71,7 +68,7 @@ async def _items(service: Service, call: Call) -> Response:
         )
         items: list[JSON] = [_item(service, entry.id, entry) for entry in hits.entries]
         return json_response({"total": hits.total, "complete": True, "items": items}, headers=NO_STORE)
-    register = await _register(service, fresh=not offset)
+    register = await _register(service)
     if "folder" in asked:
         chosen = await asyncio.to_thread(register.inside, asked["folder"])
     else:
@@ -102,7 +99,7 @@ async def _folders(service: Service, call: Call) -> Response:
     """The folders directly below one, and how many images each holds."""
     asked = _fields(call)
     under = asked.get("under", "")
-    register = await _register(service, fresh=False)
+    register = await _register(service)
     found = await asyncio.to_thread(register.folders, under)
     offset, limit = _whole(asked, "offset", 0), min(_whole(asked, "limit", MOST), MOST)
     document: JSON = {
@@ -117,20 +114,19 @@ async def _folders(service: Service, call: Call) -> Response:
 
 
 async def _image(service: Service, call: Call) -> Response:
-    """Everything that is known of an image, and where it stands among those of its folder."""
+    """Everything that is known of an image."""
     looked = await _looked(service, call)
     facts, identifier = looked.facts, looked.found.id
-    told, register = await asyncio.gather(service.details(looked), _register(service, fresh=False))
-    folder = identifier.rpartition("/")[0]
-    items = (await service.contents(seconds=math.inf)).items
+    told: dict[str, JSON] = json.loads(await call.unless_gone(service.details(looked)))
     document: dict[str, JSON] = {
-        **_identity(looked),
+        "id": _shown(identifier),
+        "ref": quoted(identifier),
+        "name": label(identifier),
+        "folder": _shown(identifier.rpartition("/")[0]),
         "width": facts.size.width,
         "height": facts.size.height,
         "bytes": facts.version[0],
-        "item": quoted(folder if folder in items else identifier),
-        "place": await asyncio.to_thread(register.place, identifier),
-        **json.loads(told),
+        **told,
     }
     if facts.resolution is not None:
         document["resolution"] = list(facts.resolution)
@@ -145,7 +141,6 @@ def _said(entry: Entry) -> dict[str, JSON]:
     equal = entry.psnr is not None and math.isinf(entry.psnr)
     return {
         "name": entry.label,
-        "item": quoted(entry.item),
         "state": entry.state,
         "counterpart": None if entry.counterpart is None else quoted(entry.counterpart),
         "fidelity": {"psnr": None if equal else entry.psnr, "ssimulacra2": entry.ssimulacra2},
@@ -154,14 +149,23 @@ def _said(entry: Entry) -> dict[str, JSON]:
     }
 
 
-def _identity(looked: Looked) -> dict[str, JSON]:
-    identifier = looked.found.id
-    return {
-        "id": _shown(identifier),
-        "ref": quoted(identifier),
-        "name": label(identifier),
-        "folder": _shown(identifier.rpartition("/")[0]),
+async def _place(service: Service, call: Call) -> Response:
+    """Where an image stands among those of its folder, and the item that it is a page of."""
+    found = service.catalogue.decode(_segment(call))
+    folder = found.id.rpartition("/")[0]
+    contents = await service.seen()
+    register = await asyncio.to_thread(Register.of, contents)
+    index, total = await asyncio.to_thread(register.place, found.id)
+    entry = await asyncio.to_thread(service.catalogue.entry, found.id)
+    item = folder if folder in contents.items else found.id
+    document: JSON = {
+        "ref": quoted(found.id),
+        "item": quoted(item if entry is None else entry.item),
+        "folder": quoted(folder),
+        "index": index,
+        "total": total,
     }
+    return json_response(document, headers=NO_STORE)
 
 
 async def _values(service: Service, call: Call) -> Response:
@@ -177,15 +181,18 @@ async def _values(service: Service, call: Call) -> Response:
 
 
 async def _looked(service: Service, call: Call) -> Looked:
+    return await service.look(_segment(call))
+
+
+def _segment(call: Call) -> str:
     segment = "/".join(call.segments[2:])
     if not segment:
         raise SourceNotFound(f"there is nothing here; it is /api/{call.segments[1]}/{{id}}")
-    return await service.look(segment)
+    return segment
 
 
-async def _register(service: Service, *, fresh: bool) -> Register:
-    seconds = LISTED_SECONDS if fresh else math.inf
-    contents = await service.contents(seconds=seconds)
+async def _register(service: Service) -> Register:
+    contents = await service.seen()
     return await asyncio.to_thread(Register.of, contents)
 
 
@@ -216,6 +223,7 @@ ANSWERS: Final[dict[str, Handler]] = {
     "items": _items,
     "folders": _folders,
     "image": _image,
+    "place": _place,
     "values": _values,
     "job": job,
 }

@@ -58,8 +58,8 @@ async def description(service: Service, call: Call) -> Response:
         ),
         "/xyz/{id}/{z}/{x}/{y}.{format}": _picture("A map tile.", _text("id"), *map(_number, ("z", "x", "y"))),
         "/zarr/{id}/zarr.json": _get("An image as a Zarr group of its levels.", "application/json", _text("id")),
-        "/zarr/{id}/{level}/zarr.json": _get(
-            "A level as a Zarr array.", "application/json", _text("id"), _number("level")
+        "/zarr/{id}/{resolution}/zarr.json": _get(
+            "A level as a Zarr array.", "application/json", _text("id"), _number("resolution")
         ),
         "/api/site": _get("What the viewer must know of this server.", "application/json"),
         "/api/items": _get(
@@ -70,12 +70,12 @@ async def description(service: Service, call: Call) -> Response:
         ),
         "/api/folders": _get("The folders below one.", "application/json", _asked("under", "^[^/]{0,80}$")),
         "/api/image/{id}": _get("All that is known of an image.", "application/json", _text("id")),
+        "/api/place/{id}": _get("Where an image stands in its folder.", "application/json", _text("id")),
         "/api/values/{id}": _get(
             "The samples of a pixel.",
             "application/json",
             _text("id"),
-            _asked("x", "^[0-9]{1,9}$"),
-            _asked("y", "^[0-9]{1,9}$"),
+            *(_asked(name, "^[0-9]{1,9}$", required=True) for name in ("x", "y")),
         ),
         "/healthz": _get("Whether requests are answered.", "application/json"),
         "/metrics": _get("Counters for Prometheus.", "text/plain"),
@@ -163,5 +163,5 @@ def _number(name: str) -> JSON:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0, "maximum": MOST}}
 
 
-def _asked(name: str, pattern: str) -> JSON:
-    return {"name": name, "in": "query", "schema": {"type": "string", "pattern": pattern}}
+def _asked(name: str, pattern: str, *, required: bool = False) -> JSON:
+    return {"name": name, "in": "query", "required": required, "schema": {"type": "string", "pattern": pattern}}

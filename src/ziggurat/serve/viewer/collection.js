@@ -7,7 +7,11 @@ const CAPTION = 54;
 const FIRST = 100;
 
 const query = new URLSearchParams(location.search);
-const here = { q: query.get("q") ?? "", under: query.get("under") ?? "", start: Number(location.hash.match(/at=(\d+)/)?.[1] ?? 0) };
+const here = {
+  q: query.get("q") ?? "",
+  under: query.get("under") ?? "",
+  start: Number(location.hash.match(/at=(\d+)/)?.[1] ?? 0),
+};
 const field = find("q");
 const size = find("size");
 let pages = null;
@@ -16,7 +20,7 @@ let round = 0;
 const grid = new VirtualList(find("grid"), {
   label: "Images",
   measure: (width) => {
-    const inner = width - 16;
+    const inner = width - 12;
     const wanted = Math.min(Number(size.value), inner / 2);
     const columns = Math.max(1, Math.floor(inner / wanted));
     const side = inner / columns;
@@ -43,12 +47,19 @@ function fillCard(cell, index) {
   frame.append(image);
   const facts = [item.folder, item.width ? `${number(item.width)} × ${number(item.height)}` : "", item.state ?? ""];
   cell.append(
-    el("a", { class: "card", href: at.image(item.ref), title: item.id },
+    el(
+      "a",
+      { class: "card", href: at.image(item.ref), title: item.id },
       frame,
-      el("span", { class: "caption" },
+      el(
+        "span",
+        { class: "caption" },
         el("span", { class: "name" }, item.name),
-        el("span", { class: `where state ${item.state ?? ""}` }, facts.filter(Boolean).join(" · ")))),
-    markButton(item));
+        el("span", { class: `where state ${item.state ?? ""}` }, facts.filter(Boolean).join(" · ")),
+      ),
+    ),
+    markButton(item),
+  );
   if (!grid.hurried) image.start();
 }
 
@@ -61,13 +72,17 @@ function load() {
 }
 
 let last = [0, 0];
-find("grid").addEventListener("scroll", () => {
-  // Pictures that fly past are not fetched.
-  const now = [performance.now(), find("grid").scrollTop];
-  grid.hurried = Math.abs(now[1] - last[1]) / Math.max(1, now[0] - last[0]) > 1.5;
-  last = now;
-  if (!grid.hurried && pages) requestAnimationFrame(() => pages.want(...grid.range));
-}, { passive: true });
+find("grid").addEventListener(
+  "scroll",
+  () => {
+    // Pictures that fly past are not fetched.
+    const now = [performance.now(), find("grid").scrollTop];
+    grid.hurried = Math.abs(now[1] - last[1]) / Math.max(1, now[0] - last[0]) > 1.5;
+    last = now;
+    if (!grid.hurried && pages) requestAnimationFrame(() => pages.want(...grid.range));
+  },
+  { passive: true },
+);
 
 async function show(start = 0) {
   const mine = (round += 1);
@@ -96,35 +111,57 @@ async function show(start = 0) {
   grid.reset(said.total, start);
   load();
   if (!said.total) {
-    tell({ message: here.q || here.under ? `No image has “${here.q}” in its name${here.under ? ` below ${here.under}` : ""}.` : "There are no images here yet." });
+    tell({
+      message:
+        here.q || here.under
+          ? `No image has “${here.q}” in its name${here.under ? ` below ${here.under}` : ""}.`
+          : "There are no images here yet.",
+    });
     find("notice").classList.add("calm");
   }
 }
 
 async function showFolders() {
-  const said = await ask(`api/folders?${new URLSearchParams({ under: here.under })}`).catch(() => ({ folders: [], total: 0 }));
+  const said = await ask(`api/folders?${new URLSearchParams({ under: here.under })}`).catch(() => ({
+    folders: [],
+    total: 0,
+  }));
   const nav = find("folders");
   nav.hidden = !said.total && !here.under;
   const steps = here.under ? here.under.split("/") : [];
   const trail = [["All images", ""], ...steps.map((name, place) => [name, steps.slice(0, place + 1).join("/")])];
-  find("path").replaceChildren(...trail.map(([name, under], place) => folderLink(name, under, null, place === trail.length - 1)));
-  find("below").replaceChildren(...said.folders.map(({ folder, name, count }) => el("li", {}, folderLink(name, folder, count))));
-  if (said.total > said.folders.length) find("below").append(el("li", { class: "count" }, `and ${number(said.total - said.folders.length)} more: search for their names`));
+  find("path").replaceChildren(
+    ...trail.map(([name, under], place) => folderLink(name, under, null, place === trail.length - 1)),
+  );
+  find("below").replaceChildren(
+    ...said.folders.map(({ folder, name, count }) => el("li", {}, folderLink(name, folder, count))),
+  );
+  if (said.total > said.folders.length)
+    find("below").append(
+      el("li", { class: "count" }, `and ${number(said.total - said.folders.length)} more: search for their names`),
+    );
 }
 
 function folderLink(name, under, count, current = false) {
   const address = `./?${new URLSearchParams({ ...(here.q && { q: here.q }), ...(under && { under }) })}`;
-  return el("a", {
-    href: address, title: name, "aria-current": current ? "page" : null,
-    onclick: (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      history.pushState(null, "", address);
-      here.under = under;
-      show();
-      showFolders();
+  return el(
+    "a",
+    {
+      href: address,
+      title: name,
+      "aria-current": current ? "page" : null,
+      onclick: (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        history.pushState(null, "", address);
+        here.under = under;
+        show();
+        showFolders();
+      },
     },
-  }, el("span", {}, name), count === null ? "" : el("span", {}, number(count)));
+    el("span", {}, name),
+    count === null ? "" : el("span", {}, number(count)),
+  );
 }
 
 const keepPlace = settled(200, () => {
@@ -140,14 +177,26 @@ let marked = JSON.parse(sessionStorage.getItem("marked") ?? "[]");
 
 function markButton(item) {
   const is = marked.some((one) => one.ref === item.ref);
-  return el("button", {
-    class: "mark", type: "button", "aria-pressed": String(is), "aria-label": `Mark ${item.name} for comparison`, title: "Mark for comparison",
-    "data-ref": item.ref, onclick: () => toggleMark(item),
-  }, is ? "✓" : "+");
+  return el(
+    "button",
+    {
+      class: "mark",
+      type: "button",
+      tabIndex: -1,
+      "aria-pressed": String(is),
+      "aria-label": `Mark ${item.name} for comparison`,
+      title: "Mark for comparison",
+      "data-ref": item.ref,
+      onclick: () => toggleMark(item),
+    },
+    is ? "✓" : "+",
+  );
 }
 
 function toggleMark({ ref, name }) {
-  marked = marked.some((one) => one.ref === ref) ? marked.filter((one) => one.ref !== ref) : [...marked, { ref, name }].slice(-2);
+  marked = marked.some((one) => one.ref === ref)
+    ? marked.filter((one) => one.ref !== ref)
+    : [...marked, { ref, name }].slice(-2);
   sessionStorage.setItem("marked", JSON.stringify(marked));
   for (const button of document.querySelectorAll(".mark")) {
     const is = marked.some((one) => one.ref === button.dataset.ref);
@@ -163,8 +212,20 @@ function showMarked() {
   const names = marked.map((one) => one.name).join(" and ");
   box.replaceChildren(
     el("p", { role: "status" }, marked.length === 1 ? `${names}: mark a second one` : names),
-    marked.length === 2 ? el("a", { class: "button main", href: at.compare(marked[0].ref, marked[1].ref) }, "Compare") : "",
-    el("button", { type: "button", onclick: () => { marked.slice().forEach(toggleMark); } }, "Clear"));
+    marked.length === 2
+      ? el("a", { class: "button main", href: at.compare(marked[0].ref, marked[1].ref) }, "Compare")
+      : "",
+    el(
+      "button",
+      {
+        type: "button",
+        onclick: () => {
+          marked.slice().forEach(toggleMark);
+        },
+      },
+      "Clear",
+    ),
+  );
 }
 
 async function begin() {
@@ -181,10 +242,13 @@ size.addEventListener("input", () => {
   grid.resize();
   load();
 });
-field.addEventListener("input", settled(160, () => {
-  here.q = field.value;
-  show().then(keepPlace);
-}));
+field.addEventListener(
+  "input",
+  settled(160, () => {
+    here.q = field.value;
+    show().then(keepPlace);
+  }),
+);
 field.closest("form").addEventListener("submit", (event) => {
   event.preventDefault();
   grid.focus(0);
@@ -203,8 +267,12 @@ addEventListener("popstate", () => {
   showFolders();
 });
 const help = keysDialog([
-  ["/", "search"], ["← ↑ → ↓", "from image to image"], ["Enter", "open the image"], ["c", "mark the image for comparison"],
-  ["Home End", "first and last image"], ["?", "these keys"],
+  ["/", "search"],
+  ["← ↑ → ↓", "from image to image"],
+  ["Enter", "open the image"],
+  ["c", "mark the image for comparison"],
+  ["Home End", "first and last image"],
+  ["?", "these keys"],
 ]);
 onKeys({
   "/": () => field.focus(),

@@ -3,7 +3,12 @@
 import { connect, drawn, makeViewer, showView, tilesOf, viewOf } from "./drawing.js";
 import { el, settled } from "./page.js";
 
-const MODES = [["side", "Side by side"], ["swipe", "Swipe"], ["difference", "Difference"], ["blink", "Blink"]];
+const MODES = [
+  ["side", "Side by side"],
+  ["swipe", "Swipe"],
+  ["difference", "Difference"],
+  ["blink", "Blink"],
+];
 const BLINK = 700;
 
 export class Comparison {
@@ -14,14 +19,18 @@ export class Comparison {
     this.mode = "side";
     this.split = 0.5;
     this.#build(parent);
-    this.viewers = [this.left, this.right].map((element, place) => makeViewer(element, place ? "Right image" : "Left image", { immediateRender: true }));
+    this.viewers = [this.left, this.right].map((element, place) =>
+      makeViewer(element, place ? "Right image" : "Left image", { immediateRender: true }),
+    );
     const moved = settled(200, () => this.onchange());
     this.viewers.forEach((viewer, place) => {
       const other = this.viewers[1 - place];
       const follow = () => this.#follow(viewer, other);
       for (const name of ["zoom", "pan", "rotate"]) viewer.addHandler(name, follow);
       viewer.addHandler("animation-finish", moved);
-      viewer.addHandler("open-failed", (event) => this.onerror(new Error(event.message ?? "An image cannot be shown.")));
+      viewer.addHandler("open-failed", (event) =>
+        this.onerror(new Error(event.message ?? "An image cannot be shown.")),
+      );
       viewer.addHandler("tile-drawn", this.measure);
       // OpenSeadragon's own keys turn and mirror one image alone.
       viewer.addHandler("canvas-key", (event) => {
@@ -34,24 +43,64 @@ export class Comparison {
   measure = settled(350, () => this.#measure());
 
   #build(parent) {
-    const buttons = MODES.map(([mode, name]) => el("button", { type: "button", "aria-pressed": "false", "data-mode": mode, onclick: () => { this.show(mode); } }, name));
+    const buttons = MODES.map(([mode, name]) =>
+      el(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": "false",
+          "data-mode": mode,
+          onclick: () => {
+            this.show(mode);
+          },
+        },
+        name,
+      ),
+    );
     this.buttons = buttons;
-    this.gain = el("input", { type: "range", min: "0", max: "6", step: "1", value: "3", oninput: () => this.show(this.mode) });
+    this.gain = el("input", {
+      type: "range",
+      min: "0",
+      max: "6",
+      step: "1",
+      value: "3",
+      oninput: () => this.show(this.mode),
+    });
     this.gainText = el("span", {});
     this.gainLabel = el("label", {}, "Amplified", this.gain, this.gainText);
     this.figures = el("output", { role: "status", "aria-live": "off" });
-    const bar = el("div", { class: "modes", role: "toolbar", "aria-label": "How both are shown" },
-      el("div", { class: "choice", role: "group", "aria-label": "Mode" }, ...buttons), this.gainLabel, this.figures);
+    const bar = el(
+      "div",
+      { class: "modes", role: "toolbar", "aria-label": "How both are shown" },
+      el("div", { class: "choice", role: "group", "aria-label": "Mode" }, ...buttons),
+      this.gainLabel,
+      this.figures,
+    );
     this.left = el("div");
     this.right = el("div");
     this.leftSide = el("div", { class: "side left" }, this.left);
     this.rightSide = el("div", { class: "side right" }, this.right);
     this.both = el("div", { class: "both" }, this.leftSide, this.rightSide);
     this.titles = [el("p", { class: "title left" }), el("p", { class: "title right" })];
-    this.divider = el("div", { class: "divider", role: "slider", tabIndex: 0, "aria-label": "Where the right image begins", "aria-valuemin": "0", "aria-valuemax": "100" });
-    const tool = (move, name, text) => el("button", { type: "button", "data-move": move, "aria-label": name, title: name }, text);
-    const tools = el("div", { class: "tools", role: "toolbar", "aria-label": "View" },
-      tool("in", "Zoom in", "+"), tool("out", "Zoom out", "−"), tool("fit", "Show all of it", "fit"), tool("full", "One to one", "1:1"), tool("right", "Rotate right", "↻"));
+    this.divider = el("div", {
+      class: "divider",
+      role: "slider",
+      tabIndex: 0,
+      "aria-label": "Where the right image begins",
+      "aria-valuemin": "0",
+      "aria-valuemax": "100",
+    });
+    const tool = (move, name, text) =>
+      el("button", { type: "button", "data-move": move, "aria-label": name, title: name }, text);
+    const tools = el(
+      "div",
+      { class: "tools", role: "toolbar", "aria-label": "View" },
+      tool("in", "Zoom in", "+"),
+      tool("out", "Zoom out", "−"),
+      tool("fit", "Fit all of it", "fit"),
+      tool("full", "1:1, one to one", "1:1"),
+      tool("right", "Rotate right", "↻"),
+    );
     this.pair = el("div", { class: "pair", "data-mode": "side" }, this.both, ...this.titles, this.divider, tools);
     parent.append(bar, this.pair);
     this.divider.addEventListener("pointerdown", (event) => {
@@ -90,7 +139,12 @@ export class Comparison {
       this.titles[place].textContent = name;
       this.viewers[place].canvas.setAttribute("aria-label", `${place ? "Right" : "Left"} image: ${name}`);
     });
-    const opened = this.viewers.map((viewer) => new Promise((resolve) => { viewer.addOnceHandler("open", resolve); }));
+    const opened = this.viewers.map(
+      (viewer) =>
+        new Promise((resolve) => {
+          viewer.addOnceHandler("open", resolve);
+        }),
+    );
     this.viewers.forEach((viewer, place) => viewer.open(sources[place]));
     await Promise.all(opened);
     this.show(this.mode);
@@ -128,7 +182,11 @@ export class Comparison {
     for (const viewer of this.viewers) viewer.forceResize?.();
     if (view && changed) {
       requestAnimationFrame(() => {
-        for (const viewer of this.viewers) viewer.viewport?.resize(new window.OpenSeadragon.Point(viewer.container.clientWidth, viewer.container.clientHeight), true);
+        for (const viewer of this.viewers)
+          viewer.viewport?.resize(
+            new window.OpenSeadragon.Point(viewer.container.clientWidth, viewer.container.clientHeight),
+            true,
+          );
         this.#follow(this.viewers[0], this.viewers[1]);
         this.measure();
         this.onchange();
@@ -170,7 +228,10 @@ export class Comparison {
     }
     if (!count) return;
     const psnr = squares ? `, ${(10 * Math.log10((255 * 255 * count) / squares)).toFixed(1)} dB` : "";
-    this.figures.textContent = `What is seen: apart by ${(sum / count).toFixed(2)} on average, ${most} at most${psnr}`;
+    const item = left.world.getItemAt(0);
+    // Smaller than they are, images are seen through their levels, which formats make in different ways.
+    const reduced = item.viewportToImageZoom(left.viewport.getZoom(true)) < 0.99 / devicePixelRatio ? " (reduced)" : "";
+    this.figures.textContent = `What is seen${reduced}: apart by ${(sum / count).toFixed(2)} on average, ${most} at most${psnr}`;
   }
 
   get view() {

@@ -47,10 +47,10 @@ export class Display {
     const { bands, red, green, blue, range, low, high, stretch, gamma, colormap, invert } = this.form.elements;
     const wanted = said.get("bands")?.split(",") ?? [];
     if (bands) {
-      bands.value = wanted.length === 3 ? "three" : wanted[0] ?? "";
+      bands.value = wanted.length === 3 ? "three" : (wanted[0] ?? "");
       if (wanted.length === 3) [red.value, green.value, blue.value] = wanted;
     }
-    range.value = said.get("range") ? "values" : said.get("percentile") ?? "";
+    range.value = said.get("range") ? "values" : (said.get("percentile") ?? "");
     if (said.get("range")) [low.value, high.value] = said.get("range").split(",");
     stretch.value = said.get("stretch") ?? "";
     gamma.value = Math.log10(Number(said.get("gamma") ?? 1));
@@ -66,13 +66,20 @@ export class Display {
       rows.push(el("label", { htmlFor: field.id }, label), field);
       return field;
     };
-    const select = (name, options) => el("select", { id: `f-${name}`, name }, ...options.map(([value, shown]) => el("option", { value }, shown)));
+    const select = (name, options) =>
+      el("select", { id: `f-${name}`, name }, ...options.map(([value, shown]) => el("option", { value }, shown)));
     const each = Array.from({ length: Math.min(this.image.bands, 512) }, (_, band) => [String(band), `Band ${band}`]);
     if (this.image.bands > 1) {
       const usual = colour === 3 ? "Colours" : "As in the file";
-      row("Bands", select("bands", [["", usual], ...each, ...(this.image.bands > 2 ? [["three", "Red, green, blue…"]] : [])]));
+      row(
+        "Bands",
+        select("bands", [["", usual], ...each, ...(this.image.bands > 2 ? [["three", "Red, green, blue…"]] : [])]),
+      );
       const three = ["red", "green", "blue"].map((name, place) => {
-        const field = select(name, each.map(([value]) => [value, value]));
+        const field = select(
+          name,
+          each.map(([value]) => [value, value]),
+        );
         field.setAttribute("aria-label", `Band shown ${name}`);
         field.value = String(Math.min(place, this.image.bands - 1));
         return field;
@@ -82,33 +89,85 @@ export class Display {
       rows.push(this.threeLabel, this.three);
     }
     const auto = this.image.own_range ? "All values" : "Automatic";
-    row("Contrast", select("range", [
-      ["", auto], ["0,100", "Darkest to brightest"], ["0.5,99.5", "0.5 – 99.5 %"], ["1,99", "1 – 99 %"], ["2,98", "2 – 98 %"], ["5,95", "5 – 95 %"],
-      ["values", "Values…"],
-    ]));
-    const ends = ["low", "high"].map((name) => el("input", {
-      id: `f-${name}`, name, type: "number", step: most === null ? "any" : "1", "aria-label": name === "low" ? "Value shown black" : "Value shown white",
-      value: most === null ? "" : name === "low" ? "0" : String(most),
-    }));
+    row(
+      "Contrast",
+      select("range", [
+        ["", auto],
+        ["0,100", "Darkest to brightest"],
+        ["0.5,99.5", "0.5 – 99.5 %"],
+        ["1,99", "1 – 99 %"],
+        ["2,98", "2 – 98 %"],
+        ["5,95", "5 – 95 %"],
+        ["values", "Values…"],
+      ]),
+    );
+    const ends = ["low", "high"].map((name) =>
+      el("input", {
+        id: `f-${name}`,
+        name,
+        type: "number",
+        step: most === null ? "any" : "1",
+        "aria-label": name === "low" ? "Value shown black" : "Value shown white",
+        value: most === null ? "" : name === "low" ? "0" : String(most),
+      }),
+    );
     this.pair = el("div", { class: "pair" }, ...ends);
     if (most !== null) {
       for (const end of ends) {
-        this.pair.append(el("input", {
-          type: "range", min: "0", max: String(most), step: "1", value: end.value, "aria-label": `${end.getAttribute("aria-label")}, slider`,
-          oninput: (event) => { end.value = event.target.value; },
-        }));
+        this.pair.append(
+          el("input", {
+            type: "range",
+            min: "0",
+            max: String(most),
+            step: "1",
+            value: end.value,
+            "aria-label": `${end.getAttribute("aria-label")}, slider`,
+            oninput: (event) => {
+              end.value = event.target.value;
+            },
+          }),
+        );
       }
     }
     this.pairLabel = el("span", { class: "for" }, "Black, white");
     rows.push(this.pairLabel, this.pair);
-    row("Curve", select("stretch", [["", "Linear"], ...this.site.stretches.filter((name) => name !== "linear").map((name) => [name, name])]));
-    row("Middle", el("input", { id: "f-gamma", name: "gamma", type: "range", min: "-0.6", max: "0.6", step: "0.02", value: "0", title: "Brightens or darkens the middle (gamma)" }));
-    this.colours = row("Colours", select("colormap", [["", "None"], ...this.site.colormaps.map((name) => [name, name])]));
-    rows.push(el("div", { class: "wide" },
-      el("label", {}, el("input", { type: "checkbox", name: "invert" }), "Negative"),
-      el("button", { type: "reset" }, "Reset")));
+    row(
+      "Curve",
+      select("stretch", [
+        ["", "Linear"],
+        ...this.site.stretches.filter((name) => name !== "linear").map((name) => [name, name]),
+      ]),
+    );
+    row(
+      "Middle",
+      el("input", {
+        id: "f-gamma",
+        name: "gamma",
+        type: "range",
+        min: "-0.6",
+        max: "0.6",
+        step: "0.02",
+        value: "0",
+        title: "Brightens or darkens the middle (gamma)",
+      }),
+    );
+    this.colours = row(
+      "Colours",
+      select("colormap", [["", "None"], ...this.site.colormaps.map((name) => [name, name])]),
+    );
+    rows.push(
+      el(
+        "div",
+        { class: "wide" },
+        el("label", {}, el("input", { type: "checkbox", name: "invert" }), "Negative"),
+        el("button", { type: "reset" }, "Reset"),
+      ),
+    );
     form.replaceChildren(...rows);
     form.oninput = () => {
+      // Colours are for one band: the first, until another one is chosen.
+      const { bands, colormap } = form.elements;
+      if (bands?.value === "" && colormap.value) bands.value = "0";
       this.#follow();
       this.onchange();
     };

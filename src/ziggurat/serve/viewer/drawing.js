@@ -90,6 +90,21 @@ export function redraw(viewer, source) {
   });
 }
 
+/**
+ * Whether pictures of all of an image are first looks until its levels are made, or cannot be had yet: what is to be
+ * said of that, or "" where everything is as it should be.
+ */
+export async function unfinished(source) {
+  const response = await fetch(source.getTileUrl(source.minLevel, 0, 0)).catch(() => null);
+  const body = await response?.text();
+  if (response?.headers.has("Ziggurat-Sketch"))
+    return "A first look at some rows of this file. Its coarser levels are being made; the picture gets sharp by itself.";
+  if (response?.status !== 503) return "";
+  return body.includes('"NotReady"')
+    ? "The coarser levels of this file are being made; the picture comes by itself."
+    : "";
+}
+
 /** Centre, width in pixels of the image, and rotation: what a link restores. */
 export function viewOf(viewer) {
   const item = viewer.world.getItemAt(0);
@@ -115,8 +130,12 @@ export function connect(viewer, buttons) {
   const zoom = (factor) => () => viewer.viewport.zoomBy(factor).applyConstraints();
   const turn = (angle) => () => viewer.viewport.rotateBy(angle);
   const moves = {
-    in: zoom(1.5), out: zoom(1 / 1.5), fit: () => viewer.viewport.goHome(), full: () => oneToOne(viewer),
-    left: turn(-90), right: turn(90),
+    in: zoom(1.5),
+    out: zoom(1 / 1.5),
+    fit: () => viewer.viewport.goHome(),
+    full: () => oneToOne(viewer),
+    left: turn(-90),
+    right: turn(90),
   };
   for (const [name, move] of Object.entries(moves)) buttons(name)?.addEventListener("click", move);
   return moves;

@@ -2,12 +2,12 @@
 
 import { ask, at, el, find, keysDialog, number, onKeys, raw, settled, tell } from "./page.js";
 import { Display, displayOf } from "./display.js";
-import { connect, makeViewer, redraw, showView, tilesOf, viewOf } from "./drawing.js";
+import { connect, makeViewer, redraw, showView, tilesOf, unfinished, viewOf } from "./drawing.js";
+import { Folder } from "./folder.js";
 import { pixelSize, showFacts, showLinks, showMore, unitOf } from "./facts.js";
 import { Readout, scaleBar } from "./measure.js";
-import { lazyImage, Pages, VirtualList } from "./tiles.js";
 
-const STRIP = 100;
+const AGAIN = 4000;
 
 const viewer = makeViewer(find("canvas"), "The image; arrows move, plus and minus zoom", {
   showNavigator: true,
@@ -19,36 +19,72 @@ const viewer = makeViewer(find("canvas"), "The image; arrows move, plus and minu
 });
 connect(viewer, find);
 const readout = new Readout(viewer, find("readout"), find("spoken"));
+const folder = new Folder(go);
 const site = ask("api/site").catch(() => ({ download: false, colormaps: [], stretches: [] }));
 
 let image = null;
 let display = null;
 let drawScale = () => {};
-let folder = { name: null, pages: null, total: 0 };
 let round = 0;
 let moved = false;
+let wanted = null;
+let made = false;
+
+/** What first looks were kept under is not asked for again: a field that the server ignores makes another address. */
+const asked = (query) => [query, made ? "made=1" : ""].filter(Boolean).join("&");
 
 async function open(ref) {
   const mine = (round += 1);
   const hash = new URLSearchParams(location.hash.slice(1));
   const query = displayOf(hash).toString().replaceAll("%2C", ",");
   find("notice").hidden = true;
+  find("note").hidden = true;
+  made = false;
   // The pixels do not wait for what is told of them.
   const tiles = tilesOf(ref, query);
   tiles.catch(() => {});
   const told = ask(`api/image/${ref}`);
   told.catch(() => {});
+  // A listing of a large store must keep nobody from looking at the image.
+  ask(`api/place/${ref}`).then(
+    (found) => {
+      if (mine !== round) return;
+      settleOn(ref, found.ref);
+      folder.show(found);
+    },
+    () => {},
+  );
   try {
     const source = await tiles;
     if (mine !== round) return;
     viewer.open(source);
+    follow(source, mine);
     const [known, around] = await Promise.all([told, site]);
     if (mine !== round) return;
     image = known;
+    settleOn(ref, known.ref);
     describe(around, query);
-    await strip();
   } catch (error) {
     if (mine === round) fail(error);
+  }
+}
+
+/** An identifier can be written in several ways; the address gets the usual one. */
+function settleOn(ref, usual) {
+  if (ref !== usual && raw("id") === ref) history.replaceState(history.state, "", at.image(usual) + location.hash);
+}
+
+/** Draws anew once the levels of a file that lacks them are made. */
+async function follow(source, mine, waited = false) {
+  const text = await unfinished(source);
+  if (mine !== round) return;
+  const note = find("note");
+  note.hidden = !text;
+  note.textContent = text;
+  if (text) setTimeout(() => mine === round && follow(source, mine, true), AGAIN);
+  else if (waited) {
+    made = true;
+    await redraw(viewer, await tilesOf(image.ref, asked(display.query)));
   }
 }
 
@@ -61,21 +97,36 @@ function fail(error) {
 function describe(around, query) {
   document.title = image.name;
   find("name").textContent = image.name;
-  find("where").textContent = [image.folder, `${number(image.width)} × ${number(image.height)}`].filter(Boolean).join(" · ");
-  viewer.canvas.setAttribute("aria-label", `${image.name}, ${image.width} by ${image.height} pixels; arrows move, plus and minus zoom`);
+  find("where").textContent = [image.folder, `${number(image.width)} × ${number(image.height)}`]
+    .filter(Boolean)
+    .join(" · ");
+  viewer.canvas.setAttribute(
+    "aria-label",
+    `${image.name}, ${image.width} by ${image.height} pixels; arrows move, plus and minus zoom`,
+  );
   display = new Display(find("display"), image, around, show);
   display.query = query;
   showFacts(find("facts"), image);
   showMore(find("more"), image);
-  showLinks(find("links"), image, around, { part, query: () => display.query, copy, mark });
+  showLinks(find("links"), image, around, {
+    part,
+    query: () => display.query,
+    item: () => (folder.place.ref === image.ref && folder.place.item) || image.ref,
+    copy,
+    mark,
+  });
   readout.show(image, unitOf(image));
-  drawScale = scaleBar(viewer, { box: find("scale"), bar: find("scalebar"), text: find("scaletext") }, pixelSize(image));
+  drawScale = scaleBar(
+    viewer,
+    { box: find("scale"), bar: find("scalebar"), text: find("scaletext") },
+    pixelSize(image),
+  );
 }
 
 async function show(query) {
   keepView();
   try {
-    await redraw(viewer, await tilesOf(image.ref, query));
+    await redraw(viewer, await tilesOf(image.ref, asked(query)));
     find("notice").hidden = true;
   } catch (error) {
     tell(error);
@@ -98,7 +149,8 @@ function viewAddress() {
   const view = moved && viewOf(viewer);
   const hash = new URLSearchParams(display?.query ?? "");
   if (view) {
-    for (const [name, value] of Object.entries(view)) if (name !== "r" || value) hash.set(name, String(Number(value.toFixed(2))));
+    for (const [name, value] of Object.entries(view))
+      if (name !== "r" || value) hash.set(name, String(Number(value.toFixed(2))));
   }
   const said = hash.toString().replaceAll("%2C", ",");
   return at.image(image.ref) + (said ? `#${said}` : "");
@@ -106,18 +158,24 @@ function viewAddress() {
 
 // What belongs to an image that is no longer open must not be written into the next one's address.
 const keepView = settled(250, () => {
-  if (image && raw("id") === image.ref && viewer.isOpen() && (moved || display.query)) history.replaceState(history.state, "", viewAddress());
+  if (image && raw("id") === image.ref && viewer.isOpen() && (moved || display.query))
+    history.replaceState(history.state, "", viewAddress());
 });
 
 async function copy(event) {
   const address = new URL(viewAddress(), document.baseURI).href;
-  const said = await navigator.clipboard?.writeText(address).then(() => "Copied", () => null);
+  const said = await navigator.clipboard?.writeText(address).then(
+    () => "Copied",
+    () => null,
+  );
   if (said) {
     const button = event.target;
     const text = button.textContent;
     button.textContent = said;
     find("spoken").textContent = said;
-    setTimeout(() => { button.textContent = text; }, 1500);
+    setTimeout(() => {
+      button.textContent = text;
+    }, 1500);
   } else prompt("The link to this view:", address);
 }
 
@@ -129,76 +187,6 @@ function mark() {
   else find("spoken").textContent = "Marked: open another image and mark it to compare both";
 }
 
-// The other images of the folder.
-
-const list = new VirtualList(find("strip"), {
-  label: "Images of this folder",
-  measure: (width, height) => ({ columns: 0, width: STRIP, height }),
-  fill: (cell, index) => {
-    const item = folder.pages?.get(index);
-    if (!item) {
-      cell.append(el("a", { tabIndex: -1, "aria-label": "loading" }));
-      return;
-    }
-    const picture = lazyImage(at.thumbnail(item.ref, 160));
-    cell.append(el("a", {
-      href: at.image(item.ref), title: item.name, "aria-current": item.ref === image?.ref ? "page" : null,
-      onclick: (event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        go(item.ref);
-      },
-    }, el("span", { class: "frame" }, picture), el("span", { class: "label" }, item.name)));
-    setTimeout(() => cell.isConnected && picture.start(), 120);
-  },
-  onsettle: () => folder.pages?.want(...list.range),
-});
-
-async function strip() {
-  const { place } = image;
-  const alone = !place || place.total < 2;
-  find("strip").hidden = alone;
-  find("previous").closest("nav").hidden = alone;
-  if (alone) {
-    folder = { name: null, pages: null, total: 0 };
-    return;
-  }
-  find("position").textContent = `${number(place.index + 1)} / ${number(place.total)}`;
-  if (folder.name !== image.folder || folder.total !== place.total) {
-    const fields = new URLSearchParams({ folder: image.folder });
-    const pages = new Pages((offset, limit, signal) => ask(`api/items?${fields}&offset=${offset}&limit=${limit}`, { signal }), {
-      size: 100,
-      onpage: (from, to) => {
-        for (let index = from; index < to; index += 1) list.refresh(index);
-        if (folder.pages === pages) neighbours();
-      },
-    });
-    folder = { name: image.folder, pages, total: place.total };
-    list.reset(place.total, place.index);
-  } else {
-    for (const index of [...list.cells.keys()]) list.refresh(index);
-  }
-  list.scrollTo(place.index, "centre");
-  list.draw();
-  folder.pages.want(Math.max(0, Math.min(list.range[0], place.index - 1)), Math.min(place.total, Math.max(list.range[1], place.index + 2)));
-  neighbours();
-}
-
-function neighbours() {
-  for (const [name, step] of [["previous", -1], ["next", 1]]) {
-    const item = image.place && folder.pages?.get(image.place.index + step);
-    if (item) find(name).href = at.image(item.ref);
-    else find(name).removeAttribute("href");
-  }
-}
-
-function step(by) {
-  const item = image?.place && folder.pages?.get(image.place.index + by);
-  if (!item) return false;
-  go(item.ref);
-  return true;
-}
-
 /** Another image, shown as this one is: how samples become colours stays. */
 function go(ref) {
   const query = display?.query;
@@ -206,31 +194,35 @@ function go(ref) {
   open(ref);
 }
 
-for (const [name, by] of [["previous", -1], ["next", 1]]) {
-  find(name).addEventListener("click", (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    step(by);
-  });
-}
-
 viewer.addHandler("open", () => {
   const hash = new URLSearchParams(location.hash.slice(1));
   moved = hash.has("w");
-  if (moved) showView(viewer, Object.fromEntries(["x", "y", "w", "r"].map((name) => [name, Number(hash.get(name) ?? 0)])));
+  wanted = moved ? Object.fromEntries(["x", "y", "w", "r"].map((name) => [name, Number(hash.get(name) ?? 0)])) : null;
+  if (wanted) showView(viewer, wanted);
   drawScale();
 });
 viewer.addHandler("open-failed", (event) => tell({ message: event.message ?? "The image cannot be shown." }));
-viewer.addHandler("animation", () => drawScale());
-viewer.addHandler("resize", () => {
-  // What shows all of the image goes on doing so when the window or the strip changes.
-  if (!moved && viewer.isOpen()) viewer.viewport.goHome(true);
-  drawScale();
+// The window and the strip change the place that there is; what a link asks for, or all of the image, stays in sight.
+viewer.addHandler("resize", () =>
+  queueMicrotask(() => {
+    // Only now: OpenSeadragon fits its own idea of it after this event.
+    if (!viewer.isOpen()) return;
+    if (!moved) viewer.viewport.goHome(true);
+    else if (wanted) showView(viewer, wanted);
+    drawScale();
+  }),
+);
+function took() {
+  moved = true;
+  wanted = null;
+}
+for (const name of ["canvas-press", "canvas-scroll", "canvas-key", "canvas-pinch"]) viewer.addHandler(name, took);
+for (const name of ["in", "out", "full", "left", "right"]) find(name).addEventListener("click", took);
+find("map").addEventListener("pointerdown", took);
+find("fit").addEventListener("click", () => {
+  moved = false;
 });
-for (const name of ["canvas-press", "canvas-scroll", "canvas-key", "canvas-pinch"]) viewer.addHandler(name, () => { moved = true; });
-for (const name of ["in", "out", "full", "left", "right"]) find(name).addEventListener("click", () => { moved = true; });
-find("map").addEventListener("pointerdown", () => { moved = true; });
-find("fit").addEventListener("click", () => { moved = false; });
+viewer.addHandler("animation", () => drawScale());
 viewer.addHandler("animation-finish", keepView);
 viewer.addHandler("rotate", keepView);
 addEventListener("popstate", () => open(raw("id")));
@@ -251,20 +243,38 @@ function fullScreen() {
 find("screen").addEventListener("click", fullScreen);
 
 const help = keysDialog([
-  ["← →", "previous and next image; with the image in focus they move it"], ["PageUp PageDown", "previous and next image"],
-  ["+ −", "zoom"], ["0", "show all of it"], ["1", "one to one"], ["r R", "rotate"], ["f", "full screen"], ["d", "details"],
-  ["v", "value of the pixel in the middle"], ["m", "mark for comparison"], ["Esc", "all images"], ["?", "these keys"],
+  ["← →", "previous and next image; with the image in focus they move it"],
+  ["PageUp PageDown", "previous and next image"],
+  ["+ −", "zoom"],
+  ["0", "show all of it"],
+  ["1", "one to one"],
+  ["r R", "rotate"],
+  ["f", "full screen"],
+  ["d", "details"],
+  ["v", "value of the pixel in the middle"],
+  ["m", "mark for comparison"],
+  ["Esc", "all images"],
+  ["?", "these keys"],
 ]);
 const inImage = () => viewer.element.contains(document.activeElement);
 onKeys({
-  ArrowLeft: () => !inImage() && step(-1),
-  ArrowRight: () => !inImage() && step(1),
-  PageUp: () => step(-1),
-  PageDown: () => step(1),
-  ...Object.fromEntries(Object.entries({ "+": "in", "=": "in", "-": "out", 0: "fit", 1: "full", r: "right", R: "left" })
-    .map(([key, name]) => [key, () => find(name).click()])),
-  f: fullScreen, d: () => toggle(), v: () => readout.middle(), m: mark, "?": help,
-  Escape: () => { location.href = find("back").href; },
+  ArrowLeft: () => !inImage() && folder.step(-1),
+  ArrowRight: () => !inImage() && folder.step(1),
+  PageUp: () => folder.step(-1),
+  PageDown: () => folder.step(1),
+  ...Object.fromEntries(
+    Object.entries({ "+": "in", "=": "in", "-": "out", 0: "fit", 1: "full", r: "right", R: "left" }).map(
+      ([key, name]) => [key, () => find(name).click()],
+    ),
+  ),
+  f: fullScreen,
+  d: () => toggle(),
+  v: () => readout.middle(),
+  m: mark,
+  "?": help,
+  Escape: () => {
+    location.href = find("back").href;
+  },
 });
 // OpenSeadragon keeps the arrows alone: its own f mirrors the image, and it would turn it twice.
 viewer.addHandler("canvas-key", (event) => {

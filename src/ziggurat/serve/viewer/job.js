@@ -9,26 +9,33 @@ const ENDED = ["done", "finished", "failed", "cancelled", "stopped"];
 
 let said = 0;
 
-const kind = (state) => (["failed", "quarantined"].includes(state) ? "failed" : ["running", "committing"].includes(state) ? "running" : state);
+const kind = (state) =>
+  ["failed", "quarantined"].includes(state) ? "failed" : ["running", "committing"].includes(state) ? "running" : state;
 
 function show(job) {
   document.title = job.name;
   find("name").textContent = job.name;
   find("state").textContent = job.state;
   find("progress").hidden = false;
-  const states = Object.entries(job.counts).filter(([, count]) => count).sort(([one], [two]) => ORDER.indexOf(one) - ORDER.indexOf(two));
+  const states = Object.entries(job.counts)
+    .filter(([, count]) => count)
+    .sort(([one], [two]) => ORDER.indexOf(one) - ORDER.indexOf(two));
   const total = Math.max(1, job.total);
-  const bars = states.filter(([state]) => state !== "pending").map(([state, count]) => {
-    const bar = el("span", { class: kind(state) });
-    bar.style.width = `${(count / total) * 100}%`;
-    return bar;
-  });
+  const bars = states
+    .filter(([state]) => state !== "pending")
+    .map(([state, count]) => {
+      const bar = el("span", { class: kind(state) });
+      bar.style.width = `${(count / total) * 100}%`;
+      return bar;
+    });
   const done = job.counts.done ?? 0;
   const meter = find("meter");
   meter.replaceChildren(...bars);
   meter.setAttribute("aria-valuemax", String(job.total));
   meter.setAttribute("aria-valuenow", String(done));
-  find("counts").replaceChildren(...states.map(([state, count]) => el("li", { class: kind(state) }, `${number(count)} ${state}`)));
+  find("counts").replaceChildren(
+    ...states.map(([state, count]) => el("li", { class: kind(state) }, `${number(count)} ${state}`)),
+  );
   const figures = [
     ["Images", number(job.total)],
     ["Done", `${((done / total) * 100).toFixed(done && done < total ? 1 : 0)} %`],
@@ -38,14 +45,19 @@ function show(job) {
     ["Written", bytes(job.bytes_out)],
     ["Of what was read", job.bytes_in ? `${Math.round((job.bytes_out / job.bytes_in) * 100)} %` : "–"],
   ];
-  find("figures").replaceChildren(...figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  find("figures").replaceChildren(
+    ...figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
   find("failed").hidden = !job.failures.length;
-  const rows = job.failures.map(({ item, source, reason }) => el("tr", {}, el("td", {}, item), el("td", {}, source), el("td", {}, reason)));
+  const rows = job.failures.map(({ item, source, reason }) =>
+    el("tr", {}, el("td", {}, item), el("td", {}, source), el("td", {}, reason)),
+  );
   if (rows.length !== find("failures").childElementCount) find("failures").replaceChildren(...rows);
   // Read aloud once a minute, and not at every turn.
   if (Date.now() - said > 60000) {
     said = Date.now();
-    find("spoken").textContent = `${number(done)} of ${number(job.total)} images are done, ${number(job.failures.length)} failed`;
+    find("spoken").textContent =
+      `${number(done)} of ${number(job.total)} images are done, ${number(job.failures.length)} failed`;
   }
 }
 
@@ -59,7 +71,8 @@ async function watch() {
   } catch (error) {
     const notice = find("notice");
     notice.hidden = false;
-    notice.textContent = error.status === 404 ? "No job is served here: start the server with a job's ledger." : error.message;
+    notice.textContent =
+      error.status === 404 ? "No job is served here: start the server with a job's ledger." : error.message;
     if (error.status === 404) return;
     pause = SLOWLY;
   }

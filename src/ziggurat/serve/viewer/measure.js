@@ -5,8 +5,20 @@ import { ask } from "./page.js";
 const LONGEST = 150;
 
 const SCALES = {
-  metres: [[1e-9, "nm"], [1e-6, "µm"], [1e-3, "mm"], [1e-2, "cm"], [1, "m"], [1e3, "km"]],
-  arcseconds: [[1e-3, "mas"], [1, "″"], [60, "′"], [3600, "°"]],
+  metres: [
+    [1e-9, "nm"],
+    [1e-6, "µm"],
+    [1e-3, "mm"],
+    [1e-2, "cm"],
+    [1, "m"],
+    [1e3, "km"],
+  ],
+  arcseconds: [
+    [1e-3, "mas"],
+    [1, "″"],
+    [60, "′"],
+    [3600, "°"],
+  ],
 };
 
 /** The largest of 1, 2, 5, 10 ... units that is no longer than a length. */
@@ -83,7 +95,13 @@ export class Readout {
 
   #text(values) {
     const { x, y } = this.place;
-    const shown = values ? values.map((value) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value)).join("  ") : "…";
+    const shown = values
+      ? values
+          .map((value) =>
+            typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value,
+          )
+          .join("  ")
+      : "…";
     return `x ${x}  y ${y}    ${shown}${values && this.unit ? ` ${this.unit}` : ""}`;
   }
 

@@ -26,7 +26,11 @@ export async function ask(address, options = {}) {
 export function raw(name) {
   for (const part of location.search.slice(1).split("&")) {
     const at = part.indexOf("=");
-    if (at > 0 && part.slice(0, at) === name) return part.slice(at + 1).replaceAll("/", "%2F").replaceAll("+", "%2B");
+    if (at > 0 && part.slice(0, at) === name)
+      return part
+        .slice(at + 1)
+        .replaceAll("/", "%2F")
+        .replaceAll("+", "%2B");
   }
   return "";
 }
@@ -98,8 +102,13 @@ export function keysDialog(lines) {
   for (const [key, meaning] of lines) {
     list.append(el("dt", {}, ...key.split(" ").flatMap((one) => [el("kbd", {}, one), " "])), el("dd", {}, meaning));
   }
-  const dialog = el("dialog", { "aria-label": "Keys" }, el("h2", {}, "Keys"), list,
-    el("form", { method: "dialog" }, el("button", { class: "close" }, "Close")));
+  const dialog = el(
+    "dialog",
+    { "aria-label": "Keys" },
+    el("h2", {}, "Keys"),
+    list,
+    el("form", { method: "dialog" }, el("button", { class: "close" }, "Close")),
+  );
   document.body.append(dialog);
   return () => dialog.showModal();
 }

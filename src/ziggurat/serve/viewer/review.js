@@ -3,17 +3,25 @@
 import { Comparison } from "./comparison.js";
 import { ask, el, find, keysDialog, onKeys, tell } from "./page.js";
 
-const FIGURES = { psnr: ["PSNR", "dB"], ssimulacra2: ["SSIMULACRA2", ""], ssim: ["SSIM", ""], max: ["largest difference", ""] };
+const FIGURES = {
+  psnr: ["PSNR", "dB"],
+  ssimulacra2: ["SSIMULACRA2", ""],
+  ssim: ["SSIM", ""],
+  max: ["largest difference", ""],
+};
 
 const comparison = new Comparison(find("comparison"), { onerror: tell });
 let pairs = [];
 let current = -1;
 
 function fidelity(values) {
-  return Object.entries(values ?? {}).filter(([, value]) => value !== null).map(([name, value]) => {
-    const [shown, unit] = FIGURES[name] ?? [name, ""];
-    return `${shown} ${typeof value === "number" ? Number(value.toFixed(2)) : value}${unit && ` ${unit}`}`;
-  }).join(" · ");
+  return Object.entries(values ?? {})
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => {
+      const [shown, unit] = FIGURES[name] ?? [name, ""];
+      return `${shown} ${typeof value === "number" ? Number(value.toFixed(2)) : value}${unit && ` ${unit}`}`;
+    })
+    .join(" · ");
 }
 
 async function show(index) {
@@ -36,11 +44,24 @@ async function show(index) {
 
 function marks() {
   const pair = pairs[current];
-  for (const verdict of ["accept", "reject"]) find(verdict).setAttribute("aria-pressed", String(pair.verdict === verdict));
-  find("pairs").replaceChildren(...pairs.map(({ item, verdict }, index) => el("button", {
-    type: "button", class: verdict ?? "", title: item, "aria-current": index === current ? "true" : null,
-    "aria-label": `Pair ${index + 1}, ${item}, ${{ accept: "accepted", reject: "rejected" }[verdict] ?? "not judged"}`, onclick: () => show(index),
-  }, String(index + 1))));
+  for (const verdict of ["accept", "reject"])
+    find(verdict).setAttribute("aria-pressed", String(pair.verdict === verdict));
+  find("pairs").replaceChildren(
+    ...pairs.map(({ item, verdict }, index) =>
+      el(
+        "button",
+        {
+          type: "button",
+          class: verdict ?? "",
+          title: item,
+          "aria-current": index === current ? "true" : null,
+          "aria-label": `Pair ${index + 1}, ${item}, ${{ accept: "accepted", reject: "rejected" }[verdict] ?? "not judged"}`,
+          onclick: () => show(index),
+        },
+        String(index + 1),
+      ),
+    ),
+  );
   find("pairs").children[current]?.scrollIntoView({ block: "nearest", inline: "nearest" });
   const judged = pairs.filter((one) => one.verdict).length;
   const rejected = pairs.filter((one) => one.verdict === "reject").length;
@@ -68,7 +89,9 @@ async function judge(verdict) {
     tell(error);
     return;
   }
-  const after = [...pairs.keys()].map((_, step) => (current + 1 + step) % pairs.length).find((index) => !pairs[index].verdict);
+  const after = [...pairs.keys()]
+    .map((_, step) => (current + 1 + step) % pairs.length)
+    .find((index) => !pairs[index].verdict);
   if (after !== undefined) await show(after);
 }
 
@@ -98,12 +121,31 @@ find("verdict").addEventListener("submit", (event) => {
   keepNote();
 });
 const help = keysDialog([
-  ["a", "accept"], ["x", "reject"], ["t", "write a note"], ["n p", "next and previous pair"], ["s w d b", "side by side, swipe, difference, blink"],
-  ["+ −", "zoom"], ["0", "show all of it"], ["1", "one to one"], ["?", "these keys"],
+  ["a", "accept"],
+  ["x", "reject"],
+  ["t", "write a note"],
+  ["n p", "next and previous pair"],
+  ["s w d b", "side by side, swipe, difference, blink"],
+  ["+ −", "zoom"],
+  ["0", "show all of it"],
+  ["1", "one to one"],
+  ["?", "these keys"],
 ]);
 onKeys({
-  a: () => judge("accept"), x: () => judge("reject"), n: () => show(current + 1), p: () => show(current - 1), t: () => find("note").focus(),
-  s: () => comparison.show("side"), w: () => comparison.show("swipe"), d: () => comparison.show("difference"), b: () => comparison.show("blink"),
-  "+": comparison.moves.in, "=": comparison.moves.in, "-": comparison.moves.out, 0: comparison.moves.fit, 1: comparison.moves.full, "?": help,
+  a: () => judge("accept"),
+  x: () => judge("reject"),
+  n: () => show(current + 1),
+  p: () => show(current - 1),
+  t: () => find("note").focus(),
+  s: () => comparison.show("side"),
+  w: () => comparison.show("swipe"),
+  d: () => comparison.show("difference"),
+  b: () => comparison.show("blink"),
+  "+": comparison.moves.in,
+  "=": comparison.moves.in,
+  "-": comparison.moves.out,
+  0: comparison.moves.fit,
+  1: comparison.moves.full,
+  "?": help,
 });
 begin().catch(tell);

@@ -27,13 +27,16 @@ export class VirtualList {
     scroller.addEventListener("focusin", (event) => {
       const cell = event.target.closest("li");
       if (cell) this.active = Number(cell.dataset.index);
+      this.#rove();
     });
     new ResizeObserver(() => this.resize()).observe(scroller);
   }
 
   get first() {
     const { columns, width, height } = this.shape;
-    return columns ? Math.floor(this.scroller.scrollTop / height) * columns : Math.floor(this.scroller.scrollLeft / width);
+    return columns
+      ? Math.floor(this.scroller.scrollTop / height) * columns
+      : Math.floor(this.scroller.scrollLeft / width);
   }
 
   /** Takes another number of cells; those that are there are thrown away. */
@@ -55,7 +58,7 @@ export class VirtualList {
     this.shape = shape;
     const rows = shape.columns ? Math.ceil(this.total / shape.columns) : 1;
     this.list.style.height = `${rows * shape.height}px`;
-    this.list.style.width = shape.columns ? "100%" : `${this.total * shape.width}px`;
+    this.list.style.width = shape.columns ? "" : `${this.total * shape.width}px`;
     this.scrollTo(index, "start");
     for (const [number, cell] of this.cells) this.#place(cell, number);
     this.draw();
@@ -67,12 +70,14 @@ export class VirtualList {
     if (columns) {
       const top = Math.floor(index / columns) * height;
       if (how === "start" || top < scroller.scrollTop) scroller.scrollTop = top;
-      else if (top + height > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + height - scroller.clientHeight;
+      else if (top + height > scroller.scrollTop + scroller.clientHeight)
+        scroller.scrollTop = top + height - scroller.clientHeight;
     } else {
       const left = index * width;
       const middle = left - (scroller.clientWidth - width) / 2;
       if (how === "centre") scroller.scrollLeft = middle;
-      else if (left < scroller.scrollLeft || left + width > scroller.scrollLeft + scroller.clientWidth) scroller.scrollLeft = middle;
+      else if (left < scroller.scrollLeft || left + width > scroller.scrollLeft + scroller.clientWidth)
+        scroller.scrollLeft = middle;
     }
   }
 
@@ -99,6 +104,16 @@ export class VirtualList {
       }
     }
     for (let index = from; index < this.range[1]; index += 1) if (!this.cells.has(index)) this.#make(index);
+    this.#rove();
+  }
+
+  /** One cell alone is a stop for the tab key; arrows move on from there. */
+  #rove() {
+    const stop = this.cells.has(this.active) ? this.active : Math.min(this.first, this.total - 1);
+    for (const [index, cell] of this.cells) {
+      const link = cell.querySelector("a");
+      if (link) link.tabIndex = index === stop ? 0 : -1;
+    }
   }
 
   /** Fills a cell anew, if it is there. */
@@ -109,6 +124,7 @@ export class VirtualList {
     cell.replaceChildren();
     this.fill(cell, index);
     if (focused) cell.querySelector("a")?.focus({ preventScroll: true });
+    this.#rove();
   }
 
   focus(index) {
@@ -162,7 +178,8 @@ export class VirtualList {
     const across = this.shape.columns || 1;
     const shown = Math.max(1, Math.floor(this.scroller.clientHeight / this.shape.height)) * across;
     const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -this.active, End: this.total - 1 - this.active };
-    if (this.shape.columns) Object.assign(steps, { ArrowDown: across, ArrowUp: -across, PageDown: shown, PageUp: -shown });
+    if (this.shape.columns)
+      Object.assign(steps, { ArrowDown: across, ArrowUp: -across, PageDown: shown, PageUp: -shown });
     const step = steps[event.key];
     if (step === undefined) return;
     event.preventDefault();
