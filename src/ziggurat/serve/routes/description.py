@@ -67,6 +67,7 @@ async def description(service: Service, call: Call) -> Response:
             "application/json",
             *(_asked(name, "^[^/]{0,80}$") for name in ("q", "under", "folder")),
             *(_asked(name, "^[0-9]{1,9}$") for name in ("offset", "limit")),
+            _asked("state", "^[a-z]{0,20}$"),
         ),
         "/api/folders": _get("The folders below one.", "application/json", _asked("under", "^[^/]{0,80}$")),
         "/api/image/{id}": _get("All that is known of an image.", "application/json", _text("id")),
