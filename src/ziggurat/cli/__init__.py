@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "Write a job's report: one HTML page, or CSV or JSON.",
     "info": "Show what an image's header says.",
     "read": "Read a window of a level into a .npy, .tif or .png file.",
+    "serve": "Show images in browsers: IIIF, Deep Zoom, map tiles; nothing is converted.",
     "overview": "Make the levels that images lack, in the cache or beside them.",
     "index": "Find out where everything lies in JPEG 2000 images, once for all readers.",
     "transcode": "Write a JPEG 2000 file again in a layout for object storage, bit for bit.",

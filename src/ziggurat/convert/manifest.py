@@ -62,8 +62,12 @@ class Manifest:
     sha256: str
 
 
-def parse_columns(text: str) -> dict[str, str]:
+def parse_columns(text: str, known: Sequence[str] = ROLES) -> dict[str, str]:
     """Reads ``source=path,item=uuid`` into a mapping from role to column name.
+
+    Args:
+        text: what was said.
+        known: the roles that there are.
 
     Raises:
         UsageError: if a part is not ``role=column`` or the role is unknown.
@@ -71,8 +75,8 @@ def parse_columns(text: str) -> dict[str, str]:
     roles: dict[str, str] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         role, equals, column = (piece.strip() for piece in part.partition("="))
-        if not equals or not column or role not in ROLES:
-            raise UsageError(f"--columns {part!r} is not ROLE=COLUMN with ROLE one of {', '.join(ROLES)}")
+        if not equals or not column or role not in known:
+            raise UsageError(f"--columns {part!r} is not ROLE=COLUMN with ROLE one of {', '.join(known)}")
         roles[role] = column
     return roles
 

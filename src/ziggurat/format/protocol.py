@@ -69,6 +69,26 @@ class Picking(Protocol):
         ...
 
 
+@runtime_checkable
+class StoringJpeg(Protocol):
+    """A reader of a format that holds parts of a level as JPEG."""
+
+    def stored_jpeg(self, level: int, window: Window) -> bytes | None:
+        """The JPEG that the file holds of a window, as a file of its own: the pixels of ``read`` without decoding them.
+
+        Args:
+            level: index into ``info.levels``.
+            window: on that level's grid; the caller has checked that it lies inside.
+
+        Returns:
+            None where the file holds none of exactly this window, or not in plain colours.
+
+        Raises:
+            CorruptImage: if it lies outside the file.
+        """
+        ...
+
+
 class OpenReader(Protocol):
     """What every format's module offers under the name ``open_reader``."""
 

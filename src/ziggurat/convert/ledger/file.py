@@ -12,7 +12,7 @@ from typing import Any, Self
 import apsw
 
 from ziggurat.convert.ledger.connection import open_writer
-from ziggurat.convert.ledger.schema import APPLICATION_ID, TABLES, VERSION
+from ziggurat.convert.ledger.schema import ADDED, APPLICATION_ID, TABLES, VERSION
 from ziggurat.errors import WriteError
 from ziggurat.model import JSON
 
@@ -39,7 +39,7 @@ class LedgerFile:
         connection, lock = open_writer(path, create=True)
         ledger = cls(path, connection, lock)
         with ledger.transaction():
-            for statement in TABLES:
+            for statement in (*TABLES, *ADDED):
                 connection.execute(statement)
             named = "".join(f", {quoted(name)} TEXT" for name in columns)
             connection.execute(f"CREATE TABLE manifest (images_id INTEGER PRIMARY KEY{named}) STRICT")

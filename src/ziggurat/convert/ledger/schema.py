@@ -110,3 +110,19 @@ INDEXES = (
     "CREATE UNIQUE INDEX images_target ON images(target) WHERE state <> 'refused' AND target IS NOT NULL",
     "CREATE INDEX images_source ON images(source)",
 )
+
+ADDED = (
+    """
+    CREATE TABLE IF NOT EXISTS reviews (
+      id INTEGER PRIMARY KEY,
+      image INTEGER NOT NULL REFERENCES images(id),
+      reviewed_at REAL NOT NULL,
+      reviewer TEXT NOT NULL,
+      verdict TEXT,
+      note TEXT NOT NULL,
+      output_sha256 TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX IF NOT EXISTS reviews_image ON reviews(image, id)",
+)
+"""What came later: ledgers that lack it get it when it is first needed, and keep their version."""

@@ -19,6 +19,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 
 TITLES = {
     "samples": "Before and after",
+    "review": "Review",
     "fidelity": "Fidelity",
     "sizes": "Sizes",
     "throughput": "Throughput",
@@ -55,6 +56,7 @@ def page(summary: Summary, ledger: Path, places: Places, samples: Iterable[Sampl
     name = str(ledger)
     parts = {
         "samples": contact_sheet(samples, places),
+        "review": lists.review(summary, places),
         "fidelity": measures.fidelity(summary, places),
         "sizes": measures.sizes(summary),
         "throughput": measures.throughput(summary),

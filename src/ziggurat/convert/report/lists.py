@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping
 
+from ziggurat.convert.report.measures import image_link
 from ziggurat.convert.report.parts import Column, facts, section, table
+from ziggurat.convert.report.places import Places
 from ziggurat.convert.report.summary import LISTED, Summary
 from ziggurat.convert.text import count, escaped, moment, plural
 from ziggurat.model import JSON
@@ -85,6 +87,28 @@ def warnings(summary: Summary) -> str:
         told,
         table("The most frequent", columns, ((escaped(text), count(n)) for text, n in summary.warnings)),
     )
+
+
+def review(summary: Summary, places: Places) -> str:
+    """What people said who compared outputs with their sources."""
+    if not summary.reviewed:
+        return ""
+    told = (
+        f"<p>{plural(summary.accepted, 'output was', 'outputs were')} accepted by eye, "
+        f"{count(summary.rejected)} rejected.</p>"
+    )
+    rows = (
+        (
+            image_link(one.row, places),
+            _tag({"accept": "accepted", "reject": "rejected"}.get(one.review.verdict or "", "noted")),
+            escaped(one.review.note, MESSAGE),
+            escaped(one.review.reviewer),
+            moment(one.review.at),
+        )
+        for one in summary.reviewed
+    )
+    columns = [Column("Output"), Column("Verdict"), Column("Note", LONG), Column("By"), Column("When")]
+    return section("review", "Review", told, table("Rejected ones first", columns, rows))
 
 
 def job(summary: Summary, path: str) -> str:

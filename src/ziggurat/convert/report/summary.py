@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ziggurat.convert.ledger.reviews import Review, reviews
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.ledger.view import ImageRow, Items, Measure, Progressed, Recent, Value, View
 from ziggurat.convert.report.timeline import Timeline, timeline
@@ -83,6 +84,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What people said of an output that they compared with its source."""
+
+    row: ImageRow
+    review: Review
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
     """Sums over the done images, in seconds, and the largest peak of memory in bytes.
 
@@ -121,6 +130,9 @@ class Summary:
     failures: tuple[ImageRow, ...]
     warned: int
     warnings: tuple[tuple[str, int], ...]
+    accepted: int
+    rejected: int
+    reviewed: tuple[Reviewed, ...]
 
     @property
     def unsuccessful(self) -> int:
@@ -184,6 +196,7 @@ def summarise(view: View) -> Summary:
     """All figures of a report: about a dozen passes over the table."""
     progressed, _ = view.progressed(math.inf)
     group = view.group_column()
+    judged = reviews(view)
     ((warned,),) = view.query("SELECT count(*) FROM images WHERE warnings IS NOT NULL")
     return Summary(
         facts=view.facts(),
@@ -209,7 +222,18 @@ def summarise(view: View) -> Summary:
                 (WARNINGS,),
             )
         ),
+        accepted=sum(review.verdict == "accept" for review in judged.values()),
+        rejected=sum(review.verdict == "reject" for review in judged.values()),
+        reviewed=_reviewed(view, judged),
     )
+
+
+def _reviewed(view: View, judged: Mapping[int, Review]) -> tuple[Reviewed, ...]:
+    """The judgements that are listed: those that reject first, then those with a note."""
+    order = sorted(judged.values(), key=lambda one: (one.verdict != "reject", not one.note, one.image))[:LISTED]
+    marks = ", ".join(str(one.image) for one in order)
+    rows = {row.id: row for row in view.rows(f"id IN ({marks})", "id", LISTED)}
+    return tuple(Reviewed(rows[one.image], one) for one in order)
 
 
 def _costs(view: View) -> Costs:

@@ -9,6 +9,7 @@ from tifffile import TiffFrame, TiffPage
 
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.format.tiff.jpeg2000 import decode_tile
+from ziggurat.format.tiff.stored import Abbreviated, abbreviated
 from ziggurat.format.tiff.strips import Packing, packing_of
 from ziggurat.format.tiff.tables import Places
 from ziggurat.geometry import Size
@@ -45,6 +46,7 @@ class Plane:
         nodata: what fills the segments that are not stored.
         decode: decodes one segment.
         packing: how strips were compressed, where several low ones can be decoded at once.
+        jpeg: what is needed to make files of the JPEG streams of its segments, where that can be done.
         reduce: how often segments are halved by their wavelet when they are decoded.
     """
 
@@ -62,6 +64,7 @@ class Plane:
     nodata: float
     decode: Decode
     packing: Packing | None = None
+    jpeg: Abbreviated | None = None
     reduce: int = 0
 
     @property
@@ -120,6 +123,7 @@ def plane_of(page: TiffPage | TiffFrame, places: Places, where: str) -> Plane:
         nodata=key.nodata,
         decode=decode,
         packing=packing_of(key),
+        jpeg=abbreviated(key),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -20,6 +20,7 @@ from ziggurat.format.tiff.picks import picked_pieces
 from ziggurat.format.tiff.plane import JPEG_2000, Plane, plane_of
 from ziggurat.format.tiff.quiet import shortened_tables
 from ziggurat.format.tiff.segments import GAP, RUN, Piece, batches, pieces
+from ziggurat.format.tiff.stored import complete
 from ziggurat.format.tiff.strips import GROUP, groups, unpack
 from ziggurat.format.tiff.tables import read_places
 from ziggurat.format.tiff.targets import Picked, Places, Target, Whole
@@ -97,6 +98,30 @@ class TiffReader:
         plan = partial(picked_pieces, rows=rows, columns=columns)
         self._fill(Picked(result, rows, columns, self._finish), level, plan, apart=True)
         return result
+
+    def stored_jpeg(self, level: int, window: Window) -> bytes | None:
+        """The JPEG that the file holds of a window, as a file of its own: the pixels of ``read`` without decoding them.
+
+        Args:
+            level: index into ``info.levels``.
+            window: exactly a tile or strip.
+
+        Returns:
+            None where it is none, is cut by the level's edge, or its colours are not plain grey, RGB or YCbCr.
+
+        Raises:
+            CorruptImage: if it lies outside the file.
+        """
+        planes = self._levels[level]
+        plane = planes[0]
+        if len(planes) > 1 or plane.jpeg is None or self._finish is not None or self._info.icc is not None:
+            return None
+        where = f"{self._source.url}: level {level}"
+        with foreign_errors(where):
+            found = list(islice(pieces(plane, window=window, band=0, size=self._source.size, where=where), 2))
+            if len(found) != 1 or found[0].window != window or len(found[0].ranges) != 1:
+                return None
+            return complete(self._source.read_ranges(list(found[0].ranges))[0], plane.jpeg, window.size)
 
     def _fill(self, target: Target, level: int, plan: Plan, *, apart: bool) -> None:
         """Fetches and decodes pieces of a level, batch by batch."""

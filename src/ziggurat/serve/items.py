@@ -1,0 +1,146 @@
+"""Images grouped into items: as they lie in folders, or as a table says. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+_DIGITS = re.compile(r"(\d+)")
+
+type Pairs = tuple[tuple[str, str], ...]
+"""Labels and values, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a server shows, as it was listed.
+
+    Attributes:
+        items: identifiers of items to those of their images, in order.
+        complete: whether there was room for all.
+        when: by the monotonic clock.
+        labels: what people call an item, where that is not its identifier's last part.
+    """
+
+    items: Mapping[str, tuple[str, ...]]
+    complete: bool
+    when: float
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An image of an item.
+
+    Attributes:
+        id: the image's identifier.
+        label: what people call it; None where its identifier says that.
+        metadata: what a table says of it.
+        section: the part of the item that it belongs to, where a table says so.
+    """
+
+    id: str
+    label: str | None = None
+    metadata: Pairs = ()
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item with its images in order.
+
+    Attributes:
+        metadata: what a table says of all of its images alike.
+    """
+
+    id: str
+    label: str
+    pages: tuple[Page, ...]
+    metadata: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image that was searched for.
+
+    Attributes:
+        id: its identifier.
+        item: that of the item it belongs to.
+        label: what people call it.
+        state: of the job, where it is of one.
+        counterpart: of an output the identifier of its source, of a source that of its output.
+        metadata: what a table says of it.
+        psnr: of the output against its source, in decibels; infinite where they are equal.
+        ssimulacra2: the same by that measure.
+    """
+
+    id: str
+    item: str
+    label: str
+    state: str | None = None
+    counterpart: str | None = None
+    metadata: Pairs = ()
+    psnr: float | None = None
+    ssimulacra2: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Some of the images that were searched for, and how many there are in all."""
+
+    total: int
+    entries: tuple[Entry, ...]
+
+
+def grouped(identifiers: Iterable[str], tops: Iterable[str], limit: int, when: float) -> Contents:
+    """Groups images: those in one folder are an item, in the order of their names; those at the top are one each.
+
+    Args:
+        identifiers: of all images.
+        tops: what identifiers at the top of a place begin with, such as "" or "scans/".
+        limit: images that are taken.
+        when: they were listed.
+    """
+    above = {top.rstrip("/") for top in tops}
+    items: dict[str, list[str]] = {}
+    complete = True
+    for number, identifier in enumerate(identifiers):
+        if number == limit:
+            complete = False
+            break
+        folder, slash, _ = identifier.rpartition("/")
+        item = identifier if not slash or folder in above else folder
+        items.setdefault(item, []).append(identifier)
+    ordered = {item: tuple(sorted(items[item], key=natural)) for item in sorted(items, key=natural)}
+    return Contents(MappingProxyType(ordered), complete, when)
+
+
+def item_of(identifier: str, name: str, pages: Sequence[Page]) -> Item:
+    """An item of its pages; what a table says of all of them alike is said once, of the item."""
+    shared = set(pages[0].metadata).intersection(*(page.metadata for page in pages)) if pages else set()
+    if len(pages) < 2:  # noqa: PLR2004 - one page has nothing in common with others
+        shared = {pair for page in pages for pair in page.metadata}
+    own = tuple(replace(page, metadata=tuple(pair for pair in page.metadata if pair not in shared)) for page in pages)
+    return Item(identifier, name, own, tuple(pair for pair in (pages[0].metadata if pages else ()) if pair in shared))
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """A key that sorts page 10 behind page 9, wherever the digits stand."""
+    return tuple(_parts(name))
+
+
+def _parts(name: str) -> Iterator[tuple[int, int, str]]:
+    for number, part in enumerate(_DIGITS.split(name)):
+        # Longer runs of digits than any page number are compared as text.
+        if number % 2 and len(part) < 19:  # noqa: PLR2004 - digits of 64 bits
+            yield 0, int(part), part
+        elif part:
+            yield 1, 0, part.casefold()
+
+
+def label(identifier: str) -> str:
+    """What people call an item or an image: its name without folder and suffix."""
+    name = identifier.rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    shown = stem if dot and stem and len(suffix) <= 5 else name  # noqa: PLR2004 - .tiff, .fits
+    return shown.encode("utf-8", "replace").decode()

@@ -1,0 +1,230 @@
+"""What the viewer asks the server, as JSON: everything below ``/api/``."""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from ziggurat import __version__
+from ziggurat.errors import SourceNotFound, UsageError
+from ziggurat.model import JSON
+from ziggurat.serve.call import Call, json_response
+from ziggurat.serve.catalogue import quoted
+from ziggurat.serve.colourmaps import COLOUR_MAPS
+from ziggurat.serve.items import Entry, label
+from ziggurat.serve.register import Register
+from ziggurat.serve.routes.job import job
+from ziggurat.serve.service import Looked, Service
+from ziggurat.serve.view import STRETCHES
+
+type Handler = Callable[[Service, Call], Awaitable[Response]]
+
+MOST: Final = 500
+"""Images in one answer."""
+
+NO_STORE: Final = {"Cache-Control": "no-store"}
+
+_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
+
+
+async def api(service: Service, call: Call) -> Response:
+    """Answers what lies below ``/api/``.
+
+    Raises:
+        ZigguratError: as the request or the image deserves.
+    """
+    name = call.segments[1] if len(call.segments) > 1 else ""
+    handler = ANSWERS.get(name)
+    if handler is None:
+        raise SourceNotFound(f"there is nothing at /api/{name[:80]}; there are {', '.join(sorted(ANSWERS))}")
+    return await handler(service, call)
+
+
+async def _site(service: Service, call: Call) -> Response:  # noqa: ARG001 - as all of them
+    """What the pages must know before they can ask for anything."""
+    document: JSON = {
+        "title": ", ".join(root.title for root in service.catalogue.roots),
+        "version": __version__,
+        "download": service.settings.download,
+        "job": service.desk is not None,
+        "colormaps": list(COLOUR_MAPS),
+        "stretches": list(STRETCHES),
+    }
+    return json_response(document, headers=NO_STORE)
+
+
+async def _items(service: Service, call: Call) -> Response:
+    """A page of the images whose identifiers hold all words of a search, or of those in one folder."""
+    asked = _fields(call)
+    offset, limit = _whole(asked, "offset", 0), min(_whole(asked, "limit", 100), MOST)
+    if service.catalogue.tables and not {"folder", "under"} & {name for name, value in asked.items() if value}:
+        hits = await asyncio.to_thread(
+            service.catalogue.search, asked.get("q", ""), asked.get("state") or None, None, offset, limit
+        )
+        items: list[JSON] = [_item(service, entry.id, entry) for entry in hits.entries]
+        return json_response({"total": hits.total, "complete": True, "items": items}, headers=NO_STORE)
+    register = await _register(service)
+    if "folder" in asked:
+        chosen = await asyncio.to_thread(register.inside, asked["folder"])
+    else:
+        chosen = await asyncio.to_thread(register.search, asked.get("q", ""), asked.get("under", ""))
+    page = chosen[offset : offset + limit]
+    document: dict[str, JSON] = {
+        "total": len(chosen),
+        "complete": register.complete,
+        "items": [_item(service, identifier) for identifier in page],
+    }
+    return json_response(document, headers=NO_STORE)
+
+
+def _item(service: Service, identifier: str, entry: Entry | None = None) -> JSON:
+    facts = service.known(identifier)
+    return {
+        "id": _shown(identifier),
+        "ref": quoted(identifier),
+        "name": label(identifier) if entry is None else entry.label,
+        "folder": _shown(identifier.rpartition("/")[0]),
+        "width": None if facts is None else facts.size.width,
+        "height": None if facts is None else facts.size.height,
+        "state": None if entry is None else entry.state,
+    }
+
+
+async def _folders(service: Service, call: Call) -> Response:
+    """The folders directly below one, and how many images each holds."""
+    asked = _fields(call)
+    under = asked.get("under", "")
+    register = await _register(service)
+    found = await asyncio.to_thread(register.folders, under)
+    offset, limit = _whole(asked, "offset", 0), min(_whole(asked, "limit", MOST), MOST)
+    document: JSON = {
+        "under": under,
+        "total": len(found),
+        "folders": [
+            {"folder": folder, "name": _shown(folder.rpartition("/")[2]), "count": count}
+            for folder, count in found[offset : offset + limit]
+        ],
+    }
+    return json_response(document, headers=NO_STORE)
+
+
+async def _image(service: Service, call: Call) -> Response:
+    """Everything that is known of an image."""
+    looked = await _looked(service, call)
+    facts, identifier = looked.facts, looked.found.id
+    told: dict[str, JSON] = json.loads(await call.unless_gone(service.details(looked)))
+    document: dict[str, JSON] = {
+        "id": _shown(identifier),
+        "ref": quoted(identifier),
+        "name": label(identifier),
+        "folder": _shown(identifier.rpartition("/")[0]),
+        "width": facts.size.width,
+        "height": facts.size.height,
+        "bytes": facts.version[0],
+        **told,
+    }
+    if facts.resolution is not None:
+        document["resolution"] = list(facts.resolution)
+    entry = await asyncio.to_thread(service.catalogue.entry, identifier)
+    if entry is not None:
+        document |= _said(entry)
+    return json_response(document, headers={"Cache-Control": "no-cache"})
+
+
+def _said(entry: Entry) -> dict[str, JSON]:
+    """What a job or a manifest says of an image."""
+    equal = entry.psnr is not None and math.isinf(entry.psnr)
+    return {
+        "name": entry.label,
+        "state": entry.state,
+        "counterpart": None if entry.counterpart is None else quoted(entry.counterpart),
+        "fidelity": {"psnr": None if equal else entry.psnr, "ssimulacra2": entry.ssimulacra2},
+        "identical": equal,
+        "described": [{"label": name, "value": value} for name, value in entry.metadata],
+    }
+
+
+async def _place(service: Service, call: Call) -> Response:
+    """Where an image stands among those of its folder, and the item that it is a page of."""
+    found = service.catalogue.decode(_segment(call))
+    folder = found.id.rpartition("/")[0]
+    contents = await service.seen()
+    register = await asyncio.to_thread(Register.of, contents)
+    index, total = await asyncio.to_thread(register.place, found.id)
+    entry = await asyncio.to_thread(service.catalogue.entry, found.id)
+    item = folder if folder in contents.items else found.id
+    document: JSON = {
+        "ref": quoted(found.id),
+        "item": quoted(item if entry is None else entry.item),
+        "folder": quoted(folder),
+        "index": index,
+        "total": total,
+    }
+    return json_response(document, headers=NO_STORE)
+
+
+async def _values(service: Service, call: Call) -> Response:
+    """The samples of a pixel."""
+    looked = await _looked(service, call)
+    asked = _fields(call)
+    y, x = _whole(asked, "y", None), _whole(asked, "x", None)
+    size = looked.facts.size
+    if y >= size.height or x >= size.width:
+        raise UsageError(f"pixel x={x}, y={y} is outside of {size.width} x {size.height}; both are counted from 0")
+    data = await call.unless_gone(service.values(looked, y, x))
+    return Response(data, 200, {"Cache-Control": service.freshness}, "application/json")
+
+
+async def _looked(service: Service, call: Call) -> Looked:
+    return await service.look(_segment(call))
+
+
+def _segment(call: Call) -> str:
+    segment = "/".join(call.segments[2:])
+    if not segment:
+        raise SourceNotFound(f"there is nothing here; it is /api/{call.segments[1]}/{{id}}")
+    return segment
+
+
+async def _register(service: Service) -> Register:
+    contents = await service.seen()
+    return await asyncio.to_thread(Register.of, contents)
+
+
+def _shown(text: str) -> str:
+    """A name with bytes that are no UTF-8 replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _fields(call: Call) -> dict[str, str]:
+    try:
+        found = parse_qs(call.query, keep_blank_values=True, max_num_fields=20, errors="surrogateescape")
+    except ValueError:
+        raise UsageError("the query has too many fields; give each once") from None
+    return {name: values[0] for name, values in found.items()}
+
+
+def _whole(asked: dict[str, str], name: str, usual: int | None) -> int:
+    text = asked.get(name)
+    if text is None and usual is not None:
+        return usual
+    if text is None or _WHOLE.fullmatch(text) is None:
+        raise UsageError(f"{name}={(text or '')[:20]!a} is not a whole number from 0")
+    return int(text)
+
+
+ANSWERS: Final[dict[str, Handler]] = {
+    "site": _site,
+    "items": _items,
+    "folders": _folders,
+    "image": _image,
+    "place": _place,
+    "values": _values,
+    "job": job,
+}
+"""By the second segment of the path."""

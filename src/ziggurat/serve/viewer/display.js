@@ -1,0 +1,185 @@
+// The form that says how samples become colours; its result is the query that the server understands.
+
+import { el, settled } from "./page.js";
+
+const NAMES = ["bands", "range", "percentile", "stretch", "gamma", "colormap", "invert"];
+
+/** The part of a link that is about display. */
+export function displayOf(fields) {
+  const said = new URLSearchParams();
+  for (const name of NAMES) if (fields.get(name)) said.set(name, fields.get(name));
+  return said;
+}
+
+const text = (said) => said.toString().replaceAll("%2C", ",");
+
+export class Display {
+  /** form: where it stands. image: what the server says of it. site: which curves and colours there are. */
+  constructor(form, image, site, onchange) {
+    this.form = form;
+    this.image = image;
+    this.site = site;
+    this.colour = image.bands - (image.alpha ? 1 : 0);
+    this.most = image.kind === "unsigned" ? 2 ** image.bit_depth - 1 : null;
+    this.onchange = settled(140, () => onchange(this.query));
+    this.#build();
+  }
+
+  get query() {
+    const { bands, red, green, blue, range, low, high, stretch, gamma, colormap, invert } = this.form.elements;
+    const said = new URLSearchParams();
+    if (bands?.value === "three") said.set("bands", [red.value, green.value, blue.value].join(","));
+    else if (bands?.value) said.set("bands", bands.value);
+    if (range.value === "values") {
+      const ends = [Number(low.value), Number(high.value)];
+      if (low.value !== "" && high.value !== "" && ends[0] < ends[1]) said.set("range", ends.join(","));
+    } else if (range.value) said.set("percentile", range.value);
+    if (stretch.value) said.set("stretch", stretch.value);
+    if (Number(gamma.value) !== 0) said.set("gamma", (10 ** Number(gamma.value)).toFixed(2));
+    if (colormap.value && bands?.value !== "three") said.set("colormap", colormap.value);
+    if (invert.checked) said.set("invert", "1");
+    return text(said);
+  }
+
+  /** Sets the fields to what a link says. */
+  set query(query) {
+    const said = new URLSearchParams(query);
+    const { bands, red, green, blue, range, low, high, stretch, gamma, colormap, invert } = this.form.elements;
+    const wanted = said.get("bands")?.split(",") ?? [];
+    if (bands) {
+      bands.value = wanted.length === 3 ? "three" : (wanted[0] ?? "");
+      if (wanted.length === 3) [red.value, green.value, blue.value] = wanted;
+    }
+    range.value = said.get("range") ? "values" : (said.get("percentile") ?? "");
+    if (said.get("range")) [low.value, high.value] = said.get("range").split(",");
+    stretch.value = said.get("stretch") ?? "";
+    gamma.value = Math.log10(Number(said.get("gamma") ?? 1));
+    colormap.value = said.get("colormap") ?? "";
+    invert.checked = said.get("invert") === "1";
+    this.#follow();
+  }
+
+  #build() {
+    const { form, colour, most } = this;
+    const rows = [];
+    const row = (label, field) => {
+      rows.push(el("label", { htmlFor: field.id }, label), field);
+      return field;
+    };
+    const select = (name, options) =>
+      el("select", { id: `f-${name}`, name }, ...options.map(([value, shown]) => el("option", { value }, shown)));
+    const each = Array.from({ length: Math.min(this.image.bands, 512) }, (_, band) => [String(band), `Band ${band}`]);
+    if (this.image.bands > 1) {
+      const usual = colour === 3 ? "Colours" : "As in the file";
+      row(
+        "Bands",
+        select("bands", [["", usual], ...each, ...(this.image.bands > 2 ? [["three", "Red, green, blue…"]] : [])]),
+      );
+      const three = ["red", "green", "blue"].map((name, place) => {
+        const field = select(
+          name,
+          each.map(([value]) => [value, value]),
+        );
+        field.setAttribute("aria-label", `Band shown ${name}`);
+        field.value = String(Math.min(place, this.image.bands - 1));
+        return field;
+      });
+      this.three = el("div", { class: "three" }, ...three);
+      this.threeLabel = el("span", { class: "for" }, "R, G, B");
+      rows.push(this.threeLabel, this.three);
+    }
+    const auto = this.image.own_range ? "All values" : "Automatic";
+    row(
+      "Contrast",
+      select("range", [
+        ["", auto],
+        ["0,100", "Darkest to brightest"],
+        ["0.5,99.5", "0.5 – 99.5 %"],
+        ["1,99", "1 – 99 %"],
+        ["2,98", "2 – 98 %"],
+        ["5,95", "5 – 95 %"],
+        ["values", "Values…"],
+      ]),
+    );
+    const ends = ["low", "high"].map((name) =>
+      el("input", {
+        id: `f-${name}`,
+        name,
+        type: "number",
+        step: most === null ? "any" : "1",
+        "aria-label": name === "low" ? "Value shown black" : "Value shown white",
+        value: most === null ? "" : name === "low" ? "0" : String(most),
+      }),
+    );
+    this.pair = el("div", { class: "pair" }, ...ends);
+    if (most !== null) {
+      for (const end of ends) {
+        this.pair.append(
+          el("input", {
+            type: "range",
+            min: "0",
+            max: String(most),
+            step: "1",
+            value: end.value,
+            "aria-label": `${end.getAttribute("aria-label")}, slider`,
+            oninput: (event) => {
+              end.value = event.target.value;
+            },
+          }),
+        );
+      }
+    }
+    this.pairLabel = el("span", { class: "for" }, "Black, white");
+    rows.push(this.pairLabel, this.pair);
+    row(
+      "Curve",
+      select("stretch", [
+        ["", "Linear"],
+        ...this.site.stretches.filter((name) => name !== "linear").map((name) => [name, name]),
+      ]),
+    );
+    row(
+      "Middle",
+      el("input", {
+        id: "f-gamma",
+        name: "gamma",
+        type: "range",
+        min: "-0.6",
+        max: "0.6",
+        step: "0.02",
+        value: "0",
+        title: "Brightens or darkens the middle (gamma)",
+      }),
+    );
+    this.colours = row(
+      "Colours",
+      select("colormap", [["", "None"], ...this.site.colormaps.map((name) => [name, name])]),
+    );
+    rows.push(
+      el(
+        "div",
+        { class: "wide" },
+        el("label", {}, el("input", { type: "checkbox", name: "invert" }), "Negative"),
+        el("button", { type: "reset" }, "Reset"),
+      ),
+    );
+    form.replaceChildren(...rows);
+    form.oninput = () => {
+      // Colours are for one band: the first, until another one is chosen.
+      const { bands, colormap } = form.elements;
+      if (bands?.value === "" && colormap.value) bands.value = "0";
+      this.#follow();
+      this.onchange();
+    };
+    form.onreset = () => setTimeout(form.oninput);
+    form.onsubmit = (event) => event.preventDefault();
+    this.#follow();
+  }
+
+  #follow() {
+    const { bands, range } = this.form.elements;
+    this.pair.hidden = this.pairLabel.hidden = range.value !== "values";
+    if (this.three) this.three.hidden = this.threeLabel.hidden = bands.value !== "three";
+    this.colours.disabled = bands?.value === "three";
+  }
+}

@@ -1,0 +1,65 @@
+"""A real job watched and reviewed in a real browser: what is clicked there stands in the ledger."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from browsing import Browser, browsing
+from jobs import convert, picture, query, write_image
+from serving import Server, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("job")
+    for number in range(3):
+        write_image(folder / "in" / f"page {number}.png", picture(300, 400, seed=number))
+    (folder / "in" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing" * 9)
+    convert(folder / "in", folder / "out", "--job", folder / "library.zgj")
+    return folder / "library.zgj"
+
+
+@pytest.fixture(scope="module")
+def served(job: Path) -> Iterator[Server]:
+    with serving(job, "--workers", 2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("screenshots")) as running:
+        yield running
+
+
+def test_a_job_is_watched(browser: Browser, served: Server) -> None:
+    with browser.tab(f"{served.url}/job") as tab:
+        tab.page.wait_for_selector("#failures tr")
+        assert tab.page.get_attribute("#meter", "aria-valuenow") == "3"
+        assert "1 failed" in tab.page.inner_text("#counts")
+        assert "broken.png" in tab.page.inner_text("#failures")
+        tab.shot("real-job")
+
+
+def test_what_is_judged_in_the_browser_stands_in_the_ledger(browser: Browser, served: Server, job: Path) -> None:
+    with browser.tab(f"{served.url}/review") as tab:
+        page = tab.page
+        page.wait_for_selector("#progress:text-is('0 of 3 judged')")
+        first = page.inner_text("#name")
+        assert "PSNR" in page.inner_text("#fidelity")
+        page.wait_for_load_state("networkidle")
+        tab.shot("real-review")
+        page.keyboard.press("t")
+        page.keyboard.type("weiß, zu weich")
+        page.click("#reject")
+        page.wait_for_selector("#progress:text-is('1 of 3 judged, 1 rejected')")
+        page.keyboard.press("a")
+        page.wait_for_selector("#progress:text-is('2 of 3 judged, 1 rejected')")
+        page.reload()
+        page.wait_for_selector("#progress:text-is('2 of 3 judged, 1 rejected')")
+        page.wait_for_load_state("networkidle")
+    said = query(job, "SELECT verdict, note, target FROM reviews JOIN images ON images.id = image ORDER BY reviews.id")
+    assert said[0] == ("reject", "weiß, zu weich", first)
+    assert [verdict for verdict, _, _ in said] == ["reject", "accept"]

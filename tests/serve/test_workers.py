@@ -1,0 +1,170 @@
+"""A worker's death costs one request; what is too much is sent away; nothing is made twice, or for nobody."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from jobs import picture, write_image
+from serving import Answer, Server, serving, workers_of
+
+PAUSE = 0.4
+"""Seconds after which a request has certainly arrived."""
+
+
+@pytest.fixture
+def single(collection: Path) -> Iterator[Server]:
+    """A server with one worker that has started, a short queue and little patience."""
+    with serving(collection, "--workers", 1, "--queue", 3, "--timeout", 3, "--cache-size", 0) as server:
+        assert server.get("/iiif/3/ramp.png/info.json").status == 200
+        yield server
+
+
+def tile(number: int) -> str:
+    return f"/iiif/3/ramp.png/{number},0,10,10/max/0/default.png"
+
+
+def halted(server: Server) -> int:
+    [worker] = workers_of(server)
+    os.kill(worker, signal.SIGSTOP)
+    return worker
+
+
+def asked(pool: ThreadPoolExecutor, server: Server, path: str) -> Future[Answer]:
+    future = pool.submit(server.get, path)
+    time.sleep(PAUSE / 4)
+    return future
+
+
+def test_a_crash_costs_one_request(single: Server) -> None:
+    with ThreadPoolExecutor() as pool:
+        worker = halted(single)
+        lost = asked(pool, single, tile(1))
+        time.sleep(PAUSE)
+        os.kill(worker, signal.SIGKILL)
+        answer = lost.result()
+    assert answer.status == 500
+    assert answer.json["error"] == "WorkerCrashed"
+    assert "SIGKILL" in answer.json["message"]
+    assert single.get(tile(1)).status == 200
+    assert workers_of(single) != [worker]
+    assert single.metric('tasks_total{result="crashed"}') == 1
+
+
+def test_an_idle_worker_that_dies_costs_nothing_but_time(single: Server) -> None:
+    [worker] = workers_of(single)
+    os.kill(worker, signal.SIGKILL)
+    time.sleep(PAUSE)
+    first, second = single.get(tile(1)), single.get(tile(2))
+    assert (first.status, second.status) == (200, 200)
+
+
+def test_a_worker_that_hangs_is_killed(single: Server) -> None:
+    worker = halted(single)
+    began = time.monotonic()
+    answer = single.get(tile(1))
+    assert answer.status == 504
+    assert 2.5 < time.monotonic() - began < 8
+    assert single.get(tile(1)).status == 200
+    assert worker not in workers_of(single)
+
+
+def test_too_many_requests_are_sent_away_and_the_others_answered(single: Server) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        worker = halted(single)
+        waiting = [asked(pool, single, tile(number)) for number in range(4)]
+        refused = [asked(pool, single, tile(number)).result() for number in range(4, 7)]
+        os.kill(worker, signal.SIGCONT)
+        assert [future.result().status for future in waiting] == [200] * 4
+    for answer in refused:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.json["error"] == "Overloaded"
+    assert single.get(tile(5)).status == 200
+
+
+def test_the_same_picture_is_made_once_for_all_who_ask(single: Server) -> None:
+    before = single.metric('tasks_total{result="done"}')
+    with ThreadPoolExecutor(8) as pool:
+        worker = halted(single)
+        waiting = [asked(pool, single, tile(1)) for _ in range(6)]
+        os.kill(worker, signal.SIGCONT)
+        answers = [future.result() for future in waiting]
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    assert single.metric('tasks_total{result="done"}') == before + 1
+    assert single.metric('pictures_total{from="joined"}') == 5
+
+
+def test_what_nobody_waits_for_is_not_made(single: Server) -> None:
+    before = single.metric('tasks_total{result="done"}')
+    with ThreadPoolExecutor() as pool:
+        worker = halted(single)
+        first = asked(pool, single, tile(1))
+        with socket.create_connection(("127.0.0.1", single.port)) as client:
+            client.sendall(f"GET {tile(2)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            time.sleep(PAUSE)
+        time.sleep(PAUSE)
+        os.kill(worker, signal.SIGCONT)
+        assert first.result().status == 200
+    assert single.get(tile(3)).status == 200
+    assert single.metric('tasks_total{result="done"}') == before + 2
+    assert single.metric('tasks_total{result="dropped"}') == 1
+
+
+def test_workers_end_with_the_server(collection: Path) -> None:
+    with serving(collection, "--workers", 2) as server:
+        server.get("/iiif/3/ramp.png/info.json")
+        workers = workers_of(server)
+        assert len(workers) == 2
+        server.process.kill()
+        server.process.wait()
+        deadline = time.monotonic() + 5
+        while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_damaged_files_are_errors_of_their_own(collection: Path, single: Server) -> None:
+    data = (collection / "ramp.png").read_bytes()
+    (collection / "cut.png").write_bytes(data[: len(data) // 2])
+    answer = single.get("/iiif/3/cut.png/full/max/0/default.jpg")
+    assert answer.status == 500
+    assert answer.json["error"] == "CorruptImage"
+    assert str(collection) not in answer.json["message"]
+    assert single.get(tile(0)).status == 200
+
+
+def test_a_worker_that_has_grown_too_large_is_replaced_between_requests(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", picture(1200, 1200))
+    # A worker with its libraries alone is larger than six tenths of 60 MiB.
+    with serving(tmp_path, "--workers", 1, "--memory", "60M", "--cache-size", 0) as server:
+        assert server.get("/iiif/3/a.png/info.json").status == 200
+        first = workers_of(server)
+        for number in range(140):
+            assert server.get(f"/iiif/3/a.png/{number},0,10,10/max/0/default.png").status == 200
+        assert workers_of(server) != first
+        assert server.metric('tasks_total{result="crashed"}') == 0
+        assert server.metric('tasks_total{result="failed"}') == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_finishes_what_can_be_finished_and_twice_ends_at_once(single: Server, times: int) -> None:
+    with ThreadPoolExecutor() as pool:
+        worker = halted(single)
+        cut = asked(pool, single, tile(1))
+        time.sleep(PAUSE)
+        began = time.monotonic()
+        for _ in range(times):
+            single.process.send_signal(signal.SIGINT)
+            time.sleep(PAUSE)
+        assert single.process.wait(20) == 130
+        assert (time.monotonic() - began < 2) is (times == 2)
+        assert cut.result().status in {500, 503, 504}
+    assert not Path(f"/proc/{worker}").exists()
+    assert "Traceback" not in "".join(single.lines)
