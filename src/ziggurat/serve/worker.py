@@ -117,7 +117,7 @@ def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     if isinstance(task, Describe):
         return Kind.DONE, Facts.of(opened.image).dump()
     if isinstance(task, Detail):
-        return Kind.DONE, json.dumps(details(opened.image), default=dict).encode()
+        return Kind.DONE, json.dumps(details(opened), default=dict).encode()
     try:
         if isinstance(task, Probe):
             return Kind.DONE, json.dumps(probe(opened, task.y, task.x)).encode()
