@@ -162,6 +162,11 @@ def test_values_are_upright_and_in_the_units_of_the_file(tmp_path: Path) -> None
     with serving(tmp_path, "--workers", 1) as server:
         assert server.get("/api/values/turned.tif?x=0&y=0").json["values"] == ["nan"]
         assert server.get("/api/values/turned.tif?x=5&y=3").json["values"] == [samples[0, 3].item()]
+        said = server.get("/api/image/turned.tif").json
+        assert (said["own_range"], said["width"], said["height"]) == (False, 6, 8)
+        low, high = said["shown_range"]
+        assert 0 <= low < 1
+        assert 11 < high <= 11.75
 
 
 def test_a_hundred_thousand_images_are_found_at_once() -> None:

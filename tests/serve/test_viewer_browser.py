@@ -199,8 +199,8 @@ def test_a_first_look_becomes_the_picture_by_itself(browser: Browser, viewed: Se
                 body=grey, content_type="image/png", headers={"Ziggurat-Sketch": "1", "Cache-Control": "no-store"}
             )
 
-        tab.page.route(re.compile(r"other\.png/full/.*jpg$"), look)
-        tab.page.route(re.compile(r"other\.png/[0-9,]*/.*jpg$"), look)
+        tab.page.route(re.compile(r"other\.png/full/.*jpg"), look)
+        tab.page.route(re.compile(r"other\.png/[0-9,]*/.*jpg"), look)
         tab.page.goto(f"{viewed.url}/image?id=other.png")
         tab.page.wait_for_selector("#note:not([hidden])")
         tab.shot("first-look")

@@ -9,11 +9,12 @@ from typing import Final
 from tifffile import TiffFile
 
 from ziggurat.codec.icc import profile_name
+from ziggurat.errors import ZigguratError
 from ziggurat.geometry import Size, Window
-from ziggurat.image import Image
 from ziggurat.model import JSON, Metadata
-from ziggurat.serve.develop import has_own_range
+from ziggurat.serve.develop import Stretched, has_own_range
 from ziggurat.serve.render import Opened
+from ziggurat.serve.view import AS_IT_IS
 
 LONGEST_TEXT: Final = 2000
 """Characters of a metadata value that are told."""
@@ -35,11 +36,13 @@ _IPTC_MARK: Final = 0x1C
 _APPLICATION: Final = 2
 
 
-def details(image: Image) -> dict[str, JSON]:
+def details(opened: Opened) -> dict[str, JSON]:
     """The header as plain values; sizes are [height, width] as stored, resolution is in pixels per metre.
 
-    ``own_range`` says whether all codes of the samples are shown, as of photographs.
+    ``own_range`` says whether all codes of the samples are shown, as of photographs; ``shown_range`` which samples are
+    black and white where that was measured.
     """
+    image = opened.image
     info = image.info
     resolution = info.resolution
     return {
@@ -53,6 +56,7 @@ def details(image: Image) -> dict[str, JSON]:
         "alpha": info.alpha,
         "icc_profile": None if info.icc is None else profile_name(info.icc),
         "own_range": has_own_range(info),
+        "shown_range": _shown_range(opened),
         "orientation": info.orientation,
         "resolution": None if resolution is None else [resolution.y, resolution.x],
         "levels": [
@@ -62,6 +66,15 @@ def details(image: Image) -> dict[str, JSON]:
         "metadata": _metadata(info.metadata),
         "details": info.details,
     }
+
+
+def _shown_range(opened: Opened) -> JSON:
+    try:
+        show = opened.develop(AS_IT_IS)
+    except ZigguratError:
+        # The header is told even where the pixels are damaged.
+        return None
+    return list(show.ends[0]) if isinstance(show, Stretched) else None
 
 
 def probe(opened: Opened, y: int, x: int) -> dict[str, JSON]:

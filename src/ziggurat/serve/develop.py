@@ -76,7 +76,7 @@ def develop(image: Image, view: View, read: Read) -> Develop:
                 raise
             form = decide(info, PictureOptions(bands=_default_bands(info)), "display")
         return form.convert or (lambda pixels: pixels)
-    return _Stretched.of(image, view, read)
+    return Stretched.of(image, view, read)
 
 
 def _default_bands(info: ImageInfo) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ def _default_bands(info: ImageInfo) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretched:
+class Stretched:
     """Chosen bands on a curve between black and white, each band between its own.
 
     Attributes:
@@ -103,7 +103,8 @@ class _Stretched:
     table: Samples | None
 
     @classmethod
-    def of(cls, image: Image, view: View, read: Read) -> "_Stretched":
+    def of(cls, image: Image, view: View, read: Read) -> "Stretched":
+        """As a view says, else as the samples of the coarsest level suggest."""
         info = image.info
         bands = view.bands or ((0,) if view.colour_map else _default_bands(info))
         if view.limits is not None:

@@ -133,7 +133,7 @@ def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes
         case Describe():
             return Facts.of(opened.image).dump()
         case Detail():
-            return json.dumps(details(opened.image), default=dict).encode()
+            return json.dumps(details(opened), default=dict).encode()
         case Probe():
             return json.dumps(probe(opened, task.y, task.x)).encode()
         case Slab():

@@ -1,9 +1,12 @@
 // The page that compares two images; its address says which, how, and where.
 
 import { Comparison } from "./comparison.js";
+import { displayOf } from "./display.js";
 import { ask, at, el, find, keysDialog, number, onKeys, raw, tell } from "./page.js";
 
 const hash = new URLSearchParams(location.hash.slice(1));
+const display = displayOf(hash);
+const query = display.toString().replaceAll("%2C", ",");
 const refs = [raw("left"), raw("right")];
 let opened = false;
 
@@ -11,7 +14,7 @@ const comparison = new Comparison(find("comparison"), {
   onerror: tell,
   onchange: () => {
     if (!opened || !comparison.view) return;
-    const said = new URLSearchParams({ mode: comparison.mode });
+    const said = new URLSearchParams({ mode: comparison.mode, ...Object.fromEntries(display) });
     for (const [name, value] of Object.entries(comparison.view))
       if (name !== "r" || value) said.set(name, String(Number(value.toFixed(2))));
     history.replaceState(null, "", `${at.compare(...refs)}#${said}`);
@@ -28,7 +31,11 @@ async function begin() {
     : null;
   const short = names.map((name) => name.split("/").at(-1));
   const alike = short[0] === short[1] ? names : short;
-  const sizes = await comparison.open({ ref: refs[0], name: alike[0] }, { ref: refs[1], name: alike[1] }, view);
+  const sizes = await comparison.open(
+    { ref: refs[0], name: alike[0], query },
+    { ref: refs[1], name: alike[1], query },
+    view,
+  );
   opened = true;
   document.title = `${short[0]} and ${short[1]}`;
   find("title").replaceChildren(

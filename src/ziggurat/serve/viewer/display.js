@@ -20,7 +20,8 @@ export class Display {
     this.image = image;
     this.site = site;
     this.colour = image.bands - (image.alpha ? 1 : 0);
-    this.most = image.kind === "unsigned" ? 2 ** image.bit_depth - 1 : null;
+    this.most = image.dtype.includes("float") ? null : 2 ** image.bit_depth - 1;
+    this.usual = image.shown_range ?? [0, this.most ?? 1];
     this.onchange = settled(140, () => onchange(this.query));
     this.#build();
   }
@@ -52,6 +53,7 @@ export class Display {
     }
     range.value = said.get("range") ? "values" : (said.get("percentile") ?? "");
     if (said.get("range")) [low.value, high.value] = said.get("range").split(",");
+    this.#slide();
     stretch.value = said.get("stretch") ?? "";
     gamma.value = Math.log10(Number(said.get("gamma") ?? 1));
     colormap.value = said.get("colormap") ?? "";
@@ -101,34 +103,7 @@ export class Display {
         ["values", "Values…"],
       ]),
     );
-    const ends = ["low", "high"].map((name) =>
-      el("input", {
-        id: `f-${name}`,
-        name,
-        type: "number",
-        step: most === null ? "any" : "1",
-        "aria-label": name === "low" ? "Value shown black" : "Value shown white",
-        value: most === null ? "" : name === "low" ? "0" : String(most),
-      }),
-    );
-    this.pair = el("div", { class: "pair" }, ...ends);
-    if (most !== null) {
-      for (const end of ends) {
-        this.pair.append(
-          el("input", {
-            type: "range",
-            min: "0",
-            max: String(most),
-            step: "1",
-            value: end.value,
-            "aria-label": `${end.getAttribute("aria-label")}, slider`,
-            oninput: (event) => {
-              end.value = event.target.value;
-            },
-          }),
-        );
-      }
-    }
+    this.pair = this.#ends();
     this.pairLabel = el("span", { class: "for" }, "Black, white");
     rows.push(this.pairLabel, this.pair);
     row(
@@ -171,9 +146,61 @@ export class Display {
       this.#follow();
       this.onchange();
     };
-    form.onreset = () => setTimeout(form.oninput);
+    // The browser puts its own values in after this event.
+    form.onreset = () =>
+      setTimeout(() => {
+        this.#usual();
+        form.oninput();
+      });
+    this.#usual();
     form.onsubmit = (event) => event.preventDefault();
     this.#follow();
+  }
+
+  /** Fields for the values shown black and white, each with a slider. */
+  #ends() {
+    const [low, high] = this.usual;
+    const span = high - low;
+    // Where samples have no range of their own, what is shown by itself lies in the middle of the slider.
+    const [least, greatest] = this.image.own_range ? [low, high] : [low - span / 2, high + span * 2];
+    const step = this.most !== null && span > 20 ? "1" : "any";
+    const pair = el("div", { class: "pair" });
+    for (const name of ["low", "high"]) {
+      const text = name === "low" ? "Value shown black" : "Value shown white";
+      pair.append(el("input", { id: `f-${name}`, name, type: "number", step: "any", "aria-label": text }));
+    }
+    for (const name of ["low", "high"]) {
+      const field = pair.querySelector(`[name="${name}"]`);
+      const slider = el("input", {
+        type: "range",
+        min: least,
+        max: greatest,
+        step,
+        "aria-label": `${field.getAttribute("aria-label")}, slider`,
+      });
+      slider.addEventListener("input", () => {
+        field.value = String(Number(Number(slider.value).toPrecision(5)));
+      });
+      field.addEventListener("input", () => {
+        slider.value = field.value;
+      });
+      pair.append(slider);
+    }
+    return pair;
+  }
+
+  /** Fields as they are before anybody touches them, but for those that the browser itself resets. */
+  #usual() {
+    const { low, high, red, green, blue } = this.form.elements;
+    [low.value, high.value] = this.usual.map((value) => String(Number(value.toPrecision(5))));
+    if (red)
+      [red, green, blue].forEach((field, place) => (field.value = String(Math.min(place, this.image.bands - 1))));
+    this.#slide();
+  }
+
+  #slide() {
+    const [low, high, ...sliders] = this.pair.querySelectorAll("input");
+    [low, high].forEach((field, place) => (sliders[place].value = field.value));
   }
 
   #follow() {

@@ -95,7 +95,10 @@ export function redraw(viewer, source) {
  * said of that, or "" where everything is as it should be.
  */
 export async function unfinished(source) {
-  const response = await fetch(source.getTileUrl(source.minLevel, 0, 0)).catch(() => null);
+  // Browsers do not ask twice at once for one address; under another one the server makes one picture for both.
+  const address = new URL(source.getTileUrl(source.minLevel, 0, 0));
+  address.searchParams.set("look", "1");
+  const response = await fetch(address, { cache: "no-store" }).catch(() => null);
   const body = await response?.text();
   if (response?.headers.has("Ziggurat-Sketch"))
     return "A first look at some rows of this file. Its coarser levels are being made; the picture gets sharp by itself.";
