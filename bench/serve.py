@@ -75,6 +75,12 @@ class Figure:
     slow: float
     failed: int
 
+    @property
+    def text(self) -> str:
+        """For the table."""
+        lost = f", {self.failed} failed" if self.failed else ""
+        return f"{self.views:.1f} ({self.median:.0f} / {self.slow:.0f} ms, {self.tiles:.0f} tiles{lost})"
+
 
 @contextmanager
 def ziggurat(folder: Path, work: Path) -> Iterator[Server]:
@@ -269,10 +275,7 @@ def measure(folder: Path, work: Path, given: argparse.Namespace, scans: Sequence
                             row.append("fails")
                             print(f"{server.name}, {scan.name}: {error}", file=sys.stderr)
                             continue
-                        lost = f", {figure.failed} failed" if figure.failed else ""
-                        row.append(
-                            f"{figure.views:.1f} ({figure.median:.0f} / {figure.slow:.0f} ms, {figure.tiles:.0f} tiles{lost})"
-                        )
+                        row.append(figure.text)
                         print(f"{scan.name} {clients} {server.name} {state}: {row[-1]}", file=sys.stderr, flush=True)
             rows.append(row)
     return rows
@@ -281,10 +284,11 @@ def measure(folder: Path, work: Path, given: argparse.Namespace, scans: Sequence
 INTRODUCTION = """## Serving tiles
 
 `make bench-serve`: {machine}. A photograph of {height} x {width} pixels with noise, lossless JPEG 2000 or JPEG in a
-TIFF, from the disk's cache; clients and servers share the cores. Views a second, and in brackets milliseconds within
-which half and 99 % of them were whole, and tiles a second; {seconds:.0f} s each; cold: a server just started, with an
-empty cache; warm: the same sessions again. IIPImage is Debian's 1.1, one process a core behind lighttpd; large_image has the standard library's
-threading server around it. Tiles are as large as each server says: 256 pixels for IIPImage's JPEG 2000.
+TIFF, from the disk's cache; clients and servers share the cores. Views a second, in brackets milliseconds within which
+half and 99 % of them were whole, and tiles a second; {seconds:.0f} s each; cold: a server just started, with an empty
+cache; warm: the same sessions again. IIPImage is Debian's 1.1, one process a core behind lighttpd; large_image has the
+standard library's threading server around it. Tiles are as large as each server says: 256 pixels for IIPImage's JPEG
+2000.
 
 """
 
