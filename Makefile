@@ -2,6 +2,7 @@
 # make test    installs with the test extras and runs every test
 # make check   lint, types, layers, tests: what CI runs
 # make bench   compares with the pipelines that people use today (needs their Debian packages, see README)
+# make bench-serve   compares the server with IIPImage and large_image (needs iipimage-server, lighttpd, opj and ojph tools)
 # make bench-window  compares windows of images up to a gigapixel, from disk and S3 (needs Ceph, opj_compress, libvips)
 
 VENV := .venv
@@ -14,7 +15,7 @@ PYTHON ?= $(shell \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
 	done)
 
-.PHONY: demo test check lint bench bench-window clean
+.PHONY: demo test check lint bench bench-serve bench-window clean
 .DELETE_ON_ERROR:
 
 # The compiled modules are made on installation: what they are made of asks for a new one.
@@ -65,6 +66,9 @@ bench: $(VENV)/test-installed
 	"$(PYTHON)" -m venv --clear .venv-large-image
 	.venv-large-image/bin/pip install --quiet "large-image[tiff,zarr,vips]"
 	touch $@
+
+bench-serve: $(VENV)/test-installed .venv-large-image/installed
+	PYTHONPATH=tests $(BIN)/python bench/serve.py
 
 bench-window: $(VENV)/test-installed .venv-peers/installed .venv-large-image/installed
 	PYTHONPATH=tests $(BIN)/python bench/window.py
