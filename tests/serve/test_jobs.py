@@ -201,6 +201,21 @@ def test_a_judgement_needs_the_secret_and_has_the_name(job: Path) -> None:
     assert query(job, last) == [("ada", "accept")]
 
 
+def test_a_judgement_needs_the_token(job: Path) -> None:
+    token = "a-token-of-enough-characters"  # noqa: S105 - of a test
+    with serving(job, "--workers", 1, "--auth", "token", ZIGGURAT_SERVE_SECRET=token) as server:
+        path, body = f"{REVIEW}/{part('item 0/page 3.jpg')}", {"verdict": "accept", "reviewer": "ada"}
+        assert server.post(path, body).status == server.post(path, body, Cookie="ziggurat=wrong").status == 401
+        for known in ({"Authorization": f"Bearer {token}"}, {"Cookie": f"ziggurat={token}"}):
+            assert server.post(path, body, **known).status == 204
+            assert server.post(path, body, Origin="https://evil.example", **known).status == 403
+            # Whoever has the token may call the server by any name.
+            named = {"Host": "images.example", "Origin": "https://images.example"}
+            assert server.post(path, body, **named, **known).status == 204
+    last = "SELECT reviewer, verdict FROM reviews ORDER BY id DESC LIMIT 1"
+    assert query(job, last) == [("ada", "accept")]
+
+
 def test_a_job_is_watched_and_reviewed_while_it_runs(tmp_path: Path) -> None:
     for number in range(30):
         write_image(tmp_path / "in" / f"a{number:02}.png", picture(700, 900, seed=number))
