@@ -74,7 +74,7 @@ def test_ratios_are_to_the_fastest_peer_and_a_lag_is_bold(bench: dict[str, Modul
     figures = {"|".join((*key, "Ziggurat")): figure(0.5)}
     assert report.ratio(figures, key, "Ziggurat") == ""
     figures["|".join((*key, "libvips"))] = figure(None, failure="> 120")
-    assert report.ratio(figures, key, "Ziggurat") == "> 240"
+    assert report.ratio(figures, key, "Ziggurat") == "> 80"
     figures["|".join((*key, "GDAL"))] = figure(2.0)
     figures["|".join((*key, "tifffile"))] = figure(0.25, imports=9.0)
     assert report.ratio(figures, key, "Ziggurat") == "**0.50**"

@@ -12,6 +12,8 @@ LARGEST_TILE: Final = 1024
 USUAL_TILE: Final = 512
 """Pixels a side where the file has no tiles, or only such as nobody would want to fetch."""
 
+JPEG_2000: Final = frozenset({"jp2", "j2k", "jph"})
+
 CONTEXTS: Final = {"2": "http://iiif.io/api/image/2/context.json", "3": "http://iiif.io/api/image/3/context.json"}
 
 PROFILES: Final = {"2": "http://iiif.io/api/image/2/level2.json", "3": "http://iiif.io/api/image/3/level2.json"}
@@ -31,10 +33,15 @@ FEATURES_2: Final = (
 
 
 def tile_size(facts: Facts) -> Size:
-    """Height and width of the tiles to ask for: the file's own, doubled until they are worth a request."""
+    """Height and width of the tiles to ask for: the file's own, doubled until they are worth a request.
+
+    Those of JPEG 2000 are halved where they are large: a part of one costs little more than its own pixels.
+    """
     if facts.tile is None:
         return Size(USUAL_TILE, USUAL_TILE)
     height, width = facts.tile
+    while facts.format in JPEG_2000 and max(height, width) > USUAL_TILE and not (height % 2 or width % 2):
+        height, width = height // 2, width // 2
     while min(height, width) < SMALLEST_TILE and max(height, width) * 2 <= LARGEST_TILE:
         height, width = height * 2, width * 2
     if max(height, width) > LARGEST_TILE or min(height, width) < SMALLEST_TILE:
