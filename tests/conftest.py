@@ -1,11 +1,13 @@
 """Fixtures that every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from s3_server import pytest_xdist_make_scheduler, s3
+from ziggurat.storage.network import configure, configured
 
 __all__ = ["pytest_xdist_make_scheduler", "s3"]
 
@@ -16,6 +18,14 @@ REPOSITORY = Path(__file__).parents[1]
 def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test touches the cache of whoever runs the tests."""
     os.environ["ZIGGURAT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _network_of_the_process() -> Iterator[None]:
+    """Commands that are called in this process set how stores are reached; the next test finds what was before."""
+    before = configured()
+    yield
+    configure(before)
 
 
 @pytest.fixture(scope="session")
