@@ -20,6 +20,8 @@ export class Comparison {
     this.split = 0.5;
     this.moved = false;
     this.held = null;
+    this.parent = parent;
+    parent.classList.add("empty");
     this.#build(parent);
     this.viewers = [this.left, this.right].map((element, place) =>
       makeViewer(element, place ? "Right image" : "Left image", { immediateRender: true }),
@@ -50,6 +52,7 @@ export class Comparison {
         else event.preventDefaultAction = true;
       });
     });
+    this.show(this.mode);
     this.moves = {};
     for (const [name, move] of Object.entries(connect(this.viewers[0], () => null))) {
       this.moves[name] = () => {
@@ -169,6 +172,7 @@ export class Comparison {
     );
     this.viewers.forEach((viewer, place) => viewer.open(sources[place]));
     await Promise.all(opened);
+    this.parent.classList.remove("empty");
     this.show(this.mode);
     this.moved = Boolean(view?.w);
     const width = this.viewers[0].container.clientWidth;
