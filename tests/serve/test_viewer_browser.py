@@ -228,7 +228,12 @@ def test_images_are_compared(browser: Browser, viewed: Server) -> None:
         assert not np.array_equal(left, further[0])
         assert "apart by 0.00 on average" in page.inner_text(".modes output")
         tab.shot("compare-side")
+        # Another mode has other room: the images stay as large as they were, and at their place.
+        seen = re.search(r"x=[^&]+&y=[^&]+", page.url)
         page.keyboard.press("w")
+        settle(tab, 1000)
+        assert seen is not None
+        assert seen[0] in page.url
         page.focus(".divider")
         page.keyboard.press("PageDown")
         assert page.get_attribute(".divider", "aria-valuenow") == "40"

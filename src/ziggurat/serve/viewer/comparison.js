@@ -18,6 +18,10 @@ export class Comparison {
     this.onerror = onerror;
     this.mode = "side";
     this.split = 0.5;
+    this.moved = false;
+    this.held = null;
+    this.parent = parent;
+    parent.classList.add("empty");
     this.#build(parent);
     this.viewers = [this.left, this.right].map((element, place) =>
       makeViewer(element, place ? "Right image" : "Left image", { immediateRender: true }),
@@ -27,6 +31,16 @@ export class Comparison {
       const other = this.viewers[1 - place];
       const follow = () => this.#follow(viewer, other);
       for (const name of ["zoom", "pan", "rotate"]) viewer.addHandler(name, follow);
+      for (const name of ["canvas-press", "canvas-scroll", "canvas-pinch"]) {
+        viewer.addHandler(name, () => {
+          this.moved = true;
+        });
+      }
+      // Each is laid out by itself; both are put in order once that is done.
+      viewer.addHandler("resize", () => {
+        this.resizing = true;
+        this.restore();
+      });
       viewer.addHandler("animation-finish", moved);
       viewer.addHandler("open-failed", (event) =>
         this.onerror(new Error(event.message ?? "An image cannot be shown.")),
@@ -34,11 +48,22 @@ export class Comparison {
       viewer.addHandler("tile-drawn", this.measure);
       // OpenSeadragon's own keys turn and mirror one image alone.
       viewer.addHandler("canvas-key", (event) => {
-        if (!event.originalEvent.key.startsWith("Arrow")) event.preventDefaultAction = true;
+        if (event.originalEvent.key.startsWith("Arrow")) this.moved = true;
+        else event.preventDefaultAction = true;
       });
     });
-    this.moves = connect(this.viewers[0], (name) => this.pair.querySelector(`[data-move="${name}"]`));
+    this.show(this.mode);
+    this.moves = {};
+    for (const [name, move] of Object.entries(connect(this.viewers[0], () => null))) {
+      this.moves[name] = () => {
+        this.moved = name !== "fit" || this.viewers[0].viewport.getRotation() !== 0;
+        move();
+      };
+      this.pair.querySelector(`[data-move="${name}"]`)?.addEventListener("click", this.moves[name]);
+    }
   }
+
+  restore = settled(60, () => this.#restore());
 
   measure = settled(350, () => this.#measure());
 
@@ -147,10 +172,12 @@ export class Comparison {
     );
     this.viewers.forEach((viewer, place) => viewer.open(sources[place]));
     await Promise.all(opened);
+    this.parent.classList.remove("empty");
     this.show(this.mode);
-    if (view?.w) showView(this.viewers[0], view);
-    else this.viewers[0].viewport.goHome(true);
-    this.#follow(this.viewers[0], this.viewers[1]);
+    this.moved = Boolean(view?.w);
+    const width = this.viewers[0].container.clientWidth;
+    this.held = view?.w ? { ...view, scale: view.w / width } : null;
+    this.#restore();
     return sources.map((source) => source.dimensions);
   }
 
@@ -177,31 +204,36 @@ export class Comparison {
         this.titles[1].style.visibility = hidden ? "hidden" : "";
       }, BLINK);
     } else this.titles[0].style.visibility = "";
-    // The sides have another size now; the left one's view counts.
-    const view = this.viewers[0].isOpen() ? viewOf(this.viewers[0]) : null;
-    for (const viewer of this.viewers) viewer.forceResize?.();
-    if (view && changed) {
-      requestAnimationFrame(() => {
-        for (const viewer of this.viewers)
-          viewer.viewport?.resize(
-            new window.OpenSeadragon.Point(viewer.container.clientWidth, viewer.container.clientHeight),
-            true,
-          );
-        this.#follow(this.viewers[0], this.viewers[1]);
-        this.measure();
-        this.onchange();
-      });
-    }
+    this.measure();
+    if (changed && this.viewers[0].isOpen()) this.onchange();
   }
 
-  #follow(from, to) {
-    if (this.following || !from.isOpen() || !to.isOpen()) return;
+  /** Moves one as the other was moved, and remembers where that is. */
+  #follow(from, to, atOnce = false) {
+    if (this.following || this.resizing || !from.isOpen() || !to.isOpen()) return;
     this.following = true;
     const [source, target] = [from.viewport, to.viewport];
-    target.setRotation(source.getRotation(true), true);
-    target.zoomTo(source.getZoom(false), null, false);
-    target.panTo(source.getCenter(false), false);
+    const angle = source.getRotation(false);
+    if (target.getRotation(false) !== angle) target.setRotation(angle, atOnce);
+    target.zoomTo(source.getZoom(false), null, atOnce);
+    target.panTo(source.getCenter(false), atOnce);
+    const view = viewOf(from);
+    this.held = { ...view, scale: view.w / from.container.clientWidth };
     this.following = false;
+  }
+
+  /** After both have another size: all of the images where nobody moved them, else the same place as large as before. */
+  #restore() {
+    const [left, right] = this.viewers;
+    this.resizing = false;
+    if (!left.isOpen() || !right.isOpen()) return;
+    this.following = true;
+    if (this.moved && this.held) showView(left, { ...this.held, w: this.held.scale * left.container.clientWidth });
+    else left.viewport.goHome(true);
+    this.following = false;
+    this.#follow(left, right, true);
+    this.measure();
+    this.onchange();
   }
 
   /** How far what is seen of both is apart, in values of 0 to 255, where both are drawn at the same places. */

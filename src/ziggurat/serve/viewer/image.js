@@ -158,8 +158,7 @@ function viewAddress() {
 
 // What belongs to an image that is no longer open must not be written into the next one's address.
 const keepView = settled(250, () => {
-  if (image && raw("id") === image.ref && viewer.isOpen() && (moved || display.query))
-    history.replaceState(history.state, "", viewAddress());
+  if (image && raw("id") === image.ref && viewer.isOpen()) history.replaceState(history.state, "", viewAddress());
 });
 
 async function copy(event) {
@@ -216,11 +215,12 @@ function took() {
   moved = true;
   wanted = null;
 }
-for (const name of ["canvas-press", "canvas-scroll", "canvas-key", "canvas-pinch"]) viewer.addHandler(name, took);
+for (const name of ["canvas-press", "canvas-scroll", "canvas-pinch"]) viewer.addHandler(name, took);
 for (const name of ["in", "out", "full", "left", "right"]) find(name).addEventListener("click", took);
 find("map").addEventListener("pointerdown", took);
 find("fit").addEventListener("click", () => {
-  moved = false;
+  moved = viewer.viewport.getRotation() !== 0;
+  keepView();
 });
 viewer.addHandler("animation", () => drawScale());
 viewer.addHandler("animation-finish", keepView);
@@ -278,7 +278,8 @@ onKeys({
 });
 // OpenSeadragon keeps the arrows alone: its own f mirrors the image, and it would turn it twice.
 viewer.addHandler("canvas-key", (event) => {
-  if (!event.originalEvent.key.startsWith("Arrow")) event.preventDefaultAction = true;
+  if (event.originalEvent.key.startsWith("Arrow")) took();
+  else event.preventDefaultAction = true;
 });
 find("back").href = sessionStorage.getItem("collection") ?? "./";
 open(raw("id"));

@@ -17,6 +17,7 @@ function show(job) {
   find("name").textContent = job.name;
   find("state").textContent = job.state;
   find("progress").hidden = false;
+  find("review").hidden = false;
   const states = Object.entries(job.counts)
     .filter(([, count]) => count)
     .sort(([one], [two]) => ORDER.indexOf(one) - ORDER.indexOf(two));
