@@ -145,6 +145,7 @@ def test_a_link_restores_the_view(browser: Browser, viewed: Server) -> None:
         page.goto("about:blank")
         page.goto(address)
         opened(tab)
+        settle(tab, 1500)
         tab.shot("image-restored")
         apart = np.abs(tab.pixels()[:, :, :3].astype(int) - before[:, :, :3])
         assert apart.mean() < 0.5
