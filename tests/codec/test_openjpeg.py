@@ -1,6 +1,7 @@
 import ctypes
 import ctypes.util
 import gc
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -34,6 +35,13 @@ def test_a_reduction_is_measured_on_the_reduced_grid() -> None:
 
 def test_several_threads_give_the_same_pixels() -> None:
     assert np.array_equal(openjpeg.decode(DATA, threads=2).planes[2].data, PIXELS[:, :, 2])
+
+
+def test_several_threads_fail_as_one_does(shared_data: Path) -> None:
+    data = (shared_data / "openhtj2k/ds0_ht_10_b11.j2k").read_bytes()
+    for _ in range(20):
+        with pytest.raises(UnsupportedFeature, match="more than 3 coding passes"):
+            openjpeg.decode(data, threads=2)
 
 
 def test_planes_outlive_the_decoder_and_are_released_with_their_last_view() -> None:

@@ -1,4 +1,4 @@
-"""One server for the tests of a module that need no other."""
+"""One server for the tests of a module that need no other, and the browser of those that need one."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browsing import Browser, browsing
 from jobs import write_image
 from serving import Server, serving
 
@@ -31,4 +32,10 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(collection: Path) -> Iterator[Server]:
     with serving(collection, "--workers", "2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("screenshots")) as running:
         yield running

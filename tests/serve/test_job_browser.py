@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from browsing import Browser, browsing
+from browsing import Browser
 from jobs import convert, picture, query, write_image
 from serving import Server, serving
 
@@ -25,12 +25,6 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(job: Path) -> Iterator[Server]:
     with serving(job, "--workers", 2) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("screenshots")) as running:
         yield running
 
 

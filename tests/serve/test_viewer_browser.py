@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import ziggurat
-from browsing import Browser, Tab, browsing
+from browsing import Browser, Tab
 from jobs import write_image
 from serving import Server, serving
 
@@ -52,12 +52,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def viewed(folder: Path) -> Iterator[Server]:
     with serving(folder, "--workers", 2) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("screenshots")) as running:
         yield running
 
 

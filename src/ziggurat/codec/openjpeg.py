@@ -155,6 +155,16 @@ def decode(
     """
     if area is not None and max(area) > MAX_COORDINATE:
         raise UnsupportedFeature(f"OpenJPEG addresses areas up to {MAX_COORDINATE}, not {tuple(area)}")
+    try:
+        return _decode(data, reduce, area, threads, strict=strict)
+    except (CorruptImage, UnsupportedFeature):
+        if threads == 1:
+            raise
+        # Of several broken code-blocks, threads report the one they come to first: one thread, the first in order.
+        return _decode(data, reduce, area, 1, strict=strict)
+
+
+def _decode(data: bytes, reduce: int, area: Area | None, threads: int, *, strict: bool) -> Decoded:
     library, _ = _load(library_path())
     session = _Session(library, data)
     try:

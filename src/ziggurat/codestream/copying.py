@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggurat.codestream.limited import limited
 from ziggurat.codestream.reads import Reads, Span, joined_spans
 from ziggurat.errors import CorruptImage
 
@@ -56,22 +57,16 @@ def joined(start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np
 
 def batches(pieces: Iterable[bytes | Span], *, hold: int) -> Iterator[Sequence[bytes | Span]]:
     """Pieces in batches of about ``hold`` bytes, the longest ones cut."""
-    batch: list[bytes | Span] = []
-    held = 0
-    for piece in pieces:
-        for part in _cut(piece, hold):
-            length = len(part) if isinstance(part, bytes) else part.end - part.start
-            if batch and (held + length > hold or len(batch) == _MOST):
-                yield batch
-                batch, held = [], 0
-            batch.append(part)
-            held += length
-    if batch:
-        yield batch
+    yield from limited((part for piece in pieces for part in _cut(piece, hold)), length_of, hold, _MOST)
+
+
+def length_of(piece: bytes | Span) -> int:
+    """Bytes of a piece."""
+    return len(piece) if isinstance(piece, bytes) else piece.end - piece.start
 
 
 def _cut(piece: bytes | Span, hold: int) -> Iterator[bytes | Span]:
-    if isinstance(piece, bytes) or piece.end - piece.start <= hold:
+    if isinstance(piece, bytes) or length_of(piece) <= hold:
         yield piece
         return
     for start in range(piece.start, piece.end, hold):

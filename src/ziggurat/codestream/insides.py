@@ -48,14 +48,18 @@ def walked(tile: TileIndex, precincts: Sequence[int]) -> Insides:
 
 
 def parse(
-    tile: TileIndex, precincts: Sequence[int], places: NDArray[np.int64], have: NDArray[np.int64], held: Held
+    tile: TileIndex,
+    precincts: Sequence[int],
+    packets_of: tuple[NDArray[np.int64], NDArray[np.int64]],
+    have: NDArray[np.int64],
+    held: Held,
 ) -> Insides | int:
     """Parses the packets of some precincts, of which PLT said where they lie.
 
     Args:
         tile: index of the tile.
         precincts: their numbers.
-        places: of their packets, as ``places_of`` has them.
+        packets_of: places of their packets, as ``places_of`` has them.
         have: bytes of each that have been read.
         held: these bytes.
 
@@ -66,12 +70,12 @@ def parse(
         CorruptImage: if a header contradicts itself or the packet's known length.
     """
     check_blocks(tile)
+    places, first = packets_of
     source = tile.columns.packets
     offset, length = np.asarray(source.offset)[places], np.asarray(source.length)[places]
     spans = zip(offset.tolist(), (offset + have).tolist(), strict=True)
     data = b"".join(held.find(*span) or b"" for span in spans)
     count = len(places)
-    _, first = places_of(tile, precincts)
     packets = Packets(
         precinct=column(np.repeat(np.arange(len(precincts)), np.diff(first)), "i4"),
         layer=column(np.asarray(source.layer)[places], "i4"),

@@ -6,11 +6,8 @@ The loops over code-blocks, and nothing else: compiled where there is a compiler
 
 from array import array
 
-from ziggurat.codestream.packets import Grid, Insides, Picked
+from ziggurat.codestream.packets import BANDS, Grid, Insides, Picked
 from ziggurat.errors import CorruptImage
-
-BANDS = 3
-"""Subbands of a precinct at the most: HL, LH, HH."""
 
 
 def pick(grid: Grid, insides: Insides, out: Picked) -> int:

@@ -7,10 +7,7 @@ The loops over code-blocks, and nothing else: compiled where there is a compiler
 from array import array
 
 from ziggurat.codestream.packet_parser import FIRST_LENGTH_BITS, HIGH_THROUGHPUT, UNSEEN, segment_room, tree_nodes
-from ziggurat.codestream.packets import Column, Grid, Slots, Written
-
-BANDS = 3
-"""Subbands of a precinct at the most: HL, LH, HH."""
+from ziggurat.codestream.packets import BANDS, Column, Grid, Slots, Written
 
 
 class PacketWriter:

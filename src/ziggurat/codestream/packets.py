@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike
 
 type Column = memoryview[int] | array[int]
 
+BANDS = 3
+"""Subbands of a precinct at the most: HL, LH, HH."""
+
 type Kind = Literal["i2", "i4", "i8", "u1", "u4"]
 """The type of a column's numbers, as numpy names it."""
 

@@ -44,6 +44,7 @@ class _Open:
         selection: place of their resolution among those selected.
         precincts: their numbers.
         places: of their packets.
+        first: the first one of each precinct; one more at the end.
         have: bytes of each that are read, or are to be.
         keep: whether what is parsed is kept: its bytes are not all needed for a window, and a read is saved.
     """
@@ -51,6 +52,7 @@ class _Open:
     selection: int
     precincts: Sequence[int]
     places: NDArray[np.int64]
+    first: NDArray[np.int64]
     have: NDArray[np.int64]
     keep: bool
 
@@ -99,14 +101,15 @@ def _first_reads(tile: TileIndex, number: int, item: Selection, precincts: Seque
     together = [precinct for precinct, fits in zip(precincts, small.tolist(), strict=True) if fits]
     made = []
     if together:
-        own = places[np.repeat(small, np.diff(first))]
-        made.append(_Open(number, together, own, lengths[own], keep=False))
+        counts = np.diff(first)
+        own = places[np.repeat(small, counts)]
+        made.append(_Open(number, together, own, np.append(0, np.cumsum(counts[small])), lengths[own], keep=False))
     for place in np.flatnonzero(~small).tolist():
         own = places[first[place] : first[place + 1]]
         blocks = tile.shape.tables.blocks(precincts[place])
         whole = _needed(item, precincts[place]) >= _MOST * (blocks.stop - blocks.start)
         have = lengths[own] if whole else np.minimum(lengths[own], 64 + _HEADER_BYTES * (blocks.stop - blocks.start))
-        made.append(_Open(number, [precincts[place]], own, have, keep=True))
+        made.append(_Open(number, [precincts[place]], own, np.array([0, len(own)]), have, keep=True))
     return made
 
 
@@ -135,14 +138,15 @@ def _read(tile: TileIndex, open_: Sequence[_Open], held: Held) -> Reads[None]:
 
 def _parsed(tile: TileIndex, item: _Open, held: Held, found: list[Known]) -> bool:
     """Parses packets; where a packet's header was not there whole, more of it is asked for."""
-    insides = parse(tile, item.precincts, item.places, item.have, held)
+    insides = parse(tile, item.precincts, (item.places, item.first), item.have, held)
     if isinstance(insides, int):
         length = tile.columns.packets.length[int(item.places[insides])]
         item.have = item.have.copy()
         item.have[insides] = min(2 * int(item.have[insides]), length)
         return False
     found.append(Known(item.precincts, insides))
-    kept = sum(len(other.planes) for other in tile.parsed.values())
-    if item.keep and kept + len(insides.planes) <= _KEPT:
-        tile.parsed[item.precincts[0]] = insides
+    if item.keep:
+        kept = sum(len(other.planes) for other in tile.parsed.values())
+        if kept + len(insides.planes) <= _KEPT:
+            tile.parsed[item.precincts[0]] = insides
     return True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ziggurat.codestream.index import CodestreamIndex
+from ziggurat.codestream.limited import limited
 from ziggurat.codestream.markers import Marker
 from ziggurat.codestream.parts import Parts
 from ziggurat.codestream.reads import Reads, Span, together
@@ -102,17 +103,11 @@ def plan_transcoding(index: CodestreamIndex, head: bytes, recoding: Recoding) ->
 
 def _batches(parts: Parts, tiles: int) -> Iterator[list[int]]:
     """The numbers of all tiles, in batches."""
-    batch: list[int] = []
-    length = 0
-    for number in range(tiles):
-        own = sum(part.end - part.offset for part in parts.get(number, ()))
-        if batch and (len(batch) == _BATCH or length + own > _BATCH_BYTES):
-            yield batch
-            batch, length = [], 0
-        batch.append(number)
-        length += own
-    if batch:
-        yield batch
+
+    def length(number: int) -> int:
+        return sum(part.end - part.offset for part in parts.get(number, ()))
+
+    yield from limited(range(tiles), length, _BATCH_BYTES, _BATCH)
 
 
 def _tlm(parts: list[NewPart]) -> bytes:

@@ -1,13 +1,14 @@
 """A JPEG 2000 file written again in a layout for byte ranges: same pixels, same metadata, nothing decoded."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from io import FileIO
+from itertools import groupby
 from pathlib import Path
 
-from ziggurat.codestream.copying import batches, filled
+from ziggurat.codestream.copying import batches, filled, length_of
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import TilePart
 from ziggurat.codestream.parts import locate_parts, packet_lengths, read_headers
@@ -114,27 +115,22 @@ def _plan(source: ByteSource, recoding: Recoding) -> Rewrapping:
 
 def _write(source: ByteSource, plan: Rewrapping, path: Path) -> None:
     """Writes the file; long spans of a local source do not pass through this process."""
-    copying = isinstance(source, LocalSource)
+    local = source if isinstance(source, LocalSource) else None
+
+    def is_long(piece: bytes | Span) -> bool:
+        return local is not None and isinstance(piece, Span) and length_of(piece) >= _LONG
+
     with writing(str(path)), path.open("xb", buffering=0) as file:
-        short: list[bytes | Span] = []
-        held = 0
-        for piece in plan.pieces():
-            length = len(piece) if isinstance(piece, bytes) else piece.end - piece.start
-            if copying and isinstance(source, LocalSource) and isinstance(piece, Span) and length >= _LONG:
-                _write_all(source, short, file)
-                short, held = [], 0
-                copying = source.copy(ByteRange(*piece), file.fileno())
-                if copying:
-                    continue
-            short.append(piece)
-            held += length
-            if held >= _FAR:
-                _write_all(source, short, file)
-                short, held = [], 0
-        _write_all(source, short, file)
+        for long, pieces in groupby(plan.pieces(), is_long):
+            if local is None or not long:
+                _write_all(source, pieces, file)
+                continue
+            for piece in pieces:
+                if isinstance(piece, bytes) or not local.copy(ByteRange(*piece), file.fileno()):
+                    _write_all(source, [piece], file)
 
 
-def _write_all(source: ByteSource, pieces: Sequence[bytes | Span], file: FileIO) -> None:
+def _write_all(source: ByteSource, pieces: Iterable[bytes | Span], file: FileIO) -> None:
     for batch in batches(pieces, hold=_NEAR if isinstance(source, LocalSource) else _FAR):
         parts = drive(filled(batch), source)
         left = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))

@@ -16,6 +16,7 @@ from ziggurat.codestream.coding import main_coding
 from ziggurat.codestream.compose import Canvas
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.index_file import Identity, dump, dump_tile, identity, load
+from ziggurat.codestream.limited import limited
 from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.partition import Rect, shrunk, tile_rect
 from ziggurat.codestream.reads import Reads, Span, together
@@ -147,7 +148,7 @@ class WindowDecoder:
         remarks: list[str] = []
         if len(tasks) > 1:
             planes = {component: _empty(siz, component, rect) for component, rect in wanted.items()}
-        for group in _limited(tasks, GROUP_SAMPLES):
+        for group in limited(tasks, _samples, GROUP_SAMPLES):
             for numbers, decoded in self._decoded(self.slices(level, group), tiles=len(tasks)):
                 remarks += decoded.warnings
                 found = dict(zip(numbers, decoded.planes, strict=True))
@@ -255,18 +256,8 @@ def tile_tasks(siz: Siz, level: int, wanted: dict[int, Rect]) -> Iterator[TileTa
                 yield TileTask(number, inside)
 
 
-def _limited(tasks: Sequence[TileTask], limit: int) -> Iterator[list[TileTask]]:
-    """Runs of them of so many samples at most, if more than one."""
-    group: list[TileTask] = []
-    samples = 0
-    for task in tasks:
-        if group and samples + task.samples > limit:
-            yield group
-            group, samples = [], 0
-        group.append(task)
-        samples += task.samples
-    if group:
-        yield group
+def _samples(task: TileTask) -> int:
+    return task.samples
 
 
 def _blocks(siz: Siz, group: Sequence[TileTask]) -> Iterator[list[TileTask]]:
@@ -277,14 +268,17 @@ def _blocks(siz: Siz, group: Sequence[TileTask]) -> Iterator[list[TileTask]]:
             rows.append([])
         rows[-1].append(task)
     block: list[TileTask] = []
+    held = 0
     for row in rows:
-        for run in _limited(row, BLOCK_SAMPLES):
+        for run in limited(row, _samples, BLOCK_SAMPLES):
             below = bool(block) and len(run) == len(row) and _continues(siz, block, run)
-            if not below or sum(task.samples for task in (*block, *run)) > BLOCK_SAMPLES:
+            samples = sum(map(_samples, run))
+            if not below or held + samples > BLOCK_SAMPLES:
                 if block:
                     yield block
-                block = []
+                block, held = [], 0
             block += run
+            held += samples
     if block:
         yield block
 

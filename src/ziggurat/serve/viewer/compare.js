@@ -66,15 +66,7 @@ const help = keysDialog([
   ["?", "these keys"],
 ]);
 onKeys({
-  s: () => comparison.show("side"),
-  w: () => comparison.show("swipe"),
-  d: () => comparison.show("difference"),
-  b: () => comparison.show("blink"),
-  "+": comparison.moves.in,
-  "=": comparison.moves.in,
-  "-": comparison.moves.out,
-  0: comparison.moves.fit,
-  1: comparison.moves.full,
+  ...comparison.keys,
   r: comparison.moves.right,
   x: exchange,
   "?": help,

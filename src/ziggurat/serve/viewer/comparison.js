@@ -61,6 +61,18 @@ export class Comparison {
       };
       this.pair.querySelector(`[data-move="${name}"]`)?.addEventListener("click", this.moves[name]);
     }
+    // For `onKeys` of a page that compares.
+    this.keys = {
+      s: () => this.show("side"),
+      w: () => this.show("swipe"),
+      d: () => this.show("difference"),
+      b: () => this.show("blink"),
+      "+": this.moves.in,
+      "=": this.moves.in,
+      "-": this.moves.out,
+      0: this.moves.fit,
+      1: this.moves.full,
+    };
   }
 
   restore = settled(60, () => this.#restore());

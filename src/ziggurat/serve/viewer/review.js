@@ -137,15 +137,7 @@ onKeys({
   n: () => show(current + 1),
   p: () => show(current - 1),
   t: () => find("note").focus(),
-  s: () => comparison.show("side"),
-  w: () => comparison.show("swipe"),
-  d: () => comparison.show("difference"),
-  b: () => comparison.show("blink"),
-  "+": comparison.moves.in,
-  "=": comparison.moves.in,
-  "-": comparison.moves.out,
-  0: comparison.moves.fit,
-  1: comparison.moves.full,
+  ...comparison.keys,
   "?": help,
 });
 begin().catch(tell);
