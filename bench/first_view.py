@@ -25,6 +25,7 @@ from convert import REPOSITORY, data_folder
 from serving import Server, serving
 from sparse_tiff import directory, header, strips
 from tables import machine, write_section
+from window import LARGE_BLOCKS, SMALL_BLOCKS
 
 BUCKET: Final = "first-view"
 NAME: Final = "scan.btf"
@@ -46,7 +47,7 @@ STILL: Final = 4.0
 
 BLANK: Final = np.zeros((1, 1, 4), np.uint8)
 
-COMPRESSED: Final = "bluestore compression mode = force\nbluestore compression algorithm = lz4\n"
+COMPRESSED: Final = "\nbluestore compression mode = force\nbluestore compression algorithm = lz4"
 
 
 @dataclass(slots=True)
@@ -83,6 +84,10 @@ def opened(browser: Browser, server: Server, shot: str) -> Opening:
         while not (tab.page.query_selector("#canvas canvas") and opening.show(tab.pixels())):
             tab.page.wait_for_timeout(30)
         tab.shot(shot)
+        for line in tab.said:
+            print(f"{shot}: the page says {line}", file=sys.stderr, flush=True)
+        print(f"{shot}: {opening.first:.1f} s, {opening.last:.1f} s", file=sys.stderr, flush=True)
+        tab.said.clear()
         return opening
 
 
@@ -161,7 +166,7 @@ def main() -> int:
     parser.add_argument("--document", type=Path, default=REPOSITORY / "docs" / "benchmarks.md")
     given = parser.parse_args()
     photograph = imagecodecs.imread(next(data_folder(given.data).glob(PHOTOGRAPH)))
-    s3_server.CONFIG = s3_server.CONFIG.replace("bluestore fsck", f"{COMPRESSED}bluestore fsck")
+    s3_server.CONFIG = s3_server.CONFIG.replace(SMALL_BLOCKS, LARGE_BLOCKS + COMPRESSED)
     with tempfile.TemporaryDirectory(prefix="zg-", dir=given.work) as place:
         work = Path(place)
         store = s3_server.S3Server(work / "s3")

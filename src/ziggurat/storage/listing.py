@@ -16,7 +16,7 @@ from ziggurat.storage.names import OURS
 from ziggurat.storage.network import NetworkOptions, configured
 from ziggurat.storage.pattern import Pattern, is_pattern, parse_pattern
 from ziggurat.storage.resolve import open_source
-from ziggurat.storage.urls import Held, Remote, parse, path_url
+from ziggurat.storage.urls import Held, Packed, Remote, parse, path_url
 
 PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
@@ -90,7 +90,7 @@ def list_sources(
     """
     skipped: list[str] = []
     where = parse(place)
-    if isinstance(where, Held):
+    if isinstance(where, Held | Packed):
         raise UsageError(f"{place} cannot be listed; give a path or the URL of a store")
     if isinstance(where, Path):
         return Listing(_local(where, skipped.append), suffixes, skipped)

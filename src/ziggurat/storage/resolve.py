@@ -1,7 +1,10 @@
 """From a string to a source: the one place that opens paths and URLs."""
 
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.client import bind, endpoint_of
@@ -11,7 +14,10 @@ from ziggurat.storage.memory import open_held
 from ziggurat.storage.network import NetworkOptions, configure, configured
 from ziggurat.storage.object_store import ObjectSource
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.urls import Held, local_path, parse, path_url
+from ziggurat.storage.urls import Held, Packed, local_path, parse, path_url
+
+PACKS: Final = "ziggurat.pack.opening:open_packed"
+"""Opens what lies in packs; the store is above this layer."""
 
 __all__ = ["NetworkOptions", "configure", "identity", "local_path", "open_source", "path_url"]
 
@@ -20,7 +26,7 @@ def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileC
     """Opens a place to read from.
 
     Args:
-        url: a path, or a file:, s3:, gs:, az:, http:, https: or memory: URL.
+        url: a path, or a file:, s3:, gs:, az:, http:, https:, pack: or memory: URL.
         network: how stores are reached; None is what ``configure`` set in this process.
         cache: where blocks of remote bytes are kept for the next time; None keeps nothing.
 
@@ -35,9 +41,18 @@ def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileC
         return LocalSource(place)
     if isinstance(place, Held):
         return open_held(place.name)
+    if isinstance(place, Packed):
+        return packed_opener()(place.url, network)
     options = configured() if network is None else network
     source = ObjectSource(bind(place, options), options)
     return source if cache is None else CachedSource(source, cache, identity=identity(url, network=options) or url)
+
+
+def packed_opener() -> Callable[[str, NetworkOptions | None], ByteSource]:
+    """What opens images in packs, which are places that are made of other places."""
+    module, _, name = PACKS.partition(":")
+    opener: Callable[[str, NetworkOptions | None], ByteSource] = getattr(importlib.import_module(module), name)
+    return opener
 
 
 def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
@@ -56,5 +71,7 @@ def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
         return os.path.realpath(place)
     if isinstance(place, Held):
         return None
+    if isinstance(place, Packed):
+        return place.url
     server = None if place.is_web else endpoint_of(place.scheme, configured() if network is None else network)
     return f"{server or ''} {place.url}?{place.query}"

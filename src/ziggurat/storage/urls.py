@@ -43,13 +43,20 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """An image in a pack, by all of its ``pack:`` URL."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Bytes in this process's memory, by the name that follows ``memory:``."""
 
     name: str
 
 
-def parse(url: str) -> Path | Remote | Held:
+def parse(url: str) -> Path | Remote | Held | Packed:
     """Tells what kind of place a string names. The one function that understands URLs and paths.
 
     A string without a known scheme is a path, taken as it is: relative or absolute, ``~`` not expanded. Of
@@ -58,6 +65,8 @@ def parse(url: str) -> Path | Remote | Held:
     Raises:
         UsageError: if the scheme is unknown, or the URL is not complete.
     """
+    if url.startswith("pack:"):
+        return Packed(url)
     if url.startswith("memory:"):
         return Held(url.removeprefix("memory:"))
     if url.startswith("file:/"):
@@ -143,4 +152,4 @@ def _is_text(text: str) -> bool:
 
 
 def _looks_like_url(text: str) -> bool:
-    return text.startswith(("memory:", "file:/")) or _SCHEME.match(text) is not None
+    return text.startswith(("memory:", "pack:", "file:/")) or _SCHEME.match(text) is not None

@@ -1,0 +1,54 @@
+"""Packed images as sources: ``pack:PLACE!KEY``, each pack opened once in a process."""
+
+import os
+import threading
+from collections import OrderedDict
+from typing import Final
+
+from ziggurat.pack.pack import Pack, PackedSource
+from ziggurat.pack.place import PackPlace, parse_pack
+from ziggurat.storage.network import NetworkOptions
+from ziggurat.storage.urls import local_path
+
+OPEN: Final = 16
+"""Packs that stay open, the most recently used ones."""
+
+_open: OrderedDict[tuple[PackPlace, NetworkOptions | None, object], Pack] = OrderedDict()
+_lock = threading.Lock()
+
+
+def open_packed(url: str, network: NetworkOptions | None = None) -> PackedSource:
+    """Opens an image of a pack.
+
+    Args:
+        url: ``pack:PLACE!KEY``.
+        network: how stores are reached.
+
+    Raises:
+        SourceError: if the pack cannot be read, or has no image of this key.
+        UsageError: if the URL names none.
+    """
+    place, key = parse_pack(url)
+    return _pack(place, network).source(key)
+
+
+def _pack(place: PackPlace, network: NetworkOptions | None) -> Pack:
+    path = local_path(place.place)
+    # Another file under the same name is another pack.
+    state = None
+    if path is not None and path.exists():
+        status = path.stat()
+        state = (status.st_dev, status.st_ino)
+    name = (place, network, state)
+    with _lock:
+        pack = _open.get(name)
+        if pack is None:
+            pack = _open[name] = Pack(place.place, table=place.table, network=network)
+        _open.move_to_end(name)
+        if len(_open) > OPEN:
+            # Sources of it may still be in use: it is closed with the last of them.
+            _open.popitem(last=False)
+        return pack
+
+
+os.register_at_fork(after_in_child=_open.clear)
