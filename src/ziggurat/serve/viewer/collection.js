@@ -1,6 +1,15 @@
 // The page of all images: search, folders, and a grid that stays smooth with a hundred thousand of them.
 
-import { addressOf, filterLink, nothingFound, offerColumns, queryOf, readAddress, showFilters, showStates } from "./filters.js";
+import {
+  addressOf,
+  filterLink,
+  nothingFound,
+  offerColumns,
+  queryOf,
+  readAddress,
+  showFilters,
+  showStates,
+} from "./filters.js";
 import { ask, at, el, find, keysDialog, number, onKeys, settled, tell } from "./page.js";
 import { lazyImage, Pages, VirtualList } from "./tiles.js";
 import { fidelityWords, stateGroup, stateWords } from "./words.js";
@@ -54,7 +63,16 @@ function fillCard(cell, index) {
       frame,
       el("span", { class: "caption" }, el("span", { class: "name" }, item.name)),
     ),
-    el("p", { class: "where" }, ...itemLink(item), el("span", { class: `state ${stateGroup(item.state)}`, title: stateWords(item.state) }, facts.filter(Boolean).join(" · "))),
+    el(
+      "p",
+      { class: "where" },
+      ...itemLink(item),
+      el(
+        "span",
+        { class: `state ${stateGroup(item.state)}`, title: stateWords(item.state) },
+        facts.filter(Boolean).join(" · "),
+      ),
+    ),
     markButton(item),
     item.counterpart && item.side === "output" ? againstSource(item) : "",
   );
@@ -69,7 +87,17 @@ function itemLink({ item, title }) {
 }
 
 const againstSource = (item) =>
-  el("a", { class: "mark against", tabIndex: -1, href: at.compare(item.counterpart, item.ref), title: "Compare with its source", "aria-label": `Compare ${item.name} with its source` }, "⇄");
+  el(
+    "a",
+    {
+      class: "mark against",
+      tabIndex: -1,
+      href: at.compare(item.counterpart, item.ref),
+      title: "Compare with its source",
+      "aria-label": `Compare ${item.name} with its source`,
+    },
+    "⇄",
+  );
 
 /** Starts the pictures of what is in sight, and fetches the names that are missing. */
 function load() {
@@ -284,7 +312,10 @@ addEventListener("popstate", arrive);
 const press = (part) => document.activeElement.closest("li")?.querySelector(part)?.click();
 const help = keysDialog([
   ["/", "search"],
-  ["material:map", "in the search: what holds “map” in the column “material”; words that belong together stand in quotes"],
+  [
+    "material:map",
+    "in the search: what holds “map” in the column “material”; words that belong together stand in quotes",
+  ],
   ["← ↑ → ↓", "from image to image"],
   ["Enter", "open the image"],
   ["c", "mark the image for comparison"],

@@ -4,14 +4,32 @@ import { el, settled } from "./page.js";
 
 const NAMES = ["bands", "range", "percentile", "stretch", "gamma", "colormap", "invert"];
 
-/** The part of a link that is about display. */
+const text = (said) => said.toString().replaceAll("%2C", ",");
+
+/** The part of a link that is about display, as the server takes it. */
 export function displayOf(fields) {
   const said = new URLSearchParams();
   for (const name of NAMES) if (fields.get(name)) said.set(name, fields.get(name));
-  return said;
+  return text(said);
 }
 
-const text = (said) => said.toString().replaceAll("%2C", ",");
+/** What two images have in common, as far as their display goes. */
+function alike([one, two], query) {
+  const same = one.dtype === two.dtype && one.bit_depth === two.bit_depth;
+  return {
+    ...(two.bands < one.bands ? two : one),
+    own_range: one.own_range && two.own_range,
+    // Values of one file say nothing of another one's where samples are not of one kind.
+    valueless: !same && !new URLSearchParams(query).has("range"),
+  };
+}
+
+/** A form for two images at once, by what the server says of both. */
+export const displayOfBoth = (form, images, site, query, onchange) => {
+  const display = new Display(form, alike(images, query), site, onchange);
+  display.query = query;
+  return display;
+};
 
 export class Display {
   /** form: where it stands. image: what the server says of it. site: which curves and colours there are. */
@@ -100,7 +118,7 @@ export class Display {
         ["1,99", "1 – 99 %"],
         ["2,98", "2 – 98 %"],
         ["5,95", "5 – 95 %"],
-        ["values", "Values…"],
+        ...(this.image.valueless ? [] : [["values", "Values…"]]),
       ]),
     );
     this.pair = this.#ends();

@@ -81,11 +81,17 @@ export function showFilters(wanted, title, go) {
   find("filters").replaceChildren(...buttons.map((button) => el("li", {}, button)));
 }
 
+/** What asks for a text in one column; "" where no query can say it. */
+export function columnQuery(column, text) {
+  const quoted = (part) => (/[\s":]/.test(part) ? `"${part}"` : part);
+  return /"/.test(column + text) ? "" : `${quoted(column)}:${quoted(text)}`;
+}
+
 /** Offers the columns that can be searched: the chosen one is written into the field. */
 export function offerColumns(columns, field) {
   const choice = find("column");
   choice.hidden = !columns.length;
-  choice.append(...columns.map((name) => el("option", { value: /[\s":]/.test(name) ? `"${name}":` : `${name}:` }, name)));
+  choice.append(...columns.map((name) => el("option", { value: columnQuery(name, "") }, name)));
   choice.addEventListener("change", () => {
     field.value = `${field.value.trimEnd()} ${choice.value}`.trimStart();
     choice.selectedIndex = 0;
@@ -102,7 +108,7 @@ export function nothingFound({ q, under, state, item }, title) {
     item && `in the item “${title || decoded(item)}”`,
     under && `in the folder “${under}”`,
   ].filter(Boolean);
-  return parts.length ? `No image is found: ${parts.join(", ")}.` : "There are no images here yet.";
+  return parts.length ? `No image is found: ${parts.join(" ")}.` : "There are no images here yet.";
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -43,6 +43,7 @@ export class Folder {
       this.pages = null;
       return;
     }
+    find("strip").setAttribute("aria-label", place.title ? `Pages of ${place.title}` : "Images of this folder");
     find("position").textContent = `${number(place.index + 1)} / ${number(place.total)}`;
     if (!this.pages || before.beside !== place.beside || before.total !== place.total) {
       this.pages = this.#pages(place.beside);
@@ -72,8 +73,7 @@ export class Folder {
   }
 
   #pages(beside) {
-    const load = (offset, limit, signal) =>
-      ask(`api/items?${beside}&offset=${offset}&limit=${limit}`, { signal });
+    const load = (offset, limit, signal) => ask(`api/items?${beside}&offset=${offset}&limit=${limit}`, { signal });
     const pages = new Pages(load, {
       size: 100,
       onpage: (from, to) => {

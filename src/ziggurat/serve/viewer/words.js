@@ -28,7 +28,7 @@ export function fidelityWords({ fidelity, identical }, brief = false) {
   const figures = Object.entries(FIGURES)
     .filter(([name]) => typeof fidelity?.[name] === "number")
     .map(([name, [shown, unit]]) => {
-      const value = Number(fidelity[name].toFixed(brief ? 1 : 2));
+      const value = fidelity[name].toFixed(brief ? 1 : 2);
       return [brief && unit ? "" : shown, value, unit].filter((part) => part !== "").join(" ");
     });
   return brief ? (figures[0] ?? "") : figures.join(" · ");
