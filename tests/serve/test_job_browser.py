@@ -54,6 +54,15 @@ def test_what_is_judged_in_the_browser_stands_in_the_ledger(browser: Browser, se
         page.reload()
         page.wait_for_selector("#progress:text-is('2 of 3 judged, 1 rejected')")
         page.wait_for_load_state("networkidle")
+        # How samples are shown goes along from pair to pair.
+        page.keyboard.press("c")
+        page.select_option("#f-stretch", "sqrt")
+        tab.until("location.hash.includes('stretch=sqrt')")
+        page.keyboard.press("p")
+        tab.until("location.hash === '#pair=2&stretch=sqrt'")
+        page.wait_for_load_state("networkidle")
+        tab.shot("real-review-display")
+        assert page.input_value("#f-stretch") == "sqrt"
     said = query(job, "SELECT verdict, note, target FROM reviews JOIN images ON images.id = image ORDER BY reviews.id")
     assert said[0] == ("reject", "weiß, zu weich", first)
     assert [verdict for verdict, _, _ in said] == ["reject", "accept"]

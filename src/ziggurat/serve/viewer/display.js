@@ -121,9 +121,9 @@ export class Display {
         ...(this.image.valueless ? [] : [["values", "Values…"]]),
       ]),
     );
-    this.pair = this.#ends();
-    this.pairLabel = el("span", { class: "for" }, "Black, white");
-    rows.push(this.pairLabel, this.pair);
+    this.ends = this.#ends();
+    this.endsLabel = el("span", { class: "for" }, "Black, white");
+    rows.push(this.endsLabel, this.ends);
     row(
       "Curve",
       select("stretch", [
@@ -182,13 +182,13 @@ export class Display {
     // Where samples have no range of their own, what is shown by itself lies in the middle of the slider.
     const [least, greatest] = this.image.own_range ? [low, high] : [low - span / 2, high + span * 2];
     const step = this.most !== null && span > 20 ? "1" : "any";
-    const pair = el("div", { class: "pair" });
+    const ends = el("div", { class: "ends" });
     for (const name of ["low", "high"]) {
       const text = name === "low" ? "Value shown black" : "Value shown white";
-      pair.append(el("input", { id: `f-${name}`, name, type: "number", step: "any", "aria-label": text }));
+      ends.append(el("input", { id: `f-${name}`, name, type: "number", step: "any", "aria-label": text }));
     }
     for (const name of ["low", "high"]) {
-      const field = pair.querySelector(`[name="${name}"]`);
+      const field = ends.querySelector(`[name="${name}"]`);
       const slider = el("input", {
         type: "range",
         min: least,
@@ -202,9 +202,9 @@ export class Display {
       field.addEventListener("input", () => {
         slider.value = field.value;
       });
-      pair.append(slider);
+      ends.append(slider);
     }
-    return pair;
+    return ends;
   }
 
   /** Fields as they are before anybody touches them, but for those that the browser itself resets. */
@@ -217,13 +217,13 @@ export class Display {
   }
 
   #slide() {
-    const [low, high, ...sliders] = this.pair.querySelectorAll("input");
+    const [low, high, ...sliders] = this.ends.querySelectorAll("input");
     [low, high].forEach((field, place) => (sliders[place].value = field.value));
   }
 
   #follow() {
     const { bands, range } = this.form.elements;
-    this.pair.hidden = this.pairLabel.hidden = range.value !== "values";
+    this.ends.hidden = this.endsLabel.hidden = range.value !== "values";
     if (this.three) this.three.hidden = this.threeLabel.hidden = bands.value !== "three";
     this.colours.disabled = bands?.value === "three";
   }
