@@ -26,8 +26,10 @@ def source_without(base: str) -> str:
 
 
 def source_path(base: str) -> str:
-    """The path that folders of a manifest are of."""
-    return f"iif({SIGNED}, 'row/' || i.id || '/', {source_without(base)})"
+    """The path that folders of a manifest are of: of a store, bucket and key."""
+    source = source_without(base)
+    path = f"iif(instr({source}, '://'), substr({source}, instr({source}, '://') + 3), {source})"
+    return f"iif({SIGNED}, 'row/' || i.id || '/', {path})"
 
 
 def all_of(conditions: Sequence[Condition]) -> Condition:

@@ -336,12 +336,12 @@ class Table:
 
     def _entry(self, row: _Row, roles: Mapping[str, str]) -> Entry:
         identifier, source = self.identifier(row), self.source_id(row.id, row.source)
-        path = self._prefix + (row.target or "") if self.is_job else identifier
+        path = row.target or "" if self.is_job else _without_scheme(identifier.removeprefix(self._prefix))
         return Entry(
             identifier,
             identifier if row.item is None else self._prefix + row.item,
             _said(row, roles, "name") or label(identifier),
-            path.rpartition("/")[0],
+            (self._prefix + path).rpartition("/")[0],
             title=None if row.item is None else _said(row, roles, "title") or row.item,
             side=None if not self.is_job else "source" if source == identifier else "output",
             state=row.state if self.is_job else None,
@@ -426,6 +426,10 @@ def _said(row: _Row, roles: Mapping[str, str], role: str) -> str | None:
 def _metadata(row: _Row, roles: Mapping[str, str]) -> Pairs:
     hidden = {roles.get(role) for role in UNSAID}
     return tuple(pair for pair in row.columns if pair[0] not in hidden)
+
+
+def _without_scheme(source: str) -> str:
+    return source.partition("://")[2] or source
 
 
 def _is_shown(source: str) -> bool:

@@ -46,10 +46,12 @@ export function showStates(counts, wanted, go) {
     link.append(el("span", {}, number(count)));
     return el("li", {}, link);
   };
+  const focused = list.contains(document.activeElement);
   list.replaceChildren(
     line("", "All images", all),
     ...shown.map((state) => line(state, capital(stateGroup(state)), counts[state])),
   );
+  if (focused) list.querySelector("[aria-current]").focus();
 }
 
 /** The filters that are on, each with a button that takes it off. title: what people call the item. */
@@ -77,8 +79,11 @@ export function showFilters(wanted, title, go) {
     const all = () => go(without(named.map(([name]) => name)));
     buttons.push(el("button", { type: "button", class: "plain", onclick: all }, "Remove all"));
   }
-  find("filters").hidden = !buttons.length;
-  find("filters").replaceChildren(...buttons.map((button) => el("li", {}, button)));
+  const list = find("filters");
+  const focused = list.contains(document.activeElement);
+  list.hidden = !buttons.length;
+  list.replaceChildren(...buttons.map((button) => el("li", {}, button)));
+  if (focused) (buttons[0] ?? find("q")).focus();
 }
 
 /** What asks for a text in one column; "" where no query can say it. */
