@@ -58,7 +58,8 @@ class Browser:
         try:
             page.goto(url)
             yield tab
-            assert [line for line in tab.said if not line.startswith(("log:", "info:", "debug:"))] == []
+            complaints = [line for line in tab.said if not line.startswith(("log:", "info:", "debug:"))]
+            assert not complaints, complaints
             assert tab.strangers == []
         finally:
             context.close()

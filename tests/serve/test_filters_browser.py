@@ -121,6 +121,12 @@ def test_the_pages_of_an_item_are_chosen_on_a_thumbnail(browser: Browser, listed
         page.focus(".card[title='d.png']")
         page.keyboard.press("i")
         assert shown(tab, 2) == ["obverse", "reverse"]
+        tab.until("sessionStorage.getItem('collection') === location.href")
+        page.click(".card[title='d.png']")
+        page.wait_for_selector("#next[href]")
+        page.keyboard.press("Escape")
+        page.wait_for_url("**/?item=ms%202")
+        shown(tab, 2)
 
 
 def test_one_column_is_searched(browser: Browser, listed: Server) -> None:

@@ -167,7 +167,7 @@ function arrive() {
   here = readAddress();
   if (here.item !== before.item) title = "";
   field.value = here.q;
-  show();
+  show().then(keepPlace);
   showFolders();
   countStates();
 }

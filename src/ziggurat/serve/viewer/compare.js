@@ -20,6 +20,7 @@ const comparison = new Comparison(find("comparison"), {
     history.replaceState(null, "", `${at.compare(...refs)}#${said.toString().replaceAll("%2C", ",")}`);
   },
 });
+comparison.query = asked;
 comparison.show(hash.get("mode") ?? "side");
 
 async function begin() {
@@ -31,7 +32,7 @@ async function begin() {
     : null;
   const short = names.map((name) => name.split("/").at(-1));
   const alike = short[0] === short[1] ? names : short;
-  const sizes = await comparison.open({ ref: refs[0], name: alike[0] }, { ref: refs[1], name: alike[1] }, asked, view);
+  const sizes = await comparison.open({ ref: refs[0], name: alike[0] }, { ref: refs[1], name: alike[1] }, view);
   opened = true;
   document.title = `${short[0]} and ${short[1]}`;
   find("title").replaceChildren(

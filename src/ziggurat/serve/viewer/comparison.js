@@ -21,6 +21,7 @@ export class Comparison {
     this.split = 0.5;
     this.moved = false;
     this.held = null;
+    this.query = "";
     this.parent = parent;
     parent.classList.add("empty");
     this.#build(parent);
@@ -168,11 +169,10 @@ export class Comparison {
     this.rightSide.style.clipPath = this.mode === "swipe" ? `inset(0 0 0 ${percent}%)` : "none";
   }
 
-  /** Opens two images, each {ref, name}, as a query shows samples, at a view if one is given. */
-  async open(left, right, query = "", view = null) {
+  /** Opens two images, each {ref, name}, as `query` shows samples, at a view if one is given. */
+  async open(left, right, view = null) {
     const refs = [left.ref, right.ref];
     this.refs = refs;
-    this.query = query;
     const sources = await this.#tiles(refs);
     if (refs !== this.refs) return [];
     this.#offer(refs).catch(this.onerror);

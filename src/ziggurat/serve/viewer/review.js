@@ -7,6 +7,7 @@ import { fidelityWords } from "./words.js";
 
 const asked = new URLSearchParams(location.hash.slice(1));
 const comparison = new Comparison(find("comparison"), { onerror: tell, onchange: keepAddress });
+comparison.query = displayOf(asked);
 let pairs = [];
 let current = -1;
 
@@ -24,11 +25,10 @@ async function show(index) {
   find("note").value = pair.note ?? "";
   marks();
   find("notice").hidden = true;
+  keepAddress();
   try {
     const side = (id, name) => ({ ref: encodeURIComponent(id), name });
-    const query = comparison.query ?? displayOf(asked);
-    await comparison.open(side(pair.source_id, "Source"), side(pair.output_id, "Output"), query);
-    keepAddress();
+    await comparison.open(side(pair.source_id, "Source"), side(pair.output_id, "Output"));
   } catch (error) {
     tell(error);
   }
