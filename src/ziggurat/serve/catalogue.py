@@ -20,9 +20,11 @@ from urllib.parse import quote, unquote_to_bytes
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.format.table import FORMATS
 from ziggurat.serve.found import Found, checked, is_text
-from ziggurat.serve.items import Contents, Entry, Hits, Item, Page, grouped, label
+from ziggurat.serve.items import EVERYTHING, Contents, Entry, Hits, Item, Page, Place, Wanted, grouped, label
 from ziggurat.serve.manifest import ManifestFile
+from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
+from ziggurat.serve.words import terms
 from ziggurat.storage.listing import list_sources
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.urls import Held, Remote, parse, path_url
@@ -226,17 +228,19 @@ class Catalogue:
         """
         return next((found for table in self._tables.values() if (found := table.entry(identifier))), None)
 
-    def search(
-        self, q: str = "", state: str | None = None, folder: str | None = None, offset: int = 0, limit: int = 100
-    ) -> Hits:
-        """Images whose names, or columns of a table, hold all words of a query, whatever the case of their letters.
+    def columns(self) -> tuple[str, ...]:
+        """The columns of jobs and manifests that can be searched.
 
-        Takes as long as listing does; of tables, as long as looking at all of their rows.
+        Raises:
+            JobError: if a ledger cannot be read.
+        """
+        return tuple(dict.fromkeys(name for table in self._tables.values() for name in table.columns()))
+
+    def search(self, wanted: Wanted = EVERYTHING, offset: int = 0, limit: int = 100) -> Hits:
+        """Images that are looked for, among what was listed last and in all rows of tables.
 
         Args:
-            q: words; none finds everything.
-            state: done, failed, pending, running, skipped or a state of the ledger: images of a job alone have one.
-            folder: an item's identifier; folders below a folder count as part of it.
+            wanted: which ones.
             offset: of the first image that is told.
             limit: of those that are told.
 
@@ -244,21 +248,65 @@ class Catalogue:
             SourceError: if a place cannot be listed.
             JobError: if a ledger cannot be read.
         """
-        words = q.split()
-        total, entries = 0, list[Entry]()
         for manifest in self._manifests.values():
             manifest.refresh()
-        if state is None and any(not root.is_table for root in self._roots):
-            self.contents()
-        if state is None and self._held is not None:
-            held = _matching(self._held, words, folder)
-            total, entries = len(held), held[offset : offset + limit]
+        sought = terms(wanted.q, self.columns())
+        held = self._register()
+        total, entries = 0, tuple[Entry, ...]()
+        if held is not None and wanted.state is None and not any(term.column for term in sought):
+            words = [term.text for term in sought]
+            if wanted.folder is None:
+                chosen = held.search(words, wanted.under, wanted.item)
+            else:
+                chosen = held.inside(wanted.folder)
+            total = len(chosen)
+            entries = tuple(_entry(held, identifier) for identifier in chosen[offset : offset + limit])
         for table in self._tables.values():
-            part = (max(0, offset - total), limit - len(entries))
-            hits = table.search(words, state, folder, part)
+            hits = table.search(wanted, sought, (max(0, offset - total), limit - len(entries)))
             total += hits.total
             entries += hits.entries
-        return Hits(total, tuple(entries))
+        return Hits(total, entries, held is None or held.complete)
+
+    def folders(self, under: str = "") -> list[tuple[str, int]]:
+        """The folders directly below one, and how many images lie below each.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+            JobError: if a ledger cannot be read.
+        """
+        held = self._register()
+        found = [] if held is None else held.folders(under)
+        return found + [folder for table in self._tables.values() for folder in table.folders(under)]
+
+    def place(self, identifier: str) -> Place:
+        """Where an image stands among those beside it.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+            JobError: if a ledger cannot be read.
+        """
+        for table in self._tables.values():
+            if (found := table.place(identifier)) is not None:
+                return found
+        beside = Wanted(folder=identifier.rpartition("/")[0])
+        held = self._register()
+        if held is None:
+            return Place(identifier, None, beside, None, 0)
+        entry, (index, total) = _entry(held, identifier), held.place(identifier)
+        return Place(entry.item, entry.title, beside, index, total)
+
+    @property
+    def holds_images(self) -> bool:
+        """Whether a place holds images itself, which takes listing."""
+        return any(not root.is_table for root in self._roots)
+
+    def _register(self) -> Register | None:
+        """What places hold, as it was listed last; None where nothing but tables is served."""
+        if not self.holds_images:
+            return None
+        if self._held is None:
+            self.contents()
+        return None if self._held is None else Register.of(self._held)
 
     def listed(self) -> Iterator[tuple[str, str]]:
         """Identifiers of all images that places hold and their URLs, place by place, by their suffixes.
@@ -283,16 +331,10 @@ class Catalogue:
                 continue
 
 
-def _matching(contents: Contents, words: Sequence[str], folder: str | None) -> list[Entry]:
-    """Images by their identifiers."""
-    wanted = [word.casefold() for word in words]
-    return [
-        Entry(identifier, item, label(identifier))
-        for item, pages in contents.items.items()
-        if folder is None or item == folder or item.startswith(f"{folder}/")
-        for identifier in pages
-        if all(word in identifier.casefold() for word in wanted)
-    ]
+def _entry(held: Register, identifier: str) -> Entry:
+    """An image that lies in a place."""
+    item, folder = held.item(identifier), identifier.rpartition("/")[0]
+    return Entry(identifier, item, label(identifier), folder, None if item == identifier else label(item))
 
 
 def _none(identifier: str) -> Found:

@@ -65,7 +65,7 @@ async def description(service: Service, call: Call) -> Response:
         "/api/items": _get(
             "A page of the images, all or those that a search finds.",
             "application/json",
-            *(_asked(name, "^[^/]{0,80}$") for name in ("q", "under", "folder")),
+            *(_asked(name, "^[^/]{0,80}$") for name in ("q", "under", "folder", "item")),
             *(_asked(name, "^[0-9]{1,9}$") for name in ("offset", "limit")),
             _asked("state", "^[a-z]{0,20}$"),
         ),
