@@ -27,7 +27,7 @@ from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
 from ziggurat.storage.listing import list_sources
 from ziggurat.storage.network import NetworkOptions
-from ziggurat.storage.urls import Held, Remote, parse, path_url
+from ziggurat.storage.urls import Held, Packed, Remote, parse, path_url
 
 SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
 
@@ -399,6 +399,8 @@ def _root(name: str | None, text: str) -> Root:
     place = parse(text)
     if isinstance(place, Held):
         raise UsageError(f"{text} lies in another process's memory and cannot be served; give a path or a URL")
+    if isinstance(place, Packed):
+        raise UsageError(f"{text} is one image of a pack; serve the pack")
     if isinstance(place, Remote):
         last = unquoted(place.key) if place.is_web else place.key
         own = name or last.rstrip("/").rpartition("/")[2] or place.root
