@@ -3,10 +3,11 @@
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
-from ziggurat.pack.pack import Pack, PackedSource
-from ziggurat.pack.place import PackPlace, parse_pack
+from ziggurat.pack.pack import Pack, PackedSource, version_of
+from ziggurat.pack.place import SCHEME, PackPlace, parse_pack
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.urls import local_path
 
@@ -30,6 +31,22 @@ def open_packed(url: str, network: NetworkOptions | None = None) -> PackedSource
     """
     place, key = parse_pack(url)
     return _pack(place, network).source(key)
+
+
+def list_packed(place: str, network: NetworkOptions | None = None) -> Iterator[tuple[str, str, int, str]]:
+    """The images of a pack: URL, key, bytes and version tag.
+
+    Args:
+        place: path or URL of a pack, or a ``pack:`` URL with or without a key.
+        network: how stores are reached.
+
+    Raises:
+        SourceError: if it cannot be read.
+    """
+    where, key = parse_pack(place, whole=True) if place.startswith(SCHEME) else (PackPlace(place), "")
+    pack = _pack(where, network)
+    for entry in [pack.entry(key)] if key else pack.entries():
+        yield where.key_url(entry.key), entry.key, entry.length, version_of(entry).tag
 
 
 def _pack(place: PackPlace, network: NetworkOptions | None) -> Pack:

@@ -277,6 +277,11 @@ def _reopened(kind: type[Pack], place: PackPlace, network: NetworkOptions | None
     return kind(place.place, table=place.table, network=network)
 
 
+def version_of(entry: Entry) -> SourceVersion:
+    """What tells an image from another one under the same key: its digest, or its row in a database without."""
+    return SourceVersion(entry.length, entry.sha256.hex() or f"row:{entry.id}")
+
+
 class PackedSource:
     """The bytes of one packed image. Closing it leaves the pack open."""
 
@@ -285,7 +290,7 @@ class PackedSource:
         self._entry = entry
         self.url = pack.place.key_url(entry.key)
         self.size = entry.length
-        self.version = SourceVersion(entry.length, entry.sha256.hex() or f"row:{entry.id}")
+        self.version = version_of(entry)
 
     def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
         """The bytes of all ranges, in the order given.

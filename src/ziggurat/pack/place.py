@@ -55,8 +55,12 @@ class PackPlace:
         return f"{self.url}!{key}"
 
 
-def parse_pack(url: str) -> tuple[PackPlace, str]:
+def parse_pack(url: str, *, whole: bool = False) -> tuple[PackPlace, str]:
     """The database and the key that a ``pack:`` URL names.
+
+    Args:
+        url: it.
+        whole: whether it may name no key, but all of a pack; the key is "" then.
 
     Raises:
         UsageError: if it names none.
@@ -65,6 +69,6 @@ def parse_pack(url: str) -> tuple[PackPlace, str]:
     found = _TABLE.search(place)
     table = Table(*map(unquote, found.groups())) if found else None
     place = place[: found.start()] if found else place
-    if not place or not mark or not key:
+    if not place or not ((mark and key) or (whole and not mark)):
         raise UsageError(f"{url[:200]} names no packed image; write pack:PLACE!KEY")
     return PackPlace(_ESCAPED.sub(lambda match: "!" if not match[1] else f"%{match[1][2:]}21", place), table), key

@@ -19,15 +19,17 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.format.table import FORMATS
+from ziggurat.pack import Pack
+from ziggurat.pack.place import SCHEME, PackPlace, parse_pack
 from ziggurat.serve.found import Found, checked, is_text
 from ziggurat.serve.items import EVERYTHING, Contents, Entry, Hits, Item, Page, Place, Wanted, grouped, label
 from ziggurat.serve.manifest import ManifestFile
 from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
-from ziggurat.storage.listing import list_sources
+from ziggurat.storage.listing import is_pack, list_sources
 from ziggurat.storage.network import NetworkOptions
-from ziggurat.storage.urls import Held, Packed, Remote, parse, path_url
+from ziggurat.storage.urls import Held, Packed, Remote, local_path, parse, path_url
 
 SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
 
@@ -51,8 +53,10 @@ class Root:
 
     Attributes:
         name: what its identifiers begin with; "" where they are paths below it alone.
-        kind: a folder of this machine, a prefix of a store, a single file anywhere, a job's ledger or a manifest.
-        place: the real path of a folder; a prefix without its last slash; the URL of a file; the path of a table.
+        kind: a folder of this machine, a prefix of a store, a pack or a single file anywhere, a job's ledger or a
+            manifest.
+        place: the real path of a folder; a prefix without its last slash; the URL of a file or a pack, the latter with
+            "!" behind it; the path of a table.
     """
 
     name: str
@@ -147,6 +151,8 @@ class Catalogue:
             return self._tables[root.name].find(below) if is_text(below) else None
         if not _is_plain(below):
             return None
+        if root.kind == "pack":
+            return Found(identifier, f"{root.place}{below}", None) if is_text(below) else None
         return self._local(root, below, identifier) if root.kind == "folder" else _object(root, below, identifier)
 
     def _local(self, root: Root, below: str, identifier: str) -> Found | None:
@@ -322,7 +328,7 @@ class Catalogue:
                 continue
             begin = f"{root.name}/" if root.name else ""
             # The slash keeps "scans" from listing "scans-old", and a folder that is empty is no error.
-            place = root.place if root.kind == "folder" else root.place + "/"
+            place = root.place + "/" if root.kind == "prefix" else root.place.removesuffix("!")
             try:
                 for item in list_sources(place, SUFFIXES, network=self._network):
                     if _is_plain(item.key) and is_text(item.key):
@@ -399,8 +405,8 @@ def _root(name: str | None, text: str) -> Root:
     place = parse(text)
     if isinstance(place, Held):
         raise UsageError(f"{text} lies in another process's memory and cannot be served; give a path or a URL")
-    if isinstance(place, Packed):
-        raise UsageError(f"{text} is one image of a pack; serve the pack")
+    if isinstance(place, Packed) or is_pack(text):
+        return _pack_root(name, text)
     if isinstance(place, Remote):
         last = unquoted(place.key) if place.is_web else place.key
         own = name or last.rstrip("/").rpartition("/")[2] or place.root
@@ -411,6 +417,22 @@ def _root(name: str | None, text: str) -> Root:
         if place.key and not place.key.endswith("/") and last.lower().endswith(SUFFIXES):
             return Root(own, "file", text)
         return Root(own, "prefix", text.rstrip("/"))
+    return _local_root(name, text, place)
+
+
+def _pack_root(name: str | None, text: str) -> Root:
+    said, key = parse_pack(text, whole=True) if text.startswith(SCHEME) else (PackPlace(text), "")
+    if key:
+        raise UsageError(f"{text} is one image of a pack; serve the pack: {said.url}")
+    path = local_path(said.place)
+    pack = said if path is None else PackPlace(os.path.realpath(path), said.table)
+    last = pack.place.partition("?")[0].rstrip("/").rpartition("/")[2]
+    # Whether it is one is seen at once, not by the first reader.
+    Pack(pack.place, table=pack.table).close()
+    return Root(name or label(last), "pack", pack.key_url(""))
+
+
+def _local_root(name: str | None, text: str, place: Path) -> Root:
     real = os.path.realpath(place)
     own = name or Path(real).name or "root"
     if os.path.isdir(real):  # noqa: PTH112 - real is text

@@ -15,7 +15,7 @@ from ziggurat.storage.local import local_tag, reading
 from ziggurat.storage.names import OURS
 from ziggurat.storage.network import NetworkOptions, configured
 from ziggurat.storage.pattern import Pattern, is_pattern, parse_pattern
-from ziggurat.storage.resolve import open_source
+from ziggurat.storage.resolve import open_source, packs
 from ziggurat.storage.urls import Held, Packed, Remote, parse, path_url
 
 PAGE: Final = 1000
@@ -72,7 +72,7 @@ class Listing:
 def list_sources(
     place: str, suffixes: Sequence[str] | None = None, *, network: NetworkOptions | None = None
 ) -> Listing:
-    """Lists a folder with all folders below it, a pattern, an object-store prefix, or one file.
+    """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, or one file.
 
     Links are followed; every folder is listed once, however many links lead to it. A name that exists is
     taken as it is, even if it holds a wildcard.
@@ -90,13 +90,26 @@ def list_sources(
     """
     skipped: list[str] = []
     where = parse(place)
-    if isinstance(where, Held | Packed):
+    if isinstance(where, Held):
         raise UsageError(f"{place} cannot be listed; give a path or the URL of a store")
+    if isinstance(where, Packed) or is_pack(place):
+        # Everything in it is an image, whatever its key ends in.
+        return Listing(_packed(place, network), None, skipped)
     if isinstance(where, Path):
         return Listing(_local(where, skipped.append), suffixes, skipped)
     options = configured() if network is None else network
     found = _single(where, place, options) if where.is_web else _objects(where, options)
     return Listing(found, suffixes, skipped)
+
+
+def is_pack(place: str) -> bool:
+    """Whether a path or URL names a pack, by its suffix."""
+    return place.partition("?")[0].lower().endswith(".zpk")
+
+
+def _packed(place: str, network: NetworkOptions | None) -> Iterator[Listed]:
+    for url, key, size, tag in packs("list_packed")(place, network):
+        yield Listed(url, key, size, tag)
 
 
 def _local(path: Path, skip: Callable[[str], None]) -> Iterator[Listed]:

@@ -2,9 +2,8 @@
 
 import importlib
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.client import bind, endpoint_of
@@ -16,8 +15,8 @@ from ziggurat.storage.object_store import ObjectSource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.urls import Held, Packed, local_path, parse, path_url
 
-PACKS: Final = "ziggurat.pack.opening:open_packed"
-"""Opens what lies in packs; the store is above this layer."""
+PACKS: Final = "ziggurat.pack.opening"
+"""Opens and lists what lies in packs."""
 
 __all__ = ["NetworkOptions", "configure", "identity", "local_path", "open_source", "path_url"]
 
@@ -42,17 +41,16 @@ def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileC
     if isinstance(place, Held):
         return open_held(place.name)
     if isinstance(place, Packed):
-        return packed_opener()(place.url, network)
+        source: ByteSource = packs("open_packed")(place.url, network)
+        return source
     options = configured() if network is None else network
     source = ObjectSource(bind(place, options), options)
     return source if cache is None else CachedSource(source, cache, identity=identity(url, network=options) or url)
 
 
-def packed_opener() -> Callable[[str, NetworkOptions | None], ByteSource]:
-    """What opens images in packs, which are places that are made of other places."""
-    module, _, name = PACKS.partition(":")
-    opener: Callable[[str, NetworkOptions | None], ByteSource] = getattr(importlib.import_module(module), name)
-    return opener
+def packs(name: str) -> Any:  # noqa: ANN401 - typed where it is defined
+    """A function of the store of packs, which is made of places and so lies above them."""
+    return getattr(importlib.import_module(PACKS), name)
 
 
 def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
