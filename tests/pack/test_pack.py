@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import ziggurat
+from ziggurat.cli import run
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.pack import Pack
 from ziggurat.pack.gather import gather
 from ziggurat.pack.packing import Choices, pack_images
-from ziggurat.pack.place import PackPlace, Table, parse_pack
 from ziggurat.pack.writer import PackWriter
+from ziggurat.storage.pack_url import PackPlace, Table, parse_pack
 from ziggurat.storage.ranges import ByteRange
 
 INLINE = Choices(processes=0)
@@ -181,3 +182,16 @@ def test_another_image_of_the_same_key_needs_a_word(folder: Path, tmp_path: Path
     with Pack(path) as pack:
         assert pack["scan.png"] == (folder / "scan.jp2").read_bytes()
         assert len(pack) == 1
+
+
+def test_a_job_takes_images_out_of_a_pack_and_puts_them_into_another(packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zpk"
+    command = ("convert", str(packed), str(out), "--to", "jpeg", "--workers", "2")
+    assert run(command) == 0
+    with Pack(packed) as pack, Pack(out) as outputs:
+        assert len(outputs) == len(pack)
+        with pack.image("scan.jp2") as source, outputs.image("scan.jp2.jpg") as output:
+            assert source.info.size == output.info.size
+    assert run(("verify", f"{out}.zgj")) == 0
+    assert run(command) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.zpk", "out.zpk.zgj"]

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,9 @@ PAGE_SIZES: Final = tuple(1 << power for power in range(9, 17))
 MINIMUM_SQLITE: Final = (3, 51, 3)
 BUSY_MILLISECONDS: Final = 10_000
 """How long one connection waits for another's short transaction."""
+
+WAIT_SECONDS: Final = 60.0
+"""How long one writer waits for another, where several put single images."""
 
 MAPPED: Final = 1 << 40
 """Bytes of a local database that are read through the page tables: it saves a copy of every page."""
@@ -121,8 +125,13 @@ def connected(file: SourceFile, place: str) -> apsw.Connection:
     return db
 
 
-def open_writer(path: Path, *, page: int) -> tuple[apsw.Connection, int]:
+def open_writer(path: Path, *, page: int, wait: bool = False) -> tuple[apsw.Connection, int]:
     """A local database to write, made if there is none; nobody else can write it until it is closed.
+
+    Args:
+        path: of the database.
+        page: bytes of its pages, if it is made.
+        wait: for another process to be done with it, up to a minute.
 
     Returns:
         The connection, and the file descriptor that holds the lock. It must not be closed before the connection:
@@ -139,7 +148,7 @@ def open_writer(path: Path, *, page: int) -> tuple[apsw.Connection, int]:
         raise WriteError(f"{path} cannot be written: {error.strerror}; choose another place") from error
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(lock, WAIT_SECONDS if wait else 0.0)
         except OSError as error:
             raise PackLocked(
                 f"another process is writing {path}; wait for it, or stop it and run this again"
@@ -157,6 +166,24 @@ def open_writer(path: Path, *, page: int) -> tuple[apsw.Connection, int]:
         os.close(lock)
         raise
     return db, lock
+
+
+def _take(lock: int, seconds: float) -> None:
+    """Takes a lock, waiting for it so long.
+
+    Raises:
+        OSError: if another process has it.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _harden(db: apsw.Connection) -> None:

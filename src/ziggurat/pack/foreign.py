@@ -7,8 +7,8 @@ import apsw
 from ziggurat.errors import SourceChanged, UsageError
 from ziggurat.pack.connection import number
 from ziggurat.pack.entry import CHUNK, Entry, Kind
-from ziggurat.pack.place import Table
 from ziggurat.pack.schema import Column, quoted
+from ziggurat.storage.pack_url import Table
 from ziggurat.storage.ranges import ByteRange
 
 _UNKNOWN = Kind()

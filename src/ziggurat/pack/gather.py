@@ -15,12 +15,13 @@ from ziggurat.convert.manifest import Manifest, Row, manifest_rows, open_manifes
 from ziggurat.errors import CorruptImage
 from ziggurat.pack.entry import Value
 from ziggurat.pack.pack import Pack
-from ziggurat.pack.place import SUFFIX, Table
 from ziggurat.pack.prepare import LARGE
 from ziggurat.pack.schema import TYPES, Column
 from ziggurat.storage.file_view import FileView
 from ziggurat.storage.listing import list_sources
+from ziggurat.storage.pack_url import Table
 from ziggurat.storage.resolve import open_source
+from ziggurat.storage.urls import is_pack
 
 TAR: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -76,7 +77,7 @@ def gather(place: str, *, table: Table | None = None, columns: Mapping[str, str]
         UsageError: if a manifest's header makes no sense.
     """
     name = place.partition("?")[0].lower()
-    if table is not None or name.endswith(SUFFIX):
+    if table is not None or is_pack(place):
         return _packed(Pack(place, table=table))
     if name.endswith(TAR):
         return _of_tar(place)

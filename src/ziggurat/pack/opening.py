@@ -6,10 +6,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
+from ziggurat.errors import UsageError
 from ziggurat.pack.pack import Pack, PackedSource, version_of
-from ziggurat.pack.place import SCHEME, PackPlace, parse_pack
 from ziggurat.storage.network import NetworkOptions
-from ziggurat.storage.urls import local_path
+from ziggurat.storage.pack_url import PackPlace
+from ziggurat.storage.urls import Packed, local_path
 
 OPEN: Final = 16
 """Packs that stay open, the most recently used ones."""
@@ -18,35 +19,35 @@ _open: OrderedDict[tuple[PackPlace, NetworkOptions | None, object], Pack] = Orde
 _lock = threading.Lock()
 
 
-def open_packed(url: str, network: NetworkOptions | None = None) -> PackedSource:
+def open_packed(image: Packed, network: NetworkOptions | None = None) -> PackedSource:
     """Opens an image of a pack.
 
     Args:
-        url: ``pack:PLACE!KEY``.
+        image: which one.
         network: how stores are reached.
 
     Raises:
         SourceError: if the pack cannot be read, or has no image of this key.
-        UsageError: if the URL names none.
+        UsageError: if it names no image.
     """
-    place, key = parse_pack(url)
-    return _pack(place, network).source(key)
+    if not image.key:
+        raise UsageError(f"{image.pack.url} names no image; write {image.pack.url}!KEY")
+    return _pack(image.pack, network).source(image.key)
 
 
-def list_packed(place: str, network: NetworkOptions | None = None) -> Iterator[tuple[str, str, int, str]]:
-    """The images of a pack: URL, key, bytes and version tag.
+def list_packed(place: Packed, network: NetworkOptions | None = None) -> Iterator[tuple[str, str, int, str]]:
+    """Images of a pack: URL, key, bytes and version tag.
 
     Args:
-        place: path or URL of a pack, or a ``pack:`` URL with or without a key.
+        place: one image, or all.
         network: how stores are reached.
 
     Raises:
         SourceError: if it cannot be read.
     """
-    where, key = parse_pack(place, whole=True) if place.startswith(SCHEME) else (PackPlace(place), "")
-    pack = _pack(where, network)
-    for entry in [pack.entry(key)] if key else pack.entries():
-        yield where.key_url(entry.key), entry.key, entry.length, version_of(entry).tag
+    pack = _pack(place.pack, network)
+    for entry in [pack.entry(place.key)] if place.key else pack.entries():
+        yield place.pack.key_url(entry.key), entry.key, entry.length, version_of(entry).tag
 
 
 def _pack(place: PackPlace, network: NetworkOptions | None) -> Pack:

@@ -17,10 +17,10 @@ from ziggurat.pack.connection import connected, open_reader, open_remote, readin
 from ziggurat.pack.entry import CHUNK, Entry, Tables
 from ziggurat.pack.foreign import ForeignTables
 from ziggurat.pack.packed import PackTables
-from ziggurat.pack.place import PackPlace, Table
 from ziggurat.pack.schema import Column
 from ziggurat.pack.vfs import SourceFile
 from ziggurat.storage.network import NetworkOptions
+from ziggurat.storage.pack_url import PackPlace, Table
 from ziggurat.storage.protocol import ByteSource, SourceVersion
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.urls import local_path

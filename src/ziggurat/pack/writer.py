@@ -73,6 +73,7 @@ class PackWriter:
         path: of the pack; a file that is not there is made.
         columns: of attributes, when it is made; of one that is there they are added where it has them not.
         beside_over: bytes of an image from which on it lies beside the pack, in a folder of the pack's name.
+        wait: for another process to be done with it, up to a minute.
 
     Raises:
         PackLocked: if another process writes it.
@@ -80,9 +81,11 @@ class PackWriter:
         WriteError: if it cannot be written.
     """
 
-    def __init__(self, path: Path, *, columns: Sequence[Column] = (), beside_over: int = LARGEST) -> None:
+    def __init__(
+        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int = LARGEST, wait: bool = False
+    ) -> None:
         self.path = path
-        self._db, self._lock = open_writer(path, page=PAGE)
+        self._db, self._lock = open_writer(path, page=PAGE, wait=wait)
         self._beside_over = min(beside_over, LARGEST)
         self._kinds: dict[Kind, int] = {}
         self._pending = 0
@@ -333,6 +336,8 @@ class PackWriter:
         try:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            # Leaves one file at rest.
+            self._db.pragma("journal_mode", "DELETE")
             self._db.close()
         finally:
             os.close(self._lock)

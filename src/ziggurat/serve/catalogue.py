@@ -20,16 +20,16 @@ from urllib.parse import quote, unquote_to_bytes
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.format.table import FORMATS
 from ziggurat.pack import Pack
-from ziggurat.pack.place import SCHEME, PackPlace, parse_pack
 from ziggurat.serve.found import Found, checked, is_text
 from ziggurat.serve.items import EVERYTHING, Contents, Entry, Hits, Item, Page, Place, Wanted, grouped, label
 from ziggurat.serve.manifest import ManifestFile
 from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
-from ziggurat.storage.listing import is_pack, list_sources
+from ziggurat.storage.listing import list_sources
 from ziggurat.storage.network import NetworkOptions
-from ziggurat.storage.urls import Held, Packed, Remote, local_path, parse, path_url
+from ziggurat.storage.pack_url import PackPlace
+from ziggurat.storage.urls import Held, Packed, Remote, is_pack, local_path, parse, path_url
 
 SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
 
@@ -405,8 +405,10 @@ def _root(name: str | None, text: str) -> Root:
     place = parse(text)
     if isinstance(place, Held):
         raise UsageError(f"{text} lies in another process's memory and cannot be served; give a path or a URL")
-    if isinstance(place, Packed) or is_pack(text):
-        return _pack_root(name, text)
+    if not isinstance(place, Packed) and is_pack(text):
+        place = Packed(PackPlace(text), "")
+    if isinstance(place, Packed):
+        return _pack_root(name, place)
     if isinstance(place, Remote):
         last = unquoted(place.key) if place.is_web else place.key
         own = name or last.rstrip("/").rpartition("/")[2] or place.root
@@ -420,12 +422,11 @@ def _root(name: str | None, text: str) -> Root:
     return _local_root(name, text, place)
 
 
-def _pack_root(name: str | None, text: str) -> Root:
-    said, key = parse_pack(text, whole=True) if text.startswith(SCHEME) else (PackPlace(text), "")
-    if key:
-        raise UsageError(f"{text} is one image of a pack; serve the pack: {said.url}")
-    path = local_path(said.place)
-    pack = said if path is None else PackPlace(os.path.realpath(path), said.table)
+def _pack_root(name: str | None, said: Packed) -> Root:
+    if said.key:
+        raise UsageError(f"{said.pack.key_url(said.key)} is one image of a pack; serve the pack: {said.pack.url}")
+    path = local_path(said.pack.place)
+    pack = said.pack if path is None else replace(said.pack, place=os.path.realpath(path))
     last = pack.place.partition("?")[0].rstrip("/").rpartition("/")[2]
     # Whether it is one is seen at once, not by the first reader.
     Pack(pack.place, table=pack.table).close()

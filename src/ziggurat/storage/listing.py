@@ -14,9 +14,10 @@ from ziggurat.storage.client import asking, bind, tag_of
 from ziggurat.storage.local import local_tag, reading
 from ziggurat.storage.names import OURS
 from ziggurat.storage.network import NetworkOptions, configured
+from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.pattern import Pattern, is_pattern, parse_pattern
 from ziggurat.storage.resolve import open_source, packs
-from ziggurat.storage.urls import Held, Packed, Remote, parse, path_url
+from ziggurat.storage.urls import Held, Packed, Remote, is_pack, parse, path_url
 
 PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
@@ -92,9 +93,11 @@ def list_sources(
     where = parse(place)
     if isinstance(where, Held):
         raise UsageError(f"{place} cannot be listed; give a path or the URL of a store")
-    if isinstance(where, Packed) or is_pack(place):
+    if not isinstance(where, Packed) and is_pack(place):
+        where = Packed(PackPlace(place), "")
+    if isinstance(where, Packed):
         # Everything in it is an image, whatever its key ends in.
-        return Listing(_packed(place, network), None, skipped)
+        return Listing(_packed(where, network), None, skipped)
     if isinstance(where, Path):
         return Listing(_local(where, skipped.append), suffixes, skipped)
     options = configured() if network is None else network
@@ -102,13 +105,8 @@ def list_sources(
     return Listing(found, suffixes, skipped)
 
 
-def is_pack(place: str) -> bool:
-    """Whether a path or URL names a pack, by its suffix."""
-    return place.partition("?")[0].lower().endswith(".zpk")
-
-
-def _packed(place: str, network: NetworkOptions | None) -> Iterator[Listed]:
-    for url, key, size, tag in packs("list_packed")(place, network):
+def _packed(place: Packed, network: NetworkOptions | None) -> Iterator[Listed]:
+    for url, key, size, tag in packs("ziggurat.pack.opening", "list_packed")(place, network):
         yield Listed(url, key, size, tag)
 
 

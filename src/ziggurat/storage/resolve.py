@@ -2,8 +2,9 @@
 
 import importlib
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.client import bind, endpoint_of
@@ -14,9 +15,6 @@ from ziggurat.storage.network import NetworkOptions, configure, configured
 from ziggurat.storage.object_store import ObjectSource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.urls import Held, Packed, local_path, parse, path_url
-
-PACKS: Final = "ziggurat.pack.opening"
-"""Opens and lists what lies in packs."""
 
 __all__ = ["NetworkOptions", "configure", "identity", "local_path", "open_source", "path_url"]
 
@@ -41,16 +39,16 @@ def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileC
     if isinstance(place, Held):
         return open_held(place.name)
     if isinstance(place, Packed):
-        source: ByteSource = packs("open_packed")(place.url, network)
+        source: ByteSource = packs("ziggurat.pack.opening", "open_packed")(place, network)
         return source
     options = configured() if network is None else network
     source = ObjectSource(bind(place, options), options)
     return source if cache is None else CachedSource(source, cache, identity=identity(url, network=options) or url)
 
 
-def packs(name: str) -> Any:  # noqa: ANN401 - typed where it is defined
-    """A function of the store of packs, which is made of places and so lies above them."""
-    return getattr(importlib.import_module(PACKS), name)
+def packs(module: str, name: str) -> Any:  # noqa: ANN401 - typed where it is defined
+    """Something of the store of packs, which is made of places and so lies above them."""
+    return getattr(importlib.import_module(module), name)
 
 
 def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
@@ -70,6 +68,7 @@ def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
     if isinstance(place, Held):
         return None
     if isinstance(place, Packed):
-        return place.url
+        within = identity(place.pack.place, network=network)
+        return None if within is None else replace(place.pack, place=within).key_url(place.key)
     server = None if place.is_web else endpoint_of(place.scheme, configured() if network is None else network)
     return f"{server or ''} {place.url}?{place.query}"

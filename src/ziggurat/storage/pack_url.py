@@ -12,9 +12,6 @@ from urllib.parse import quote, unquote
 from ziggurat.errors import UsageError
 
 SCHEME: Final = "pack:"
-SUFFIX: Final = ".zpk"
-"""What the names of packs end in."""
-
 _TABLE = re.compile(r"\?table=([^&!]*)&key=([^&!]*)&blob=([^&!]*)\Z")
 _ESCAPED = re.compile(r"%((?:25)*)21")
 
@@ -55,12 +52,8 @@ class PackPlace:
         return f"{self.url}!{key}"
 
 
-def parse_pack(url: str, *, whole: bool = False) -> tuple[PackPlace, str]:
-    """The database and the key that a ``pack:`` URL names.
-
-    Args:
-        url: it.
-        whole: whether it may name no key, but all of a pack; the key is "" then.
+def parse_pack(url: str) -> tuple[PackPlace, str]:
+    """The database that a ``pack:`` URL names, and the key: "" where it names all of the database.
 
     Raises:
         UsageError: if it names none.
@@ -69,6 +62,6 @@ def parse_pack(url: str, *, whole: bool = False) -> tuple[PackPlace, str]:
     found = _TABLE.search(place)
     table = Table(*map(unquote, found.groups())) if found else None
     place = place[: found.start()] if found else place
-    if not place or not ((mark and key) or (whole and not mark)):
+    if not place or bool(mark) != bool(key):
         raise UsageError(f"{url[:200]} names no packed image; write pack:PLACE!KEY")
     return PackPlace(_ESCAPED.sub(lambda match: "!" if not match[1] else f"%{match[1][2:]}21", place), table), key
