@@ -60,13 +60,31 @@ def _pack(place: PackPlace, network: NetworkOptions | None) -> Pack:
     name = (place, network, state)
     with _lock:
         pack = _open.get(name)
-        if pack is None:
-            pack = _open[name] = Pack(place.place, table=place.table, network=network)
-        _open.move_to_end(name)
+    if pack is None:
+        # Others need not wait for a store that answers slowly.
+        opened = Pack(place.place, table=place.table, network=network)
+        with _lock:
+            pack = _open.setdefault(name, opened)
+        if pack is not opened:
+            opened.close()
+    with _lock:
+        if name in _open:
+            _open.move_to_end(name)
         if len(_open) > OPEN:
             # Sources of it may still be in use: it is closed with the last of them.
             _open.popitem(last=False)
-        return pack
+    return pack
 
 
-os.register_at_fork(after_in_child=_open.clear)
+_inherited: list[Pack] = []
+
+
+def _after_fork() -> None:
+    """Leaves what was open to the process that opened it: neither used nor closed."""
+    global _lock  # noqa: PLW0603 - a thread that is not here any more may have held it
+    _lock = threading.Lock()
+    _inherited.extend(_open.values())
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -9,8 +9,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice, repeat
+from pathlib import Path
 from typing import Final
 
+from ziggurat.convert.process import die_with_parent
 from ziggurat.errors import SourceError, TargetExists, TargetRefused, ZigguratError
 from ziggurat.pack.gather import Found
 from ziggurat.pack.prepare import Prepared, Preparer
@@ -90,6 +92,9 @@ def pack_images(
         for found in images:
             if found.problem is not None:
                 outcome.left.append((found.url, found.problem))
+            elif writer.path.name in found.url and _is(found.url, writer.path):
+                # Reading it here would drop the locks that SQLite has on it.
+                outcome.left.append((found.url, "it is the pack itself"))
             elif resuming and found.size is not None and (writer.find(found.key) or (None,))[0] == found.size:
                 outcome.there += 1
             else:
@@ -114,6 +119,12 @@ def pack_images(
         progress(outcome)
     writer.commit()
     return outcome
+
+
+def _is(url: str, path: Path) -> bool:
+    """Whether a URL names this file."""
+    named = local_path(url)
+    return named is not None and os.path.realpath(named) == os.path.realpath(path)
 
 
 class _Heads:
@@ -193,6 +204,7 @@ _preparer: Preparer | None = None
 
 def _start(by_resolution: bool, network: NetworkOptions) -> None:  # noqa: FBT001 - a process pool passes places
     global _preparer  # noqa: PLW0603 - what it learns holds for the process
+    die_with_parent()
     configure(network)
     _preparer = Preparer(by_resolution=by_resolution)
 

@@ -45,6 +45,9 @@ ATTRIBUTE: Final = "attribute"
 TYPES: Final = ("INTEGER", "REAL", "TEXT")
 """Of such columns."""
 
+LONGEST_HEAD: Final = 1 << 12
+"""Bytes that images may have in common at their beginning: a JPEG's tables take 600."""
+
 _INDEX = re.compile(r'CREATE INDEX "attribute ([^"]|"")*" ON attribute\("([^"]|"")*"\)')
 
 
@@ -88,15 +91,22 @@ def check_schema(db: apsw.Connection, place: str) -> tuple[Column, ...]:
         )
     if version != VERSION:
         raise SourceRefused(f"{place} is a pack of version {version}, this Ziggurat knows {VERSION}; use a newer one")
+    if db.pragma("encoding") != "UTF-8":
+        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: its text is not UTF-8")
+    expected: dict[str, str | None] = {**TABLES, ATTRIBUTE: None}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema"):
+        known = expected.pop(name, "") if kind == "table" else ""
+        own = (known is None and str(sql).startswith(f"CREATE TABLE {ATTRIBUTE} (")) or (known and known == sql)
+        if own or (kind == "index" and (sql is None or _INDEX.fullmatch(sql))):
+            continue
+        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: it holds the {kind} {str(name)[:80]!a}")
+    if expected:
+        raise SourceRefused(f"{place} is no whole pack: it has no table {', '.join(expected)}")
+    # Only now: asking for the columns of what only looks like a table may run something.
     columns = tuple(
         Column(name, kind) for _, name, kind, *_ in db.execute(f"PRAGMA table_info({ATTRIBUTE})") if name != "id"
     )
-    expected = TABLES | {ATTRIBUTE: attribute_table(columns)}
-    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema"):
-        known = expected.pop(name, None) if kind == "table" else None
-        if known == sql or (kind == "index" and (sql is None or _INDEX.fullmatch(sql))):
-            continue
-        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: it holds the {kind} {name[:80]!a}")
-    if expected:
-        raise SourceRefused(f"{place} is no whole pack: it has no table {', '.join(expected)}")
+    said = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (ATTRIBUTE,)).fetchall()
+    if said != [(attribute_table(columns),)]:
+        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: its table {ATTRIBUTE} is another one")
     return columns

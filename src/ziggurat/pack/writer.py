@@ -1,11 +1,10 @@
 """Putting images into a pack: one process, many images a transaction, nothing that was committed ever lost."""
 
-import os
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
@@ -13,7 +12,7 @@ import apsw
 
 from ziggurat import __version__
 from ziggurat.errors import SourceChanged, TargetExists, UsageError
-from ziggurat.pack.connection import changing, number, open_writer, reading
+from ziggurat.pack.connection import changing, number, open_writer, reading, settle, unlock
 from ziggurat.pack.entry import Kind, Value
 from ziggurat.pack.packed import KINDS, Spans, beside, parted
 from ziggurat.pack.schema import (
@@ -38,6 +37,9 @@ from ziggurat.storage.stored import writing
 BATCH_BYTES: Final = 1 << 25
 BATCH_SECONDS: Final = 2.0
 """After so much, or so long, what was added is committed."""
+
+_NUMBERS = ("SELECT max(id) FROM data", "SELECT max(CAST(value AS INTEGER)) FROM pack WHERE key = 'last'")
+"""The largest number that an image has, and the largest that one had."""
 
 PIECE: Final = 1 << 22
 """Bytes of a large image that are in memory at a time."""
@@ -91,15 +93,16 @@ class PackWriter:
         self._pending = 0
         self._since = 0.0
         try:
-            with changing(path):
+            with reading(str(path)):
                 self.made = not number(self._db, "SELECT count(*) FROM sqlite_schema")
+                self.columns = () if self.made else check_schema(self._db, str(path))
+            with changing(path):
+                settle(self._db, path)
                 if self.made:
                     self._make(columns)
+            self.add_columns(columns)
             with reading(str(path)):
-                self.columns = check_schema(self._db, str(path))
-            with changing(path):
-                self.add_columns(columns)
-                self._next = number(self._db, "SELECT max(id) FROM data") + 1
+                self._next = max(number(self._db, sql) for sql in _NUMBERS) + 1
         except BaseException:
             self.close()
             raise
@@ -110,14 +113,16 @@ class PackWriter:
                 self._db.execute(table)
             self._db.pragma("application_id", APPLICATION_ID)
             self._db.pragma("user_version", VERSION)
-        self.say("made_by", f"Ziggurat {__version__}")
-        self.say("made_at", str(time.time()))
+            facts = (("made_by", f"Ziggurat {__version__}"), ("made_at", str(time.time())))
+            self._db.executemany("INSERT INTO pack VALUES (?, ?)", facts)
+        self.columns = tuple(columns)
 
     def add_columns(self, columns: Sequence[Column]) -> None:
-        """Gives the images further attributes.
+        """Commits, and gives the images further attributes.
 
         Raises:
             UsageError: if the pack has a column of this name and another type.
+            WriteError: if there would be too many, or they cannot be written.
         """
         own = {column.name.lower(): column for column in self.columns}
         wanted = [column for column in columns if column.name.lower() not in own]
@@ -130,7 +135,8 @@ class PackWriter:
                 )
         if not wanted:
             return
-        with self._db:
+        self.commit()
+        with changing(self.path), self._db:
             for column in wanted:
                 self._db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
         self.columns = (*self.columns, *wanted)
@@ -197,9 +203,10 @@ class PackWriter:
                 raise TargetExists(
                     f"{self.path} has another image {image.key!a}; remove it first, or ask for replacing"
                 )
-            self.remove(image.key)
         with self._changing() as db:
+            # What cannot be read leaves what is there.
             self._put_data(self._next, image)
+            self.remove(image.key)
             row = (image.key, self._next, self._kind(image.kind), image.length, image.sha256)
             db.execute("INSERT INTO image VALUES (?, ?, ?, ?, ?)", row)
             if image.attributes:
@@ -230,35 +237,36 @@ class PackWriter:
     def _stream(self, place: int, image: Packable, source: ByteSource) -> None:
         """Writes a large image piece by piece; what is read is what was hashed, or nothing is kept."""
         self._db.execute("INSERT INTO data VALUES (?, zeroblob(?))", (place, image.length))
-        digest = sha256()
+        digest = hashlib.sha256()
         with self._db.blob_open("main", "data", "bytes", place, True) as blob:
             for start in range(0, image.length, PIECE):
                 piece = source.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
                 digest.update(piece)
                 blob.write(piece)
-        if digest.digest() != image.sha256:
-            raise SourceChanged(f"{source.url} changed while it was packed; run the same again")
+        _require(digest, image)
 
     def _put_beside(self, image: Packable) -> None:
         """Writes an image into the folder beside the pack, under the name of its digest."""
         folder, _, name = beside(str(self.path), image.sha256).rpartition("/")
         place = LocalDestination(Path(folder))
         temporary = place.temporary(name, "new")
-        digest = sha256(image.kind.head)
-        with writing(str(temporary)), temporary.open("wb") as file:
-            if isinstance(image.rest, bytes):
-                file.write(image.kind.head)
-                file.write(image.rest)
-                digest.update(image.rest)
-            else:
-                for start in range(0, image.length, PIECE):
-                    piece = image.rest.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
-                    digest.update(piece)
-                    file.write(piece)
-        if digest.digest() != image.sha256:
-            temporary.unlink()
-            raise SourceChanged(f"{image.key} changed while it was packed; run the same again")
-        place.move(temporary, name, overwrite=True)
+        digest = hashlib.sha256(image.kind.head)
+        try:
+            with writing(str(temporary)), temporary.open("wb") as file:
+                if isinstance(image.rest, bytes):
+                    file.write(image.kind.head)
+                    file.write(image.rest)
+                    digest.update(image.rest)
+                else:
+                    for start in range(0, image.length, PIECE):
+                        piece = image.rest.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
+                        digest.update(piece)
+                        file.write(piece)
+            _require(digest, image)
+            place.move(temporary, name, overwrite=True)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _kind(self, kind: Kind) -> int:
         place = self._kinds.get(kind)
@@ -278,6 +286,8 @@ class PackWriter:
             if row is None:
                 return False
             db.execute("DELETE FROM image WHERE key = ?", (key,))
+            # Numbers are not given again: who has the image open must not find another one in its place.
+            db.execute("INSERT OR REPLACE INTO pack VALUES ('last', ?)", (str(self._next - 1),))
             for table in (ATTRIBUTE, "coarse", "data"):
                 db.execute(f"DELETE FROM {table} WHERE id = ?", row)
         return True
@@ -289,7 +299,7 @@ class PackWriter:
             WriteError: if it cannot be written.
         """
         if self._db.in_transaction:
-            with changing(self.path):
+            with self._undoing():
                 self._db.execute("COMMIT")
         self._pending = 0
 
@@ -320,27 +330,43 @@ class PackWriter:
     @contextmanager
     def _changing(self) -> Iterator[apsw.Connection]:
         """The open transaction, or a new one. What SQLite cannot write undoes it."""
-        with changing(self.path):
+        with self._undoing():
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._since = time.monotonic()
+            yield self._db
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        """Undoes the open transaction where SQLite fails, unless it only had to wait for others too long."""
+        with changing(self.path):
             try:
-                yield self._db
+                yield
+            except (apsw.BusyError, apsw.LockedError):
+                raise
             except apsw.Error:
+                # Those that were undone with it are not to be referred to.
+                self._kinds.clear()
+                self._pending = 0
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 
     def close(self) -> None:
         """Undoes what was not committed, and lets others write."""
+        if self._lock < 0:
+            return
+        lock, self._lock = self._lock, -1
         try:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            # Leaves one file at rest.
-            self._db.pragma("journal_mode", "DELETE")
+            # What cannot be undone now is undone by whoever opens it next.
+            with suppress(apsw.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                # Leaves one file at rest.
+                self._db.pragma("journal_mode", "DELETE")
             self._db.close()
         finally:
-            os.close(self._lock)
+            unlock(self.path, lock)
 
     def __enter__(self) -> Self:
         return self
@@ -351,3 +377,8 @@ class PackWriter:
                 self.commit()
         finally:
             self.close()
+
+
+def _require(digest: "hashlib._Hash", image: Packable) -> None:
+    if digest.digest() != image.sha256:
+        raise SourceChanged(f"{image.key} changed while it was packed; run the same again")
