@@ -51,7 +51,7 @@ MAPPED: Final = 1 << 40
 """Bytes of a local database that are read through the page tables: it saves a copy of every page."""
 
 STEPS_AT_ONCE: Final = 1 << 20
-LEAST_STEPS: Final = 1 << 27
+LEAST_STEPS: Final = 1 << 25
 STEPS_A_BYTE: Final = 4
 """Steps of SQLite's machine that one query may take: some seconds, and more in a large database. A row has 40 bytes at
 least, and a condition on it takes some 50 steps."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from ziggurat.errors import UsageError
 from ziggurat.pack.pack import Pack, PackedSource, version_of
+from ziggurat.storage.local import reading
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.urls import Packed, local_path
@@ -54,8 +55,9 @@ def _pack(place: PackPlace, network: NetworkOptions | None) -> Pack:
     path = local_path(place.place)
     # Another file under the same name is another pack.
     state = None
-    if path is not None and path.exists():
-        status = path.stat()
+    if path is not None:
+        with reading(place.place):
+            status = path.stat()
         state = (status.st_dev, status.st_ino)
     name = (place, network, state)
     with _lock:

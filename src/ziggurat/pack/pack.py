@@ -279,7 +279,8 @@ class Pack(Mapping[str, bytes]):
                 self._let_go()
 
     def _let_go(self) -> None:
-        self._db.close()
+        # By force: what could not be read before is no news.
+        self._db.close(True)
         if self._source is not None:
             self._source.close()
 

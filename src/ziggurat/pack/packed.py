@@ -121,8 +121,8 @@ class PackTables:
         told = " JOIN kind ON kind.id = image.kind" if where is not None else ""
         condition = f" AND ({where}\n)" if where is not None else ""
         sql = (
-            f"SELECT key, image.id, kind, length, sha256{own} FROM image{told}{joined} "
-            f"WHERE key > ?{condition} ORDER BY key LIMIT {CHUNK}"
+            f"SELECT image.key, image.id, image.kind, image.length, image.sha256{own} FROM image{told}{joined} "
+            f"WHERE image.key > ?{condition} ORDER BY image.key LIMIT {CHUNK}"
         )
 
         def entries() -> Iterator[Entry]:
