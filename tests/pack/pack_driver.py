@@ -19,4 +19,4 @@ if __name__ == "__main__":
     folder, path, processes = sys.argv[1:]
     with writer.PackWriter(Path(path), beside_over=60_000) as pack:
         outcome = pack_images(pack, gather(folder).images, Choices(processes=int(processes)), resuming=True)
-    print(outcome.packed, outcome.there, len(outcome.left))
+    print(outcome.packed, outcome.there, len(outcome.left))  # noqa: T201 - how it answers

@@ -45,6 +45,8 @@ class ForeignTables:
                 raise UsageError(
                     f"{place}: {found} has no column {wanted!a} that is stored; it has {', '.join(own)[:1000]}"
                 )
+        if any(hidden for *_, hidden in db.execute(f"PRAGMA table_xinfo({quoted(found)})")):
+            raise UsageError(f"{place}: {found} has computed columns, and cannot be read in parts")
         row = next((name for name in ("rowid", "_rowid_", "oid") if name not in own), None)
         try:
             db.execute(f"SELECT {row} FROM {quoted(found)} LIMIT 0")

@@ -62,18 +62,19 @@ class Pack(Mapping[str, bytes]):
 
     def _open(self) -> None:
         place, table = self.place.place, self.place.table
-        self._path = local_path(place)
+        path = local_path(place)
+        self._path = None if path is None else os.fspath(path)
         self._lock = threading.RLock()
         self._depth = 0
         self._file: SourceFile | None = None
         self._source: ByteSource | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._own = threading.local()
-        if self._path is None:
+        if path is None:
             self._file, self._source = open_remote(place, self._network)
             self._db = connected(self._file, place)
         else:
-            self._db = open_reader(self._path, place)
+            self._db = open_reader(path, place)
         self._tables: Tables
         try:
             with reading(place, self._file), self._db as db:
@@ -104,7 +105,7 @@ class Pack(Mapping[str, bytes]):
         if self._process != os.getpid():
             self._reopen()
         with self._lock, reading(self.place.place, self._file):
-            self._steps.begin()
+            self._steps.taken = 0
             if not self._depth:
                 if self._path is not None:
                     check_there(self._path, self.place.place)
@@ -114,7 +115,8 @@ class Pack(Mapping[str, bytes]):
                 yield self._db
             finally:
                 self._depth -= 1
-                if not self._depth:
+                # Where the disk fails, SQLite ends it itself.
+                if not self._depth and self._db.in_transaction:
                     self._db.execute("COMMIT")
 
     def _reopen(self) -> None:
@@ -224,7 +226,7 @@ class Pack(Mapping[str, bytes]):
             self._own.db = connected(file, place)
             self._own.steps = Steps(self._own.db)
         with reading(place, file):
-            self._own.steps.begin()
+            self._own.steps.taken = 0
             found = self._tables.whole(self._own.db, key)
         if found is None:
             raise KeyError(key)

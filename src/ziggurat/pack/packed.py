@@ -4,7 +4,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -28,6 +28,9 @@ MOST_SPANS: Final = 64
 
 SHA256: Final = 32
 """Bytes of a digest."""
+
+_ROW = (str, int, int, int, bytes)
+"""What an image's row holds."""
 
 LONGEST_FACT: Final = 1 << 16
 MOST_FACTS: Final = 100
@@ -100,17 +103,20 @@ class PackTables:
     def keys(self, db: apsw.Connection, after: tuple[str, int] | None) -> list[tuple[str, int]]:
         """The next keys behind one, in their own order."""
         last = "" if after is None else after[0]
-        found: list[tuple[str, int]] = []
-        for key, image in db.execute("SELECT key, id FROM image WHERE key > ? ORDER BY key LIMIT ?", (last, CHUNK)):
-            last = self._next(key, last)
-            found.append((key, image))
+        sql = "SELECT key, id FROM image WHERE key > ? ORDER BY key LIMIT ?"
+        found: list[tuple[str, int]] = db.execute(sql, (last, CHUNK)).fetchall()
+        self._check_order(last, [key for key, _ in found])
         return found
 
-    def _next(self, key: object, last: str) -> str:
-        """A key that comes behind another one; in damaged pages it might not, and listing them would never end."""
-        if not isinstance(key, str) or not last < key or len(key) > LONGEST_KEY:
+    def _check_order(self, last: str, keys: list[str]) -> None:
+        """Accepts keys that come behind another one in order; in damaged pages listing them might never end."""
+        if keys and not (
+            {str}.issuperset(map(type, keys))
+            and last < keys[0]
+            and keys == sorted(keys)
+            and max(map(len, keys)) <= LONGEST_KEY
+        ):
             raise SourceRefused(f"{self._place} is damaged: its keys are not in order behind {last[:300]!a}")
-        return key
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
         """The next images behind one with their attributes, in the order of their keys."""
@@ -125,24 +131,23 @@ class PackTables:
             f"WHERE image.key > ?{condition} ORDER BY image.key LIMIT {CHUNK}"
         )
 
-        def entries() -> Iterator[Entry]:
-            last = "" if after is None else after.key
-            for key, image, kind, length, sha256, *values in db.execute(sql, (last,)):
-                last = self._next(key, last)
-                yield self._entry(db, (last, image, kind, length, sha256), dict(zip(names, values, strict=True)))
-
-        return not_too_much(entries())
+        last = "" if after is None else after.key
+        rows = db.execute(sql, (last,))
+        found = not_too_much(self._entry(db, row[:5], dict(zip(names, row[5:], strict=True))) for row in rows)
+        self._check_order(last, [entry.key for entry in found])
+        return found
 
     def find(self, db: apsw.Connection, key: str) -> Entry | None:
         """The image of a key."""
         row = db.execute("SELECT key, id, kind, length, sha256 FROM image WHERE key = ?", (key,)).fetchone()
         return None if row is None else self._entry(db, row, {})
 
-    def _entry(self, db: apsw.Connection, row: tuple[object, ...], attributes: Mapping[str, Value]) -> Entry:
+    def _entry(self, db: apsw.Connection, row: tuple[Any, ...], attributes: Mapping[str, Value]) -> Entry:
         """What a row says, if it can be meant."""
-        match row:
-            case (str(key), int(image), int(kind), int(length), bytes(sha256)) if length >= 0 and len(sha256) == SHA256:
-                return Entry(key, image, self._kind(db, kind), length, sha256, attributes)
+        if tuple(map(type, row)) == _ROW:
+            key, image, kind, length, sha256 = row
+            if length >= 0 and len(sha256) == SHA256:
+                return Entry(key, image, self._kinds.get(kind) or self._kind(db, kind), length, sha256, attributes)
         raise SourceRefused(f"{self._place} is damaged: what it says of {str(row[0])[:300]!a} makes no sense")
 
     def _kind(self, db: apsw.Connection, place: int) -> Kind:
@@ -168,10 +173,7 @@ class PackTables:
         if self._split:
             entry = self.find(db, key)
             return None if entry is None else self.read(db, entry, [ByteRange(0, entry.length)])[0]
-        sql = (
-            "SELECT kind, length, CASE WHEN length(bytes) <= length THEN bytes END, image.id, sha256 "
-            "FROM image LEFT JOIN data USING (id) WHERE key = ?"
-        )
+        sql = "SELECT kind, length, data.bytes, image.id, sha256 FROM image LEFT JOIN data USING (id) WHERE key = ?"
         row = db.execute(sql, (key,)).fetchone()
         if row is None:
             return None

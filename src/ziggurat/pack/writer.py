@@ -11,7 +11,7 @@ from typing import Final, Self
 import apsw
 
 from ziggurat import __version__
-from ziggurat.errors import SourceChanged, TargetExists, UsageError
+from ziggurat.errors import SourceChanged, SourceError, TargetExists, UsageError
 from ziggurat.pack.connection import changing, number, open_writer, reading, settle, unlock
 from ziggurat.pack.entry import Kind, Value
 from ziggurat.pack.packed import KINDS, Spans, beside, parted
@@ -108,13 +108,13 @@ class PackWriter:
             raise
 
     def _make(self, columns: Sequence[Column]) -> None:
-        with self._db:
+        with self._alone() as db:
             for table in (*list(TABLES.values())[:-2], attribute_table(tuple(columns)), *list(TABLES.values())[-2:]):
-                self._db.execute(table)
-            self._db.pragma("application_id", APPLICATION_ID)
-            self._db.pragma("user_version", VERSION)
+                db.execute(table)
+            db.pragma("application_id", APPLICATION_ID)
+            db.pragma("user_version", VERSION)
             facts = (("made_by", f"Ziggurat {__version__}"), ("made_at", str(time.time())))
-            self._db.executemany("INSERT INTO pack VALUES (?, ?)", facts)
+            db.executemany("INSERT INTO pack VALUES (?, ?)", facts)
         self.columns = tuple(columns)
 
     def add_columns(self, columns: Sequence[Column]) -> None:
@@ -135,10 +135,9 @@ class PackWriter:
                 )
         if not wanted:
             return
-        self.commit()
-        with changing(self.path), self._db:
+        with self._alone() as db:
             for column in wanted:
-                self._db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
+                db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
         self.columns = (*self.columns, *wanted)
 
     def index_columns(self, names: Sequence[str]) -> None:
@@ -151,11 +150,10 @@ class PackWriter:
         for name in names:
             if name not in own:
                 raise UsageError(f"{self.path} has no attribute {name!a}; it has {', '.join(sorted(own)) or 'none'}")
-        self.commit()
-        there = {sql for (sql,) in self._db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")}
-        with changing(self.path), self._db:
+        with self._alone() as db:
+            there = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")}
             for sql in {attribute_index(name) for name in names} - there:
-                self._db.execute(sql)
+                db.execute(sql)
 
     def say(self, fact: str, value: str) -> None:
         """Notes a fact of the pack as a whole, in the open transaction."""
@@ -206,7 +204,8 @@ class PackWriter:
         with self._changing() as db:
             # What cannot be read leaves what is there.
             self._put_data(self._next, image)
-            self.remove(image.key)
+            if there is not None:
+                self.remove(image.key)
             row = (image.key, self._next, self._kind(image.kind), image.length, image.sha256)
             db.execute("INSERT INTO image VALUES (?, ?, ?, ?, ?)", row)
             if image.attributes:
@@ -224,9 +223,12 @@ class PackWriter:
             self._put_beside(image)
             db.execute("INSERT INTO data VALUES (?, NULL)", (place,))
         elif not isinstance(image.rest, bytes):
-            # Undone alone where it fails, not with those before it.
-            with db:
+            try:
                 self._stream(place, image, image.rest)
+            except (SourceError, KeyboardInterrupt):
+                # Undone alone, not with those before it.
+                db.execute("DELETE FROM data WHERE id = ?", (place,))
+                raise
         elif not image.spans:
             db.execute("INSERT INTO data VALUES (?, ?)", (place, image.rest))
         else:
@@ -326,6 +328,14 @@ class PackWriter:
         pages = sum(number(self._db, sql, (name,)) for name in trees)
         # Its own page and the roots of the two others come first, too.
         return (pages + 3) * PAGE
+
+    @contextmanager
+    def _alone(self) -> Iterator[apsw.Connection]:
+        """A transaction for nothing else; what was open is committed before."""
+        self.commit()
+        with self._changing() as db:
+            yield db
+        self.commit()
 
     @contextmanager
     def _changing(self) -> Iterator[apsw.Connection]:
