@@ -4,12 +4,12 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from ziggurat.convert.manifest import Manifest, Row, manifest_rows, open_manifest
 from ziggurat.errors import CorruptImage
@@ -35,8 +35,7 @@ one value, called like the ending."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An image to be packed.
 
     Attributes:
@@ -51,7 +50,7 @@ class Found:
     key: str
     url: str
     data: bytes | None = None
-    attributes: Mapping[str, Value] = field(default_factory=dict)
+    attributes: Mapping[str, Value] = MappingProxyType({})
     problem: str | None = None
     size: int | None = None
 
