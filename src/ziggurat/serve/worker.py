@@ -137,7 +137,11 @@ def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes
         case Probe():
             return json.dumps(probe(opened, task.y, task.x)).encode()
         case Slab():
-            return slab(_renewed(shelf, task) if must_wait_for(opened, task) else opened, task)
+            if must_wait_for(opened, task):
+                opened = _renewed(shelf, task)
+                if opened.image.overview is None:
+                    raise NotReady(f"{task.url}: its level {task.level} is being made; try again in a while")
+            return slab(opened, task)
         case Build():
             opened.image.build_levels()
             return b""
@@ -147,7 +151,7 @@ def _drawn(task: Draw, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     opened = shelf.get(task.url, task.version)
     if must_wait(opened, task.plan):
         opened = _renewed(shelf, task)
-        if must_wait(opened, task.plan):
+        if opened.image.overview is None:
             return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
     if (data := stored(opened, task.plan)) is not None:
         return Kind.DONE if local_path(task.url) is None else Kind.STORED, data
