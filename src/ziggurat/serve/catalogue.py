@@ -277,7 +277,7 @@ class Catalogue:
             place = root.place if root.kind == "folder" else root.place + "/"
             try:
                 for item in list_sources(place, SUFFIXES, network=self._network):
-                    if _is_plain(item.key) and is_text(item.key):
+                    if _is_plain(item.key):
                         yield begin + item.key, item.url
             except SourceNotFound:
                 continue
