@@ -51,6 +51,7 @@ class Serving:
         download: hand out original files.
         workers: processes that decode; one a core unless given.
         memory: what each of them may take for a request.
+        max_read: of files and objects that one of them may read for a request.
         queue: requests that may wait for a worker; others get 503.
         timeout: seconds that one request may take.
         max_pixels: of a picture that is sent.
@@ -70,6 +71,7 @@ class Serving:
     download: bool = True
     workers: int | None = None
     memory: str = "2G"
+    max_read: str = "4G"
     queue: int = 256
     timeout: float = 30.0
     max_pixels: int = 40_000_000
@@ -81,7 +83,13 @@ class Serving:
 
     def settings(self, places: tuple[str, ...]) -> Settings:
         """The settings of the server."""
-        limits = Limits(pixels=self.max_pixels, seconds=self.timeout, memory=parse_bytes(self.memory), queue=self.queue)
+        limits = Limits(
+            pixels=self.max_pixels,
+            seconds=self.timeout,
+            memory=parse_bytes(self.memory),
+            read=parse_bytes(self.max_read),
+            queue=self.queue,
+        )
         settings = Settings(
             places=places,
             root_path=self.root_path,

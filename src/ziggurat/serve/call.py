@@ -21,6 +21,7 @@ from ziggurat.errors import (
     SourceRefused,
     StoreUnavailable,
     TimedOut,
+    TooManyBytes,
     TooManyPixels,
     UnknownFormat,
     UnsupportedFeature,
@@ -33,6 +34,7 @@ from ziggurat.model import JSON
 STATUS: Final[tuple[tuple[type[ZigguratError], int], ...]] = (
     (UsageError, 400),
     (TooManyPixels, 400),
+    (TooManyBytes, 400),
     (SourceRefused, 403),
     (SourceNotFound, 404),
     (UnknownFormat, 404),

@@ -25,6 +25,7 @@ from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render, stored
 from ziggurat.serve.slab import must_wait_for, slab
 from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Probe, Slab, Task, WorkerConfig
+from ziggurat.storage.allowance import allow
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 from ziggurat.storage.resolve import open_source
@@ -176,6 +177,7 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     while (task := _next(stream, connection, kept, cache)) is not None:
         if not isinstance(task, Describe | Detail | Probe | Draw | Slab | Build):
             return
+        allow(None if isinstance(task, Build) else config.read)
         kind, payload = _attempt(task, shelf, config)
         answered += 1
         last = answered % LOOK_EVERY == 0 and _is_worn(shelf, config)
