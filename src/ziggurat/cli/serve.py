@@ -143,8 +143,9 @@ def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK)
         ws="none",
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
+        # The other half is for what is being sent, and for the server itself.
+        limit_concurrency=_allow_files() // 2,
     )
-    _allow_files()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with _listening(serving.host, serving.port) as listener:
         host, port = listener.getsockname()[:2]
@@ -163,12 +164,18 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _allow_files() -> None:
-    """Raises the number of files that this process may have open, connections among them, as far as it may itself."""
+def _allow_files() -> int:
+    """Raises the number of files that this process may have open, connections among them, as far as it may itself.
+
+    Returns:
+        The number.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -129,7 +129,7 @@ class _Front(BaseRoute):
         path, root = path_of(scope), self._settings.root_path
         if root and (path == root or path.startswith(root + "/")):
             path = path[len(root) :]
-        call = Call(scope, receive, path[1:].split("/"), "")
+        call = Call(scope, receive, path.removeprefix("/").split("/"), "")
         if self._settings.public_url is not None:
             call.base = self._settings.public_url
         else:

@@ -23,7 +23,7 @@ from ziggurat.serve.found import Found, checked, is_text
 from ziggurat.serve.items import Contents, Entry, Hits, Item, Page, grouped, label
 from ziggurat.serve.manifest import ManifestFile
 from ziggurat.serve.table import Table
-from ziggurat.storage.listing import list_sources
+from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.urls import Held, Remote, parse, path_url
 
@@ -152,9 +152,7 @@ class Catalogue:
             real = os.path.realpath(os.path.join(root.place, below), strict=True)  # noqa: PTH118 - for speed
         except (OSError, ValueError):
             return None
-        if not any(real.startswith(folder if folder == os.sep else folder + os.sep) for folder in self._folders):
-            return None
-        return checked(real, identifier)
+        return checked(real, identifier) if is_within(real, self._folders) else None
 
     def _table(self, root: Root) -> Table:
         prefix = f"{root.name}/" if root.name else ""
@@ -276,7 +274,7 @@ class Catalogue:
             # The slash keeps "scans" from listing "scans-old", and a folder that is empty is no error.
             place = root.place if root.kind == "folder" else root.place + "/"
             try:
-                for item in list_sources(place, SUFFIXES, network=self._network):
+                for item in list_sources(place, SUFFIXES, network=self._network, within=self._folders):
                     if _is_plain(item.key):
                         yield begin + item.key, item.url
             except SourceNotFound:
@@ -310,7 +308,7 @@ def _is_plain(below: str) -> bool:
 
 def unquoted(segment: str) -> str:
     """Percent-encoding undone, to the name that a file of this system has, whatever its bytes."""
-    return os.fsdecode(unquote_to_bytes(segment)) if "%" in segment else segment
+    return os.fsdecode(unquote_to_bytes(os.fsencode(segment))) if "%" in segment else segment
 
 
 def quoted(identifier: str) -> str:
