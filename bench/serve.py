@@ -50,11 +50,13 @@ class Server:
         name: of the server.
         kind: how it is asked: by IIIF or by z, x, y.
         prefix: of the paths of its images; the name of a file follows.
+        pid: of its process, where that is one.
     """
 
     name: str
     kind: str
     prefix: str
+    pid: int = 0
 
     @property
     def port(self) -> int:
@@ -83,13 +85,13 @@ class Figure:
 
 
 @contextmanager
-def ziggurat(folder: Path, work: Path) -> Iterator[Server]:
+def ziggurat(folder: Path, work: Path, *options: str) -> Iterator[Server]:
     """Our server with an empty cache."""
     own = dict(os.environ) | {"ZIGGURAT_CACHE": str(work / "cache")}
     own.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "ziggurat", "serve", str(folder), "--port", str(PORTS["Ziggurat"])]
-    with running([*command, "--quality", "85"], own, PORTS["Ziggurat"], "/healthz"):
-        yield Server("Ziggurat", "iiif", "/iiif/2/")
+    with running([*command, "--quality", "85", *options], own, PORTS["Ziggurat"], "/healthz") as pid:
+        yield Server("Ziggurat", "iiif", "/iiif/2/", pid)
 
 
 @contextmanager
@@ -120,8 +122,8 @@ def large_image(folder: Path, python: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def running(command: Sequence[str], own: dict[str, str], port: int, path: str) -> Iterator[None]:
-    """A server process that answers."""
+def running(command: Sequence[str], own: dict[str, str], port: int, path: str) -> Iterator[int]:
+    """A server process that answers: its id."""
     with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(100):
@@ -133,7 +135,7 @@ def running(command: Sequence[str], own: dict[str, str], port: int, path: str) -
                 except OSError:
                     if process.poll() is not None:
                         raise
-            yield
+            yield process.pid
         finally:
             process.terminate()
 
@@ -173,9 +175,10 @@ class Connection:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def get(self, path: str) -> bool:
-        """Asks for a path; whether a picture came."""
-        if self._streams is None:
+    async def get(self, path: str) -> int:
+        """Asks for a path; the status that came, 0 for one of 200 without a picture."""
+        # A server may close what nobody used for a while; browsers take another one then.
+        if self._streams is None or self._streams[0].at_eof():
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n\r\n".encode())
@@ -187,7 +190,8 @@ class Connection:
             body = await self._chunks(reader)
         if fields.get("connection") == "close":
             self.close()
-        return head.split(" ", 2)[1] == "200" and body[:2] == b"\xff\xd8"
+        status = int(head.split(" ", 2)[1])
+        return status if status != 200 or body[:2] == b"\xff\xd8" else 0
 
     @staticmethod
     async def _chunks(reader: asyncio.StreamReader) -> bytes:
@@ -223,7 +227,7 @@ async def client(server: Server, scan: Scan, place: tuple[int, int], seed: int, 
         while paths and time.perf_counter() < until:
             path = paths.pop(0)
             try:
-                good = await connection.get(path)
+                good = await connection.get(path) == 200
             except (OSError, asyncio.IncompleteReadError, ValueError):
                 connection.close()
                 good = False

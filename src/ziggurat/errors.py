@@ -25,6 +25,7 @@ The tree::
     │   ├── TargetRefused        a name that must not be written
     │   ├── TargetExists
     │   ├── StoreFull            no room left; nothing more can be written
+    │   ├── PackLocked           another process is writing it
     │   └── ChecksumMismatch     what is stored is not what was sent
     ├── VerificationFailed       the stored pixels are not the source's
     ├── JobError                 the job or its ledger cannot be used as asked
@@ -126,6 +127,10 @@ class TargetExists(WriteError):
 
 class StoreFull(WriteError):
     """The disk, quota or store has no room left."""
+
+
+class PackLocked(WriteError):
+    """Another process is writing this pack."""
 
 
 class ChecksumMismatch(WriteError):

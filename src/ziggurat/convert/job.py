@@ -21,7 +21,6 @@ from ziggurat.convert.manifest import (
     ROLES,
     Manifest,
     Row,
-    absolute,
     listed_rows,
     manifest_rows,
     open_manifest,
@@ -38,7 +37,7 @@ from ziggurat.format.table import FORMATS
 from ziggurat.model import JSON
 from ziggurat.storage.destination import Destination, open_destination
 from ziggurat.storage.network import NetworkOptions, configure
-from ziggurat.storage.urls import local_path
+from ziggurat.storage.urls import absolute, local_path
 from ziggurat.write.table import target
 
 COORDINATOR_BASE = 120 << 20

@@ -14,9 +14,10 @@ from ziggurat.storage.client import asking, bind, tag_of
 from ziggurat.storage.local import local_tag, reading
 from ziggurat.storage.names import OURS
 from ziggurat.storage.network import NetworkOptions, configured
+from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.pattern import Pattern, is_pattern, parse_pattern
-from ziggurat.storage.resolve import open_source
-from ziggurat.storage.urls import Held, Remote, parse, path_url
+from ziggurat.storage.resolve import open_source, packs
+from ziggurat.storage.urls import Held, Packed, Remote, is_pack, parse, path_url
 
 PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
@@ -84,7 +85,7 @@ def list_sources(
     network: NetworkOptions | None = None,
     within: Sequence[str] | None = None,
 ) -> Listing:
-    """Lists a folder with all folders below it, a pattern, an object-store prefix, or one file.
+    """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, or one file.
 
     Links are followed; every folder is listed once, however many links lead to it. A name that exists is
     taken as it is, even if it holds a wildcard.
@@ -105,6 +106,11 @@ def list_sources(
     where = parse(place)
     if isinstance(where, Held):
         raise UsageError(f"{place} cannot be listed; give a path or the URL of a store")
+    if not isinstance(where, Packed) and is_pack(place):
+        where = Packed(PackPlace(place), "")
+    if isinstance(where, Packed):
+        # Everything in it is an image, whatever its key ends in.
+        return Listing(_packed(where, network), None, skipped)
     if isinstance(where, Path):
         return Listing(_local(where, within, skipped.append), suffixes, skipped)
     options = configured() if network is None else network
@@ -115,6 +121,11 @@ def list_sources(
 def is_within(real: str, folders: Sequence[str]) -> bool:
     """Whether a real path is one of some real folders, or lies below one."""
     return any(f"{real}{os.sep}".startswith(f"{folder.rstrip(os.sep)}{os.sep}") for folder in folders)
+
+
+def _packed(place: Packed, network: NetworkOptions | None) -> Iterator[Listed]:
+    for url, key, size, tag in packs("ziggurat.pack.opening", "list_packed")(place, network):
+        yield Listed(url, key, size, tag)
 
 
 def _local(path: Path, within: Sequence[str] | None, skip: Callable[[str], None]) -> Iterator[Listed]:

@@ -64,7 +64,7 @@ async def description(service: Service, call: Call) -> Response:
         "/api/items": _get(
             "A page of the images, all or those that a search finds.",
             "application/json",
-            *map(_asked, ("q", "under", "folder", "state")),
+            *map(_asked, ("q", "under", "folder", "item", "state")),
             *(_asked(name, "^[0-9]{1,9}$") for name in ("offset", "limit")),
         ),
         "/api/folders": _get("The folders below one.", "application/json", _asked("under")),

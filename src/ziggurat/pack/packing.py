@@ -1,0 +1,215 @@
+"""Filling a pack: many processes read and find out, one writes; what is there already is not read again."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain, islice, repeat
+from typing import Final
+
+from ziggurat.errors import SourceError, TargetExists, TargetRefused, ZigguratError
+from ziggurat.pack.gather import Found
+from ziggurat.pack.prepare import Prepared, Preparer
+from ziggurat.pack.writer import Packable, PackWriter
+from ziggurat.storage.network import NetworkOptions, configure, configured
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.resolve import local_path, open_source
+
+AT_A_TIME: Final = 128
+"""Images that a process is given together."""
+
+REMOTE_AT_ONCE: Final = 16
+"""Images of a store that one process fetches side by side."""
+
+HEADS: Final = 1 << 14
+"""Beginnings of files that are remembered, to share those that come again."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a packing.
+
+    Attributes:
+        packed: images that were added.
+        bytes: of them.
+        there: images that were in the pack already.
+        left: what was left out: where it lies, and why.
+    """
+
+    packed: int = 0
+    bytes: int = 0
+    there: int = 0
+    left: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How images are packed.
+
+    Attributes:
+        replace: another image of the same key makes room.
+        unreadable: files whose header cannot be read are packed, too.
+        by_resolution: of JPEG 2000 images, what a small picture needs is put together with that of all others.
+        processes: that read and find out; 0 does it in this one.
+    """
+
+    replace: bool = False
+    unreadable: bool = False
+    by_resolution: bool = False
+    processes: int = field(default_factory=lambda: max(1, os.cpu_count() or 1))
+
+
+def pack_images(
+    writer: PackWriter,
+    images: Iterable[Found],
+    choices: Choices,
+    *,
+    resuming: bool = False,
+    progress: Callable[[Outcome], None] = lambda _: None,
+) -> Outcome:
+    """Puts images into a pack.
+
+    Args:
+        writer: of the pack.
+        images: where they are.
+        choices: how they are packed.
+        resuming: images whose keys and lengths are those of the pack are there already, and not read again.
+        progress: called now and then.
+
+    Raises:
+        WriteError: if the pack cannot be written; what was committed before is safe.
+    """
+    outcome = Outcome()
+    heads = _Heads()
+
+    def wanted() -> Iterator[Found]:
+        for found in images:
+            if found.problem is not None:
+                outcome.left.append((found.url, found.problem))
+            elif resuming and found.size is not None and (writer.find(found.key) or (None,))[0] == found.size:
+                outcome.there += 1
+            else:
+                yield found
+
+    for found, result in _prepared(wanted(), choices):
+        if isinstance(result, str) or (result.problem is not None and not choices.unreadable):
+            outcome.left.append((found.url, result if isinstance(result, str) else result.problem or ""))
+            continue
+        try:
+            if result.data is None:
+                with closing(open_source(found.url)) as source:
+                    added = writer.put(_packable(found, result, source), replace=choices.replace)
+            else:
+                added = writer.put(_packable(found, result, result.data, heads), replace=choices.replace)
+        except (TargetExists, TargetRefused, SourceError) as error:
+            outcome.left.append((found.url, str(error)))
+            continue
+        outcome.packed += added
+        outcome.there += not added
+        outcome.bytes += result.length if added else 0
+        progress(outcome)
+    writer.commit()
+    return outcome
+
+
+class _Heads:
+    """Beginnings of files: one that comes again is shared from then on."""
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+
+    def comes_again(self, head: bytes) -> bool:
+        """Whether this one was here before."""
+        if head in self._seen:
+            return True
+        if len(self._seen) < HEADS:
+            self._seen.add(head)
+        return False
+
+
+def _packable(found: Found, result: Prepared, data: bytes | ByteSource, heads: _Heads | None = None) -> Packable:
+    kind, rest = result.kind, data
+    if heads is not None and isinstance(data, bytes) and result.head and heads.comes_again(data[: result.head]):
+        kind, rest = kind._replace(head=data[: result.head]), data[result.head :]
+    spans = () if kind.head else result.spans
+    return Packable(found.key, kind, rest, result.length, result.sha256, found.attributes, spans)
+
+
+def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[tuple[Found, Prepared | str]]:
+    """What was found out about images, in their order; of those that cannot be had, why."""
+    first = list(islice(images, AT_A_TIME))
+    if not choices.processes or len(first) < AT_A_TIME or first[0].data is not None:
+        preparer = Preparer(by_resolution=choices.by_resolution)
+        for found in chain(first, images):
+            yield found, _answer(preparer, found)
+        return
+    batches = chain([first], iter(lambda: list(islice(images, AT_A_TIME)), []))
+    executor = _executor(choices)
+    waiting: deque[tuple[list[Found], Future[list[Prepared | str]]]] = deque()
+    try:
+        for batch in chain(batches, repeat([])):
+            if batch:
+                waiting.append((batch, executor.submit(_answers, batch)))
+                if len(waiting) <= 2 * choices.processes:
+                    continue
+            if not waiting:
+                return
+            asked, future = waiting.popleft()
+            try:
+                answers = future.result()
+            except BrokenProcessPool:
+                # An image took its process down, and all others with it: this batch is tried one by one.
+                answers = [_alone(found, choices) for found in asked]
+                executor = _executor(choices)
+                waiting = deque((again, executor.submit(_answers, again)) for again, _ in waiting)
+            yield from zip(asked, answers, strict=True)
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _executor(choices: Choices, *, processes: int | None = None) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        processes or choices.processes,
+        multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(choices.by_resolution, configured()),
+    )
+
+
+def _alone(found: Found, choices: Choices) -> Prepared | str:
+    with _executor(choices, processes=1) as executor:
+        try:
+            return executor.submit(_answers, [found]).result()[0]
+        except BrokenProcessPool:
+            return "WorkerCrashed: its header takes the process down that reads it"
+
+
+_preparer: Preparer | None = None
+
+
+def _start(by_resolution: bool, network: NetworkOptions) -> None:  # noqa: FBT001 - a process pool passes places
+    global _preparer  # noqa: PLW0603 - what it learns holds for the process
+    configure(network)
+    _preparer = Preparer(by_resolution=by_resolution)
+
+
+def _answers(batch: Sequence[Found]) -> list[Prepared | str]:
+    preparer = _preparer or Preparer()
+    if all(local_path(found.url) is not None for found in batch):
+        return [_answer(preparer, found) for found in batch]
+    with ThreadPoolExecutor(REMOTE_AT_ONCE) as threads:
+        return list(threads.map(lambda found: _answer(preparer, found), batch))
+
+
+def _answer(preparer: Preparer, found: Found) -> Prepared | str:
+    try:
+        if found.data is not None:
+            return preparer.of_bytes(found.data, found.url)
+        with closing(open_source(found.url)) as source:
+            return preparer.prepare(source)
+    except ZigguratError as error:
+        return f"{type(error).__name__}: {error}"
