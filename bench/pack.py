@@ -156,7 +156,7 @@ def scripted(folder: Path, work: Path) -> float:
 INTRODUCTION = """## A million small images
 
 `make bench-pack`: {machine}. {count:,} JPEGs of 64 x 64 pixels, quality 85, {mean:.0f} bytes each. Making reads them
-from the folder of plain files. Random reads are of {cold:,} keys from a cold system, and of {warm:,} that were read before;
+from the folder of plain files. Random reads are of {cold:,} keys from a cold system, and of {warm:,} read before;
 a scan reads all in order, listing names all keys, both from a cold system. A tar has no random reads: those are by an
 index that the bench keeps beside it. The script's table is the well-known one without an index of keys and with a
 transaction an image: its making is measured on {scripted:,} images.
