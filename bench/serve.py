@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -177,10 +177,14 @@ class Connection:
 
     async def get(self, path: str) -> int:
         """Asks for a path; the status that came, 0 for one of 200 without a picture."""
-        # A server may close what nobody used for a while; browsers take another one then.
-        if self._streams is None or self._streams[0].at_eof():
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = self._streams
+        if self._streams is not None:
+            # A server may close what nobody used for a while; clients ask again then (RFC 9112 9.3.1).
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                return await self._ask(path, *self._streams)
+        self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        return await self._ask(path, *self._streams)
+
+    async def _ask(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
