@@ -76,6 +76,10 @@ class Tables(Protocol):
         """The next ``CHUNK`` images behind one, with attributes: all, or those that an SQL expression is true of."""
         ...
 
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with attributes, in any order."""
+        ...
+
     def find(self, db: apsw.Connection, key: str) -> Entry | None:
         """The image of a key, without its attributes."""
         ...

@@ -1,5 +1,6 @@
 """Images in a table of any SQLite database, such as ``Images(ObjId INT, img BLOB, size INT)``."""
 
+import json
 from collections.abc import Sequence
 
 import apsw
@@ -69,15 +70,21 @@ class ForeignTables:
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
         """The images behind one with their attributes, in the order in which they lie."""
+        condition = f" AND ({where}\n)" if where is not None else ""
+        rest = f" AND rowid > ?{condition} ORDER BY rowid LIMIT {CHUNK}"
+        return self._select(db, rest, -(1 << 63) if after is None else after.id)
+
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with their attributes, in any order."""
+        rows = [self._number(db, key) for key in keys]
+        return self._select(db, " AND rowid IN (SELECT value FROM json_each(?))", json.dumps(rows))
+
+    def _select(self, db: apsw.Connection, rest: str, binding: int | str) -> list[Entry]:
         names = [column.name for column in self.columns]
         own = "".join(f", {quoted(name)}" for name in names)
-        condition = f" AND ({where}\n)" if where is not None else ""
-        sql = (
-            f"SELECT {self._key}, rowid, length({quoted(self._blob)}){own} {self._from} AND rowid > ?{condition} "
-            f"ORDER BY rowid LIMIT {CHUNK}"
-        )
+        sql = f"SELECT {self._key}, rowid, length({quoted(self._blob)}){own} {self._from}{rest}"
         found = []
-        for key, row, length, *values in db.execute(sql, (-(1 << 63) if after is None else after.id,)):
+        for key, row, length, *values in db.execute(sql, (binding,)):
             found.append(Entry(str(key), row, _UNKNOWN, length, b"", dict(zip(names, values, strict=True))))
         return found
 

@@ -45,6 +45,11 @@ ATTRIBUTE: Final = "attribute"
 TYPES: Final = ("INTEGER", "REAL", "TEXT")
 """Of such columns."""
 
+TAKEN: Final = frozenset({
+    "id", "key", "kind", "length", "sha256", "format", "height", "width", "bands", "dtype", "head", "rowid"
+})  # fmt: skip
+"""Names that such a column cannot have: those of what conditions can say of every image."""
+
 _INDEX = re.compile(r'CREATE INDEX "attribute ([^"]|"")*" ON attribute\("([^"]|"")*"\)')
 
 

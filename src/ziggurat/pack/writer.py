@@ -1,6 +1,7 @@
 """Putting images into a pack: one process, many images a transaction, nothing that was committed ever lost."""
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +16,14 @@ from ziggurat import __version__
 from ziggurat.errors import SourceChanged, TargetExists, UsageError
 from ziggurat.pack.connection import changing, number, open_writer, reading
 from ziggurat.pack.entry import Kind, Value
-from ziggurat.pack.packed import KINDS, Spans, beside, parted
+from ziggurat.pack.packed import BESIDE, KINDS, Spans, beside, parted
 from ziggurat.pack.schema import (
     APPLICATION_ID,
     ATTRIBUTE,
     LARGEST,
     PAGE,
     TABLES,
+    TAKEN,
     VERSION,
     Column,
     attribute_index,
@@ -41,6 +43,12 @@ BATCH_SECONDS: Final = 2.0
 
 PIECE: Final = 1 << 22
 """Bytes of a large image that are in memory at a time."""
+
+
+STEPS: Final = 100_000
+"""Of SQLite's machine, between two looks whether somebody wants it to stop."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,11 @@ class PackWriter:
         """Gives the images further attributes.
 
         Raises:
-            UsageError: if the pack has a column of this name and another type.
+            UsageError: if the pack has a column of this name and another type, or no column can have this name.
         """
+        for column in columns:
+            if column.name.lower() in TAKEN:
+                raise UsageError(f"no attribute can be called {column.name}: every image has one; take another name")
         own = {column.name.lower(): column for column in self.columns}
         wanted = [column for column in columns if column.name.lower() not in own]
         for column in columns:
@@ -134,6 +145,18 @@ class PackWriter:
             for column in wanted:
                 self._db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
         self.columns = (*self.columns, *wanted)
+
+    def say_of(self, key: str, values: Mapping[str, Value]) -> bool:
+        """Gives attributes to an image, in the open transaction; others that it has stay. False if it is not there."""
+        with self._changing() as db:
+            row = db.execute("SELECT id FROM image WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return False
+            db.execute(f"INSERT OR IGNORE INTO {ATTRIBUTE} (id) VALUES (?)", row)
+            if values:
+                own = ", ".join(f"{quoted(name)} = ?" for name in values)
+                db.execute(f"UPDATE {ATTRIBUTE} SET {own} WHERE id = ?", (*values.values(), *row))
+        return True
 
     def index_columns(self, names: Sequence[str]) -> None:
         """Makes indexes of attributes, where they are missing.
@@ -161,6 +184,22 @@ class PackWriter:
         with reading(str(self.path)):
             row = self._db.execute("SELECT value FROM pack WHERE key = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
+
+    def totals(self) -> tuple[int, int]:
+        """How many images there are, and how many bytes they have."""
+        with reading(str(self.path)):
+            count = number(self._db, "SELECT count(*) FROM image")
+            return count, number(self._db, "SELECT sum(length) FROM image")
+
+    def size(self) -> int:
+        """Bytes of the file, with what is not committed."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA page_count") * number(self._db, "PRAGMA page_size")
+
+    def free(self) -> int:
+        """Bytes of the file that the next images will use."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA freelist_count") * number(self._db, "PRAGMA page_size")
 
     def lengths(self) -> Iterator[tuple[str, int]]:
         """The keys that there are, with the lengths of their images."""
@@ -303,9 +342,27 @@ class PackWriter:
         """
         self.commit()
         with changing(self.path):
-            self._db.execute("VACUUM")
+            # Python is called now and then, so that Ctrl-C ends it.
+            self._db.set_progress_handler(lambda: False, STEPS)
+            try:
+                self._db.execute("VACUUM")
+            finally:
+                self._db.set_progress_handler(None)
             self.say("listed", str(self._listed()))
         self.commit()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes the files beside the pack whose images are no longer in it."""
+        folder = Path(f"{self.path}{BESIDE}")
+        left = {path.name: path for path in folder.glob("*/*") if _DIGEST.fullmatch(path.name)}
+        if left:
+            with reading(str(self.path)):
+                for (digest,) in self._db.execute("SELECT sha256 FROM image"):
+                    left.pop(digest.hex(), None)
+        for path in left.values():
+            with writing(str(path)):
+                path.unlink()
 
     def _listed(self) -> int:
         """Bytes of all that is not an image's: of a pack just compacted they lie in front of the images."""

@@ -1,0 +1,55 @@
+"""``ziggurat get PACK KEY [OUT]``: one image of a pack, as the file that it was."""
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from ziggurat.cli.packs import PACK, Flag, Foreign
+from ziggurat.cli.parsing import NO_NETWORK, Network, publish
+from ziggurat.errors import UsageError
+from ziggurat.pack.pack import Pack
+from ziggurat.pack.unpacking import pieces
+from ziggurat.storage.stored import writing
+
+
+def get(
+    pack: str,
+    key: str,
+    out: str | None = None,
+    /,
+    *,
+    overwrite: Flag = False,
+    foreign: Foreign = PACK,
+    network: Network = NO_NETWORK,
+) -> None:
+    """Write one image of a pack, byte for byte; its SHA-256 is compared on the way.
+
+    Args:
+        pack: path or URL.
+        key: of the image.
+        out: a path or s3:, gs: or az: URL; "-", or nothing where that is no terminal, is standard output.
+        overwrite: replace a file that exists.
+        foreign: where the images are in a database.
+        network: how stores are reached.
+    """
+    network.options()
+    if out is None and sys.stdout.isatty():
+        raise UsageError("an image is no text for a terminal: give OUT, or send the output elsewhere")
+    with foreign.open(pack) as opened:
+        if out is None or out == "-":
+            _copy(opened, key, sys.stdout.buffer.write)
+            sys.stdout.buffer.flush()
+        else:
+            publish(lambda path: _write(opened, key, path), out, overwrite=overwrite)
+
+
+def _write(pack: Pack, key: str, path: Path) -> None:
+    with writing(str(path)), path.open("wb") as file:
+        _copy(pack, key, file.write)
+
+
+def _copy(pack: Pack, key: str, write: Callable[[bytes], object]) -> None:
+    with closing(pack.source(key)) as source:
+        for piece in pieces(source, pack.entry(key).sha256):
+            write(piece)
