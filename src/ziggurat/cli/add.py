@@ -6,8 +6,7 @@ from functools import partial
 from cyclopts import Parameter
 
 from ziggurat.cli.filling import NORMALLY, NOTHING, Filling, Order, Said, filled
-from ziggurat.cli.packs import PACK, TOLD, Flag, Foreign, Telling, pack_path, split_places
-from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.packs import PACK, TOLD, Flag, Reading, Telling, pack_path, split_places
 from ziggurat.pack.making import reopen
 
 
@@ -34,9 +33,8 @@ def add(
     adding: Adding = MORE,
     said: Said = NOTHING,
     filling: Filling = NORMALLY,
-    foreign: Foreign = PACK,
+    reading: Reading = PACK,
     telling: Telling = TOLD,
-    network: Network = NO_NETWORK,
 ) -> int:
     """Put more images into a pack. What is there already stays; readers see the pack as it was, or as it is then.
 
@@ -45,12 +43,10 @@ def add(
         adding: what happens to what is there.
         said: what is said of images.
         filling: how images are packed.
-        foreign: where the images are in a database.
+        reading: how packs and databases are read.
         telling: how the command says what it does.
-        network: how stores are reached.
     """
-    network.options()
     sources, out = split_places(places, "the pack")
     path = pack_path(out)
-    order = Order(said.sources(sources, foreign), filling.choices(replace=adding.replace), said.indexes, telling)
+    order = Order(said.sources(sources, reading), filling.choices(replace=adding.replace), said.indexes, telling)
     return filled(order, partial(reopen, path, beside_over=filling.limit), compact=adding.compact, new=False)

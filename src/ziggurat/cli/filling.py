@@ -11,13 +11,12 @@ from typing import Final
 from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED
-from ziggurat.cli.packs import TOLD, Flag, Foreign, Telling, rated
+from ziggurat.cli.packs import TOLD, Flag, Reading, Telling, rated
 from ziggurat.convert.job import default_workers, signals
 from ziggurat.convert.manifest import parse_columns
 from ziggurat.convert.text import plural, reduction, size, visible
 from ziggurat.pack.making import Sources, fill, finish, say, size_of
 from ziggurat.pack.packing import Choices
-from ziggurat.pack.schema import LARGEST
 from ziggurat.pack.writer import PackWriter
 from ziggurat.storage.amounts import parse_bytes
 
@@ -37,10 +36,10 @@ class Said:
     attributes: Path | None = None
     index: str = ""
 
-    def sources(self, places: Sequence[str], foreign: Foreign) -> Sources:
+    def sources(self, places: Sequence[str], reading: Reading) -> Sources:
         """The places with what is said of their images."""
         roles = parse_columns(self.columns, ("source", "name", "checksum"))
-        return Sources(places, foreign.place(), roles, self.attributes)
+        return Sources(places, reading.place(), roles, self.attributes)
 
     @property
     def indexes(self) -> list[str]:
@@ -75,9 +74,9 @@ class Filling:
         )
 
     @property
-    def limit(self) -> int:
-        """Bytes over which an image lies beside the pack."""
-        return LARGEST if self.beside_over is None else parse_bytes(self.beside_over)
+    def limit(self) -> int | None:
+        """Bytes over which an image lies beside the pack, if that is said."""
+        return None if self.beside_over is None else parse_bytes(self.beside_over)
 
 
 NORMALLY: Final = Filling()

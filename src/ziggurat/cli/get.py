@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ziggurat.cli.packs import PACK, Flag, Foreign
-from ziggurat.cli.parsing import NO_NETWORK, Network, publish
+from ziggurat.cli.packs import PACK, Flag, Reading
+from ziggurat.cli.parsing import publish
 from ziggurat.errors import UsageError
 from ziggurat.pack.pack import Pack
 from ziggurat.pack.unpacking import pieces
@@ -20,8 +20,7 @@ def get(
     /,
     *,
     overwrite: Flag = False,
-    foreign: Foreign = PACK,
-    network: Network = NO_NETWORK,
+    reading: Reading = PACK,
 ) -> None:
     """Write one image of a pack, byte for byte; its SHA-256 is compared on the way.
 
@@ -30,13 +29,11 @@ def get(
         key: of the image.
         out: a path or s3:, gs: or az: URL; "-", or nothing where that is no terminal, is standard output.
         overwrite: replace a file that exists.
-        foreign: where the images are in a database.
-        network: how stores are reached.
+        reading: how packs and databases are read.
     """
-    network.options()
     if out is None and sys.stdout.isatty():
         raise UsageError("an image is no text for a terminal: give OUT, or send the output elsewhere")
-    with foreign.open(pack) as opened:
+    with reading.open(pack) as opened:
         if out is None or out == "-":
             _copy(opened, key, sys.stdout.buffer.write)
             sys.stdout.buffer.flush()

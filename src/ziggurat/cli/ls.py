@@ -6,8 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ziggurat.cli.packs import PACK, Flag, Foreign
-from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.packs import PACK, Flag, Reading
 from ziggurat.convert.text import amount, size, visible
 from ziggurat.model import JSON
 from ziggurat.pack.entry import Entry
@@ -23,8 +22,7 @@ def ls(
     long: Flag = False,
     count: Flag = False,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    foreign: Foreign = PACK,
-    network: Network = NO_NETWORK,
+    reading: Reading = PACK,
 ) -> None:
     """List the images of a pack by their keys.
 
@@ -35,11 +33,9 @@ def ls(
         long: show size, form and attributes.
         count: show only how many there are.
         json_: print one JSON object a line.
-        foreign: where the images are in a database.
-        network: how stores are reached.
+        reading: how packs and databases are read.
     """
-    network.options()
-    with foreign.open(pack) as opened:
+    with reading.open(pack) as opened:
         if count:
             print(len(opened) if where is None else sum(1 for _ in opened.entries(where)))
             return

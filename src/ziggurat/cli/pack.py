@@ -3,8 +3,7 @@
 from functools import partial
 
 from ziggurat.cli.filling import NORMALLY, NOTHING, Filling, Order, Said, filled
-from ziggurat.cli.packs import PACK, TOLD, Flag, Foreign, Telling, pack_path, split_places
-from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.packs import PACK, TOLD, Flag, Reading, Telling, pack_path, split_places
 from ziggurat.pack.making import begin
 
 
@@ -13,9 +12,8 @@ def pack(
     said: Said = NOTHING,
     filling: Filling = NORMALLY,
     no_compact: Flag = False,
-    foreign: Foreign = PACK,
+    reading: Reading = PACK,
     telling: Telling = TOLD,
-    network: Network = NO_NETWORK,
 ) -> int:
     """Put images into one file, which is read in place. The same command again goes on where it stopped.
 
@@ -27,12 +25,10 @@ def pack(
         said: what is said of images.
         filling: how images are packed.
         no_compact: do not put the pack in order at the end, which takes as much room again while it lasts.
-        foreign: where the images are in a database.
+        reading: how packs and databases are read.
         telling: how the command says what it does.
-        network: how stores are reached.
     """
-    network.options()
     sources, out = split_places(places, "the pack to make")
     path = pack_path(out)
-    order = Order(said.sources(sources, foreign), filling.choices(), said.indexes, telling)
+    order = Order(said.sources(sources, reading), filling.choices(), said.indexes, telling)
     return filled(order, partial(begin, path, beside_over=filling.limit), compact=not no_compact, new=True)

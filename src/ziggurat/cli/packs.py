@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_OK, EXIT_SOME_FAILED
+from ziggurat.cli.parsing import Network
 from ziggurat.cli.passing import line
 from ziggurat.convert.progress import LINE_SECONDS, JsonLines, LogFormat
 from ziggurat.convert.text import count, plural, size, visible
@@ -31,13 +32,15 @@ SHOWN: Final = 10
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Foreign:
-    """Where the images are in an SQLite database that is no pack.
+class Reading(Network):
+    """How packs and databases are read.
 
     Attributes:
         table: of an SQLite database that is no pack, the table of the images.
         key: its column that names each.
         blob: its column of their bytes.
+        endpoint_url: address of an S3-compatible server; AWS_ENDPOINT_URL says the same. Credentials come from
+            the usual environment variables.
     """
 
     table: str | None = None
@@ -46,6 +49,7 @@ class Foreign:
 
     def place(self) -> Table | None:
         """The table, if one is named."""
+        self.options()
         names = (self.table, self.key, self.blob)
         if self.table is None or self.key is None or self.blob is None:
             if any(name is not None for name in names):
@@ -58,7 +62,7 @@ class Foreign:
         return Pack(place, table=self.place())
 
 
-PACK: Final = Foreign()
+PACK: Final = Reading()
 """No table is named."""
 
 

@@ -2,8 +2,7 @@
 
 import time
 
-from ziggurat.cli.packs import PACK, TOLD, Flag, Foreign, Telling, rated
-from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.packs import PACK, TOLD, Flag, Reading, Telling, rated
 from ziggurat.pack.unpacking import unpack_images
 
 
@@ -14,9 +13,8 @@ def unpack(
     *,
     where: str | None = None,
     overwrite: Flag = False,
-    foreign: Foreign = PACK,
+    reading: Reading = PACK,
     telling: Telling = TOLD,
-    network: Network = NO_NETWORK,
 ) -> int:
     """Write the images of a pack as the files that they were. The same command again goes on where it stopped.
 
@@ -25,13 +23,11 @@ def unpack(
         destination: folder or prefix of a store.
         where: only images that this SQL expression is true of.
         overwrite: replace other files that lie there.
-        foreign: where the images are in a database.
+        reading: how packs and databases are read.
         telling: how the command says what it does.
-        network: how stores are reached.
     """
-    network.options()
     began = time.monotonic()
-    with foreign.open(pack) as opened, telling.progress() as tell:
+    with reading.open(pack) as opened, telling.progress() as tell:
         outcome = unpack_images(opened, destination, where=where, overwrite=overwrite, progress=tell)
     code = telling.conclude(outcome)
     print(rated(outcome, time.monotonic() - began))

@@ -34,17 +34,24 @@ def verify(
     network.options()
     part = Subset.parse(subset)
     of_pack = looks_like_pack(place)
-    checked = wrong = 0
+    checked = wrong = faults = 0
     for name, facts, problem in _images(place, part) if of_pack else _outputs(Path(place), part):
-        checked += 1
-        wrong += problem is not None
+        if not name:
+            faults += 1
+        else:
+            checked += 1
+            wrong += problem is not None
         if json_:
             print(json.dumps(facts | {"problem": problem}))
         elif problem is not None:
-            print(f"{visible(name)}: {visible(problem)}", file=sys.stderr)
+            print(f"{visible(name or place)}: {visible(problem)}", file=sys.stderr)
     if not json_:
         print(f"{checked} {'images' if of_pack else 'outputs'} read, {checked - wrong} as recorded, {wrong} not")
-    return EXIT_SOME_FAILED if wrong else EXIT_OK
+        if faults:
+            print(
+                f"the pack itself is damaged: take what is as recorded with `ziggurat unpack {visible(place)} FOLDER`"
+            )
+    return EXIT_SOME_FAILED if wrong or faults else EXIT_OK
 
 
 def _outputs(job: Path, subset: Subset) -> Iterator[tuple[str, dict[str, JSON], str | None]]:
@@ -55,4 +62,4 @@ def _outputs(job: Path, subset: Subset) -> Iterator[tuple[str, dict[str, JSON], 
 
 def _images(pack: str, subset: Subset) -> Iterator[tuple[str, dict[str, JSON], str | None]]:
     for checked in audit_pack(pack, subset):
-        yield checked.key or pack, {"key": checked.key}, checked.problem
+        yield checked.key or "", {"key": checked.key}, checked.problem

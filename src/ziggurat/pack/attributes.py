@@ -75,7 +75,7 @@ def typed(said: Mapping[str, Value], columns: Sequence[Column]) -> dict[str, Val
     """What is said of an image, as its columns hold it.
 
     Raises:
-        ValueError: if a column cannot hold it.
+        UsageError: if a column cannot hold it.
     """
     values: dict[str, Value] = {}
     own = {column.name.lower(): column for column in columns}
@@ -84,7 +84,10 @@ def typed(said: Mapping[str, Value], columns: Sequence[Column]) -> dict[str, Val
         if value is None or column is None:
             continue
         kind = {"INTEGER": int, "REAL": float}.get(column.type, str)
-        values[column.name] = value if isinstance(value, kind) else kind(value)
+        try:
+            values[column.name] = value if isinstance(value, kind) else kind(value)
+        except ValueError:
+            raise UsageError(f"{name} is {str(value)[:100]!a}, its column is for {column.type}; make it text") from None
     return values
 
 

@@ -56,9 +56,15 @@ class Entry:
 
 
 class Tables(Protocol):
-    """How images lie in a database. Methods get the connection, and an entry that ``find`` or ``entries`` gave."""
+    """How images lie in a database. Methods get the connection, and an entry that ``find`` or ``entries`` gave.
+
+    Attributes:
+        columns: of attributes.
+        facts: of the database as a whole.
+    """
 
     columns: tuple[Column, ...]
+    facts: Mapping[str, str]
 
     def count(self, db: apsw.Connection) -> int:
         """How many there are."""

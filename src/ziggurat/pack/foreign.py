@@ -1,7 +1,7 @@
 """Images in a table of any SQLite database, such as ``Images(ObjId INT, img BLOB, size INT)``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apsw
 
@@ -42,6 +42,7 @@ class ForeignTables:
             if wanted.lower() not in own:
                 raise UsageError(f"{place}: {found[1]} has no column {wanted!a}; it has {', '.join(own)}")
         self._place = place
+        self.facts: Mapping[str, str] = {}
         self._name = found[1]
         self._key, self._blob = quoted(own[table.key.lower()][0]), own[table.blob.lower()][0]
         self._from = f"FROM {quoted(found[1])} WHERE {self._key} IS NOT NULL AND typeof({quoted(self._blob)}) = 'blob'"

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ziggurat.convert.manifest import Manifest, Row, manifest_rows, open_manifest
-from ziggurat.errors import CorruptImage, SourceError
+from ziggurat.errors import CorruptImage, SourceError, UsageError
 from ziggurat.pack.attributes import column_name, columns_of, plain, typed
 from ziggurat.pack.contents import contents
 from ziggurat.pack.entry import Value
@@ -106,8 +106,8 @@ def _packed(pack: Pack) -> Gathering:
                 problem = str(content) if isinstance(content, SourceError) else None
                 try:
                     said = typed(entry.attributes, columns)
-                except ValueError as error:
-                    said, problem = {}, f"what is said of it does not fit its column: {error}"
+                except UsageError as error:
+                    said, problem = {}, str(error)
                 yield Found(entry.key, url, data, said, problem, sha256=entry.sha256.hex())
 
     return Gathering(images(), columns)

@@ -1,7 +1,7 @@
 """From places to a pack: made new, gone on with where it stopped, or added to."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,6 @@ from ziggurat.pack.attributes import read_table
 from ziggurat.pack.gather import Found, Gathering, gather
 from ziggurat.pack.packed import BESIDE
 from ziggurat.pack.packing import Choices, Outcome, pack_images
-from ziggurat.pack.schema import LARGEST
 from ziggurat.pack.writer import PackWriter
 from ziggurat.storage.pack_url import Table
 
@@ -20,6 +19,9 @@ STATE: Final = "state"
 
 UNFINISHED: Final = "unfinished"
 FINISHED: Final = "finished"
+
+BY_RESOLUTION: Final = "by_resolution"
+"""The fact of a pack that says that coarse bytes are put together in it."""
 
 BATCH: Final = 5000
 """Images whose attributes are written in one transaction."""
@@ -56,7 +58,7 @@ def _begun(gathering: Gathering) -> Gathering:
     return Gathering(chain(first, gathering.images), gathering.columns)
 
 
-def begin(path: Path, *, beside_over: int = LARGEST) -> PackWriter:
+def begin(path: Path, *, beside_over: int | None = None) -> PackWriter:
     """Opens a pack that is to be made, or goes on with one that is not finished.
 
     Raises:
@@ -65,14 +67,14 @@ def begin(path: Path, *, beside_over: int = LARGEST) -> PackWriter:
         WriteError: if it cannot be written.
     """
     writer = PackWriter(path, beside_over=beside_over)
-    if writer.fact(STATE) != UNFINISHED and writer.totals()[0]:
+    if writer.fact(STATE) != UNFINISHED and not writer.is_empty():
         writer.close()
         raise TargetExists(f"{path} is there already; `ziggurat add` adds images to it, or take another name")
     writer.say(STATE, UNFINISHED)
     return writer
 
 
-def reopen(path: Path, *, beside_over: int = LARGEST) -> PackWriter:
+def reopen(path: Path, *, beside_over: int | None = None) -> PackWriter:
     """Opens a pack that is there, to change it.
 
     Raises:
@@ -109,6 +111,9 @@ def fill(
         WriteError: if the pack cannot be written; what was committed is safe.
     """
     outcome = Outcome()
+    if choices.by_resolution or writer.fact(BY_RESOLUTION):
+        choices = replace(choices, by_resolution=True)
+        writer.say(BY_RESOLUTION, "1")
     for gathering in gatherings:
         writer.add_columns(gathering.columns)
         images = _until(stopped, gathering.images)

@@ -90,6 +90,11 @@ class Pack(Mapping[str, bytes]):
         """The columns of attributes."""
         return self._tables.columns
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What the pack says of itself."""
+        return self._tables.facts
+
     @contextmanager
     def snapshot(self) -> Iterator[apsw.Connection]:
         """One state of the pack for all that is read inside. Many reads are faster inside one: its lock is taken once.

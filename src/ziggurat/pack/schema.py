@@ -72,6 +72,12 @@ def attribute_index(name: str) -> str:
     return f"CREATE INDEX {quoted(f'attribute {name}')} ON {ATTRIBUTE}({quoted(name)})"
 
 
+def indexed(db: apsw.Connection) -> list[str]:
+    """The columns of attributes that have an index."""
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")]
+    return [name.removeprefix(f"{ATTRIBUTE} ") for name in names]
+
+
 def quoted(name: str) -> str:
     """A name as it stands in SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -45,6 +45,9 @@ PIECE: Final = 1 << 22
 """Bytes of a large image that are in memory at a time."""
 
 
+LIMIT: Final = "beside_over"
+"""The fact of a pack that says over which size images lie beside it."""
+
 STEPS: Final = 100_000
 """Of SQLite's machine, between two looks whether somebody wants it to stop."""
 
@@ -80,7 +83,7 @@ class PackWriter:
     Args:
         path: of the pack; a file that is not there is made.
         columns: of attributes, when it is made; of one that is there they are added where it has them not.
-        beside_over: bytes of an image from which on it lies beside the pack, in a folder of the pack's name.
+        beside_over: bytes of an image over which it lies beside the pack, in a folder of the pack's name; remembered.
         wait: for another process to be done with it, up to a minute.
 
     Raises:
@@ -90,11 +93,11 @@ class PackWriter:
     """
 
     def __init__(
-        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int = LARGEST, wait: bool = False
+        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int | None = None, wait: bool = False
     ) -> None:
         self.path = path
         self._db, self._lock = open_writer(path, page=PAGE, wait=wait)
-        self._beside_over = min(beside_over, LARGEST)
+        self._beside_over = LARGEST
         self._kinds: dict[Kind, int] = {}
         self._pending = 0
         self._since = 0.0
@@ -108,9 +111,17 @@ class PackWriter:
             with changing(path):
                 self.add_columns(columns)
                 self._next = number(self._db, "SELECT max(id) FROM data") + 1
+                self._limit(beside_over)
         except BaseException:
             self.close()
             raise
+
+    def _limit(self, beside_over: int | None) -> None:
+        """Takes the size over which images lie beside the pack, or the one that was said before."""
+        said = self.fact(LIMIT)
+        if beside_over is not None and str(beside_over) != said:
+            self.say(LIMIT, said := str(beside_over))
+        self._beside_over = min(int(said), LARGEST) if said is not None and said.isdecimal() else LARGEST
 
     def _make(self, columns: Sequence[Column]) -> None:
         with self._db:
@@ -190,6 +201,11 @@ class PackWriter:
         with reading(str(self.path)):
             count = number(self._db, "SELECT count(*) FROM image")
             return count, number(self._db, "SELECT sum(length) FROM image")
+
+    def is_empty(self) -> bool:
+        """Whether there is no image."""
+        with reading(str(self.path)):
+            return not self._db.execute("SELECT 1 FROM image LIMIT 1").fetchall()
 
     def size(self) -> int:
         """Bytes of the file, with what is not committed."""
