@@ -4,6 +4,9 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ziggurat.cli.packs import PACK, Flag, Reading
 from ziggurat.cli.parsing import publish
@@ -16,7 +19,7 @@ from ziggurat.storage.stored import writing
 def get(
     pack: str,
     key: str,
-    out: str | None = None,
+    out: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
     overwrite: Flag = False,

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -66,7 +66,7 @@ class Shards:
 
 
 class _Names:
-    """Names of the samples of a tar file: one an image, with no dot but that before the ending, none twice."""
+    """Names of samples: one an image, with no dot but that before the ending, none twice."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -91,18 +91,6 @@ class _Names:
         return f"{sample}.{ending}"
 
 
-class _Images:
-    """Images with one that is looked at before it is taken."""
-
-    def __init__(self, pack: Pack, where: str | None) -> None:
-        self._found = contents(pack, pack.stored(where))
-        self.next = next(self._found, None)
-
-    def advance(self) -> None:
-        """Takes the one."""
-        self.next = next(self._found, None)
-
-
 def export_webdataset(pack: Pack, shards: Shards, progress: Callable[[Outcome], None] = lambda _: None) -> Outcome:
     """Writes images into tar files, in the order in which they lie, one sample an image.
 
@@ -113,35 +101,44 @@ def export_webdataset(pack: Pack, shards: Shards, progress: Callable[[Outcome], 
         shards: the tar files.
         progress: called now and then.
     """
-    outcome, columns = Outcome(), held_columns(pack)
-    images = _Images(pack, shards.where)
+    outcome = Outcome()
+    samples = _samples(pack, shards.where, outcome)
+    sample = next(samples, None)
 
     def write(path: Path) -> None:
-        names, length = _Names(), 0
+        nonlocal sample
+        length = 0
         with path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            while images.next is not None:
-                entry, content = images.next
-                try:
-                    members = _sample(names, pack, entry, content, columns)
-                except (SourceError, UsageError) as error:
-                    outcome.left.append((entry.key, str(error)))
-                    images.advance()
-                    continue
-                length += sum(map(_tar_length, (info for info, _ in members)))
-                if _whole(length) > shards.most and tar.getmembers():
+            while sample is not None:
+                entry, members = sample
+                before, length = length, length + sum(_tar_length(info) for info, _ in members)
+                if before and _whole(length) > shards.most:
                     return
                 for info, data in members:
                     tar.addfile(info, data)
+                # What it remembers of each is not needed.
+                tar.members.clear()  # type: ignore[attr-defined]
                 outcome.packed += 1
                 outcome.bytes += entry.length
                 progress(outcome)
-                images.advance()
+                sample = next(samples, None)
 
     number = 0
-    while images.next is not None:
+    while sample is not None:
         shards.publish(write, shards.names[number])
         number += 1
     return outcome
+
+
+def _samples(
+    pack: Pack, where: str | None, outcome: Outcome
+) -> Iterator[tuple[Entry, list[tuple[tarfile.TarInfo, IO[bytes]]]]]:
+    names, columns = _Names(), held_columns(pack)
+    for entry, content in contents(pack, pack.stored(where)):
+        try:
+            yield entry, _sample(names, pack, entry, content, columns)
+        except (SourceError, UsageError) as error:
+            outcome.left.append((entry.key, str(error)))
 
 
 def _sample(
