@@ -82,14 +82,14 @@ class Telling:
     @contextmanager
     def progress(self) -> Iterator[Callable[[Outcome], None]]:
         """A function to be called with what is done so far."""
-        began = last = time.monotonic()
+        last = time.monotonic()
         events = JsonLines(sys.stderr)
         with line() as show:
 
             def tell(outcome: Outcome) -> None:
                 nonlocal last
                 if self.log_format == "text":
-                    show(lambda: _line(outcome, time.monotonic() - began))
+                    show(lambda seconds: _line(outcome, seconds))
                 elif time.monotonic() - last > LINE_SECONDS:
                     last = time.monotonic()
                     events.event("progress", summary(outcome))

@@ -12,8 +12,10 @@ from ziggurat.pyramid.blocks import Progress
 
 
 @contextmanager
-def line(stream: TextIO | None = None) -> Iterator[Callable[[Callable[[], str]], None]]:
-    """A function to be called with what makes the line, which it asks for when it is time; at the end it is cleared.
+def line(stream: TextIO | None = None) -> Iterator[Callable[[Callable[[float], str]], None]]:
+    """A function to be called with what makes the line of the seconds that have passed; at the end it is cleared.
+
+    The line is asked for when it is time.
 
     Args:
         stream: standard error unless given.
@@ -22,13 +24,14 @@ def line(stream: TextIO | None = None) -> Iterator[Callable[[Callable[[], str]],
     terminal = out.isatty()
     began = last = time.monotonic()
 
-    def show(make: Callable[[], str]) -> None:
+    def show(make: Callable[[float], str]) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last < (FRAME_SECONDS if terminal else LINE_SECONDS):
             return
         last = now
-        print(f"\r\x1b[K{make()}" if terminal else make(), end="" if terminal else "\n", file=out, flush=True)
+        text = make(now - began)
+        print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=out, flush=True)
 
     try:
         yield show
@@ -45,14 +48,13 @@ def shown(name: str, stream: TextIO | None = None) -> Iterator[Progress]:
         name: of the image.
         stream: standard error unless given.
     """
-    began = time.monotonic()
     with line(stream) as show:
 
-        def told(done: int, total: int) -> str:
-            rate = done / (time.monotonic() - began)
+        def told(done: int, total: int, seconds: float) -> str:
+            rate = done / seconds
             return (
                 f"{visible(name, 60)}: {done / total:.0%} read, {amount(rate / 1e6)} MP/s, "
                 f"about {duration((total - done) / rate)} left"
             )
 
-        yield lambda done, total: show(lambda: told(done, total))
+        yield lambda done, total: show(lambda seconds: told(done, total, seconds))
