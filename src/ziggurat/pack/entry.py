@@ -55,6 +55,20 @@ class Entry:
         return None if height is None or width is None else Size(height, width)
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Images in the order in which they lie: key, number, number of the kind, and bytes of each."""
+
+    keys: Sequence[str]
+    ids: Sequence[int]
+    kinds: Sequence[int] = ()
+    lengths: Sequence[int] = ()
+
+    def __getitem__(self, some: slice) -> "Lying":
+        """Those behind each other from one to another."""
+        return Lying(self.keys[some], self.ids[some], self.kinds[some], self.lengths[some])
+
+
 class Tables(Protocol):
     """How images lie in a database. Methods get the connection, and an entry that ``find`` or ``entries`` gave.
 
@@ -70,8 +84,12 @@ class Tables(Protocol):
         """How many there are."""
         ...
 
-    def lying(self, db: apsw.Connection) -> list[str]:
-        """All keys, in the order in which the images lie."""
+    def lying(self, db: apsw.Connection) -> Lying:
+        """All images, in the order in which they lie."""
+        ...
+
+    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes]:
+        """The bytes of images that lie behind each other."""
         ...
 
     def keys(self, db: apsw.Connection, after: str | None) -> list[str]:

@@ -7,7 +7,7 @@ import apsw
 
 from ziggurat.errors import SourceChanged, UsageError
 from ziggurat.pack.connection import number
-from ziggurat.pack.entry import CHUNK, Entry, Kind
+from ziggurat.pack.entry import CHUNK, Entry, Kind, Lying
 from ziggurat.pack.schema import Column, quoted
 from ziggurat.storage.pack_url import Table
 from ziggurat.storage.ranges import ByteRange
@@ -59,9 +59,16 @@ class ForeignTables:
         """How many images there are."""
         return number(db, f"SELECT count(*) {self._from}")
 
-    def lying(self, db: apsw.Connection) -> list[str]:
-        """All keys, in the order in which the images lie."""
-        return [str(key) for (key,) in db.execute(f"SELECT {self._key} {self._from} ORDER BY rowid")]
+    def lying(self, db: apsw.Connection) -> Lying:
+        """All images, in the order in which they lie."""
+        sql = f"SELECT {self._key}, rowid {self._from} ORDER BY rowid"
+        rows: list[tuple[object, int]] = db.execute(sql).fetchall()  # type: ignore[assignment]
+        return Lying([str(key) for key, _ in rows], [row for _, row in rows])
+
+    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes]:
+        """The bytes of images that lie behind each other."""
+        sql = f"SELECT {quoted(self._blob)} {self._from} AND rowid BETWEEN ? AND ? ORDER BY rowid"
+        return [data for (data,) in db.execute(sql, (some.ids[0], some.ids[-1]))]
 
     def keys(self, db: apsw.Connection, after: str | None) -> list[str]:
         """The keys behind one, in the order in which the images lie."""

@@ -4,12 +4,12 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from ziggurat.convert.manifest import Manifest, Row, manifest_rows, open_manifest
 from ziggurat.errors import CorruptImage, SourceError, UsageError
@@ -42,8 +42,7 @@ KEY: Final = "__key__"
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An image to be packed.
 
     Attributes:
@@ -59,7 +58,7 @@ class Found:
     key: str
     url: str
     data: bytes | None = None
-    attributes: Mapping[str, Value] = field(default_factory=dict)
+    attributes: Mapping[str, Value] = MappingProxyType({})
     problem: str | None = None
     size: int | None = None
     sha256: str = ""
@@ -167,7 +166,7 @@ def _of_tar(place: str) -> Gathering:
             own = typed(said, columns)
             for member in members:
                 if not member.key.lower().endswith(SAID):
-                    yield replace(member, key=str(said.get(KEY, member.key)), attributes=own)
+                    yield member._replace(key=str(said.get(KEY, member.key)), attributes=own)
 
     return Gathering(images(), tuple(column for column in columns if column.name != KEY))
 

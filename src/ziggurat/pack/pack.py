@@ -26,6 +26,9 @@ from ziggurat.storage.protocol import ByteSource, SourceVersion
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.urls import local_path
 
+SCANNED: Final = 64
+"""Images that a scan has in memory."""
+
 AT_ONCE: Final = 16
 """Images that are fetched side by side from a store."""
 
@@ -124,8 +127,8 @@ class Pack(Mapping[str, bytes]):
     def __iter__(self) -> Iterator[str]:
         """The keys, in the order in which the images lie."""
         with self.snapshot() as db:
-            keys = self._tables.lying(db)
-        yield from keys
+            images = self._tables.lying(db)
+        yield from images.keys
 
     def __contains__(self, key: object) -> bool:
         """Whether there is an image of this key."""
@@ -224,6 +227,16 @@ class Pack(Mapping[str, bytes]):
         if found is None:
             raise KeyError(key)
         return found
+
+    def scan(self) -> Iterator[tuple[str, bytes]]:
+        """Keys and bytes of all images, in the order in which they lie: one pass from one end to the other."""
+        with self.snapshot() as db:
+            images = self._tables.lying(db)
+        for start in range(0, len(images.keys), SCANNED):
+            some = images[start : start + SCANNED]
+            with self.snapshot() as db:
+                found = self._tables.scan(db, some)
+            yield from zip(some.keys, found, strict=True)
 
     def sample(self, count: int, *, seed: int | None = None) -> list[str]:
         """Keys of some images, each at most once.

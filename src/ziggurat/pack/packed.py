@@ -2,6 +2,7 @@
 
 import json
 import struct
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -10,7 +11,7 @@ import apsw
 
 from ziggurat.errors import SourceChanged, SourceRefused
 from ziggurat.pack.connection import number
-from ziggurat.pack.entry import CHUNK, Entry, Kind
+from ziggurat.pack.entry import CHUNK, Entry, Kind, Lying
 from ziggurat.pack.schema import ATTRIBUTE, Column, check_schema, quoted
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.ranges import ByteRange
@@ -56,9 +57,31 @@ class PackTables:
         """How many images there are."""
         return number(db, "SELECT count(*) FROM image")
 
-    def lying(self, db: apsw.Connection) -> list[str]:
-        """All keys, in the order in which the images lie."""
-        return [key for (key,) in db.execute("SELECT key FROM image ORDER BY id")]
+    def lying(self, db: apsw.Connection) -> Lying:
+        """All images, in the order in which they lie."""
+        keys, ids, kinds, lengths = list[str](), array("q"), array("q"), array("q")
+        for key, image, kind, length in db.execute("SELECT key, id, kind, length FROM image ORDER BY id"):
+            keys.append(key)
+            ids.append(image)
+            kinds.append(kind)
+            lengths.append(length)
+        return Lying(keys, ids, kinds, lengths)
+
+    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes]:
+        """The bytes of images that lie behind each other."""
+        found = {}
+        if not self._split:
+            sql = "SELECT id, bytes FROM data WHERE id BETWEEN ? AND ?"
+            found = dict(db.execute(sql, (some.ids[0], some.ids[-1])))
+        images = []
+        for key, image, kind, length in zip(some.keys, some.ids, some.kinds, some.lengths, strict=True):
+            rest = found.get(image)
+            head = self._kind(db, kind).head
+            data = None if rest is None else head + rest if head else rest
+            if data is None or len(data) != length:
+                data = self.whole(db, key)
+            images.append(data or b"")
+        return images
 
     def keys(self, db: apsw.Connection, after: str | None) -> list[str]:
         """The next keys behind one, in their own order."""

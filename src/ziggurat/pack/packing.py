@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, repeat
 from typing import Final
 
@@ -19,7 +21,6 @@ from ziggurat.pack.prepare import Prepared, Preparer
 from ziggurat.pack.writer import Packable, PackWriter
 from ziggurat.storage.names import check_key
 from ziggurat.storage.network import NetworkOptions, configure, configured
-from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.resolve import local_path, open_source
 
 AT_A_TIME: Final = 128
@@ -28,8 +29,8 @@ AT_A_TIME: Final = 128
 REMOTE_AT_ONCE: Final = 16
 """Images of a store that one process fetches side by side."""
 
-HEADS: Final = 1 << 14
-"""Beginnings of files that are remembered, to share those that come again."""
+SMALL: Final = 1 << 20
+"""Bytes of a file that is read in one go."""
 
 
 @dataclass(slots=True)
@@ -91,13 +92,11 @@ def pack_images(
         WriteError: if the pack cannot be written; what was committed before is safe.
     """
     outcome = Outcome() if outcome is None else outcome
-    heads = _Heads()
 
     def wanted() -> Iterator[Found]:
         for found in images:
-            problem = found.problem or key_problem(found.key)
-            if problem is not None:
-                outcome.left.append((found.url, problem))
+            if found.problem is not None:
+                outcome.left.append((found.url, found.problem))
             # Of two sources with the same key only one can be what is there.
             elif resuming and found.key not in outcome.trusted and _is_there(writer, found):
                 outcome.trusted.add(found.key)
@@ -111,32 +110,25 @@ def pack_images(
             outcome.left.append((found.url, problem or ""))
             continue
         try:
-            if result.data is None:
-                with closing(open_source(found.url)) as source:
-                    added = writer.put(_packable(found, result, source), replace=choices.replace)
-            else:
-                added = writer.put(_packable(found, result, result.data, heads), replace=choices.replace)
+            added = _put(writer, found, result, replace=choices.replace)
         except (TargetExists, TargetRefused, SourceError) as error:
             outcome.left.append((found.url, str(error)))
             continue
-        outcome.packed += added
-        outcome.there += not added
-        outcome.bytes += result.length if added else 0
+        if added:
+            outcome.packed += 1
+            outcome.bytes += result.length
+        else:
+            outcome.there += 1
         progress(outcome)
     writer.commit()
     return outcome
 
 
-def key_problem(key: str) -> str | None:
-    """Why no image can have this key."""
-    try:
-        check_key(key)
-    except TargetRefused as error:
-        return str(error)
-    return None
-
-
 def _is_there(writer: PackWriter, found: Found) -> bool:
+    try:
+        check_key(found.key)
+    except TargetRefused:
+        return False
     there = None if found.size is None else writer.find(found.key)
     return there is not None and there[0] == found.size
 
@@ -148,27 +140,12 @@ def _problem(found: Found, result: Prepared, choices: Choices) -> str | None:
     return None if choices.unreadable else result.problem
 
 
-class _Heads:
-    """Beginnings of files: one that comes again is shared from then on."""
-
-    def __init__(self) -> None:
-        self._seen: set[bytes] = set()
-
-    def comes_again(self, head: bytes) -> bool:
-        """Whether this one was here before."""
-        if head in self._seen:
-            return True
-        if len(self._seen) < HEADS:
-            self._seen.add(head)
-        return False
-
-
-def _packable(found: Found, result: Prepared, data: bytes | ByteSource, heads: _Heads | None = None) -> Packable:
-    kind, rest = result.kind, data
-    if heads is not None and isinstance(data, bytes) and result.head and heads.comes_again(data[: result.head]):
-        kind, rest = kind._replace(head=data[: result.head]), data[result.head :]
-    spans = () if kind.head else result.spans
-    return Packable(found.key, kind, rest, result.length, result.sha256, found.attributes, spans)
+def _put(writer: PackWriter, found: Found, result: Prepared, *, replace: bool) -> bool:
+    kind, length, sha256, rest, _, spans = result
+    if rest is not None:
+        return writer.put(Packable(found.key, kind, rest, length, sha256, found.attributes, spans), replace=replace)
+    with closing(open_source(found.url)) as source:
+        return writer.put(Packable(found.key, kind, source, length, sha256, found.attributes), replace=replace)
 
 
 def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[tuple[Found, Prepared | str]]:
@@ -177,7 +154,7 @@ def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[tuple[Found
     if not choices.processes or len(first) < AT_A_TIME or first[0].data is not None:
         preparer = Preparer(by_resolution=choices.by_resolution)
         for found in chain(first, images):
-            yield found, _answer(preparer, found)
+            yield found, _answer(preparer, found.url, found.data)
         return
     batches = chain([first], iter(lambda: list(islice(images, AT_A_TIME)), []))
     executor = _executor(choices)
@@ -185,7 +162,7 @@ def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[tuple[Found
     try:
         for batch in chain(batches, repeat([])):
             if batch:
-                waiting.append((batch, executor.submit(_answers, batch)))
+                waiting.append((batch, executor.submit(_answers, _urls(batch))))
                 if len(waiting) <= 2 * choices.processes:
                     continue
             if not waiting:
@@ -197,7 +174,7 @@ def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[tuple[Found
                 # An image took its process down, and all others with it: this batch is tried one by one.
                 answers = [_alone(found, choices) for found in asked]
                 executor = _executor(choices)
-                waiting = deque((again, executor.submit(_answers, again)) for again, _ in waiting)
+                waiting = deque((again, executor.submit(_answers, _urls(again))) for again, _ in waiting)
             yield from zip(asked, answers, strict=True)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
@@ -215,7 +192,7 @@ def _executor(choices: Choices, *, processes: int | None = None) -> ProcessPoolE
 def _alone(found: Found, choices: Choices) -> Prepared | str:
     with _executor(choices, processes=1) as executor:
         try:
-            return executor.submit(_answers, [found]).result()[0]
+            return executor.submit(_answers, [found.url]).result()[0]
         except BrokenProcessPool:
             return "WorkerCrashed: its header takes the process down that reads it"
 
@@ -232,19 +209,44 @@ def _start(by_resolution: bool, network: NetworkOptions) -> None:  # noqa: FBT00
     _preparer = Preparer(by_resolution=by_resolution)
 
 
-def _answers(batch: Sequence[Found]) -> list[Prepared | str]:
+def _urls(batch: Sequence[Found]) -> list[str]:
+    return [found.url for found in batch]
+
+
+def _answers(urls: Sequence[str]) -> list[Prepared | str]:
     preparer = _preparer or Preparer()
-    if all(local_path(found.url) is not None for found in batch):
-        return [_answer(preparer, found) for found in batch]
+    if local_path(urls[0]) is not None:
+        return [_answer(preparer, url) for url in urls]
     with ThreadPoolExecutor(REMOTE_AT_ONCE) as threads:
-        return list(threads.map(lambda found: _answer(preparer, found), batch))
+        return list(threads.map(partial(_answer, preparer), urls))
 
 
-def _answer(preparer: Preparer, found: Found) -> Prepared | str:
+def _answer(preparer: Preparer, url: str, data: bytes | None = None) -> Prepared | str:
     try:
-        if found.data is not None:
-            return preparer.of_bytes(found.data, found.url)
-        with closing(open_source(found.url)) as source:
+        data = _small_file(url) if data is None else data
+        if data is not None:
+            return preparer.of_bytes(data, url)
+        with closing(open_source(url)) as source:
             return preparer.prepare(source)
     except ZigguratError as error:
         return f"{type(error).__name__}: {error}"
+
+
+def _small_file(url: str) -> bytes | None:
+    """All of a file of this machine, in as few steps as can be; None where that is not so simple."""
+    if ":" in url:
+        return None
+    try:
+        file = os.open(url, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > SMALL:
+            return None
+        data = os.read(file, SMALL + 1)
+        return data if len(data) == status.st_size else None
+    except OSError:
+        return None
+    finally:
+        os.close(file)

@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -217,11 +217,6 @@ class PackWriter:
         with reading(str(self.path)):
             return number(self._db, "PRAGMA freelist_count") * number(self._db, "PRAGMA page_size")
 
-    def lengths(self) -> Iterator[tuple[str, int]]:
-        """The keys that there are, with the lengths of their images."""
-        with reading(str(self.path)):
-            yield from self._db.execute("SELECT key, length FROM image")
-
     def find(self, key: str) -> tuple[int, bytes] | None:
         """Length and SHA-256 of the image of a key."""
         with reading(str(self.path)):
@@ -244,26 +239,37 @@ class PackWriter:
             WriteError: if it cannot be written.
         """
         check_key(image.key)
-        there = self.find(image.key)
-        if there is not None:
-            if there == (image.length, image.sha256):
-                return False
-            if not replace:
-                raise TargetExists(
-                    f"{self.path} has another image {image.key!a}; remove it first, or ask for replacing"
-                )
-            self.remove(image.key)
         with self._changing() as db:
-            self._put_data(self._next, image)
             row = (image.key, self._next, self._kind(image.kind), image.length, image.sha256)
-            db.execute("INSERT INTO image VALUES (?, ?, ?, ?, ?)", row)
-            if image.attributes:
-                values = [image.attributes.get(column.name) for column in self.columns]
-                db.execute(f"INSERT INTO {ATTRIBUTE} VALUES (?{', ?' * len(values)})", (self._next, *values))
+            # What may fail for its own sake is undone alone, not with those before it.
+            with db if replace or not isinstance(image.rest, bytes) else nullcontext():
+                if not self._claim(row, replace=replace):
+                    return False
+                self._put_data(self._next, image)
+                if image.attributes:
+                    values = [image.attributes.get(column.name) for column in self.columns]
+                    db.execute(f"INSERT INTO {ATTRIBUTE} VALUES (?{', ?' * len(values)})", (self._next, *values))
         self._next += 1
         self._pending += image.length
         if self._pending >= BATCH_BYTES or time.monotonic() - self._since > BATCH_SECONDS:
             self.commit()
+        return True
+
+    def _claim(self, row: tuple[str, int, int, int, bytes], *, replace: bool) -> bool:
+        """Takes a key; false if the same image has it already."""
+        key, _, _, length, sha256 = row
+        sql = "INSERT INTO image VALUES (?, ?, ?, ?, ?)"
+        try:
+            self._db.execute(sql, row)
+        except apsw.ConstraintError:
+            if self.find(key) == (length, sha256):
+                return False
+            if not replace:
+                raise TargetExists(
+                    f"{self.path} has another image {key!a}; remove it first, or ask for replacing"
+                ) from None
+            self.remove(key)
+            self._db.execute(sql, row)
         return True
 
     def _put_data(self, place: int, image: Packable) -> None:
@@ -272,9 +278,7 @@ class PackWriter:
             self._put_beside(image)
             db.execute("INSERT INTO data VALUES (?, NULL)", (place,))
         elif not isinstance(image.rest, bytes):
-            # Undone alone where it fails, not with those before it.
-            with db:
-                self._stream(place, image, image.rest)
+            self._stream(place, image, image.rest)
         elif not image.spans:
             db.execute("INSERT INTO data VALUES (?, ?)", (place, image.rest))
         else:
@@ -402,6 +406,7 @@ class PackWriter:
             except apsw.Error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                self._kinds.clear()
                 raise
 
     def close(self) -> None:
