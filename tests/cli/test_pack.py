@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -386,6 +387,18 @@ def test_one_image_is_taken_out(scans: Path, pack: Path, tmp_path: Path) -> None
         assert subprocess.run(command, check=True, capture_output=True).stdout == expected
     missing = ziggurat("get", pack, "nothing", tmp_path / "y")
     assert (missing.code, "`ziggurat ls`" in missing.err) == (1, True)
+
+
+def test_plain_sqlite_gives_the_bytes_as_the_documentation_says(scans: Path, pack: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "packs.md").read_text(encoding="utf-8")
+    [query] = re.findall(r"```sql\n(.*?);\n```", text, re.DOTALL)
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "import sqlite3" in block]
+    with closing(sqlite3.connect(pack)) as db:
+        for key, data in content(scans).items():
+            assert db.execute(query.replace("'a.jpg'", "?"), (key,)).fetchone() == (data,)
+    names: dict[str, object] = {}
+    exec(code.replace("scans.zpk", str(pack)).replace("plates/0007.jp2", "scan.jp2"), names)  # noqa: S102 - our own page
+    assert names["data"] == (scans / "scan.jp2").read_bytes()
 
 
 # -- out of a pack --------------------------------------------------------------------------------------------------

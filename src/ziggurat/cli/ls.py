@@ -2,16 +2,24 @@
 
 import json
 from collections.abc import Iterator
-from typing import Annotated
+from functools import lru_cache
+from itertools import batched
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 from ziggurat.cli.packs import PACK, Flag, Reading
 from ziggurat.convert.text import amount, size, visible
 from ziggurat.model import JSON
-from ziggurat.pack.entry import Entry
+from ziggurat.pack.entry import Entry, Kind
 from ziggurat.pack.pack import Pack
 from ziggurat.storage.names import LONGEST_KEY
+
+AT_ONCE: Final = 1000
+"""Lines that are written together."""
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=bytes.hex)
+"""Bytes of somebody's table are shown as hexadecimal."""
 
 
 def ls(
@@ -39,13 +47,13 @@ def ls(
         if count:
             print(len(opened) if where is None else sum(1 for _ in opened.entries(where)))
             return
-        for line in _lines(opened, where, long=long, as_json=json_):
-            print(line)
+        for lines in batched(_lines(opened, where, long=long, as_json=json_), AT_ONCE):
+            print("\n".join(lines))
 
 
 def _lines(pack: Pack, where: str | None, *, long: bool, as_json: bool) -> Iterator[str]:
     if as_json:
-        return (json.dumps(record(entry), ensure_ascii=False, default=bytes.hex) for entry in pack.entries(where))
+        return (_JSON.encode(record(entry)) for entry in pack.entries(where))
     if long:
         return map(_long, pack.entries(where))
     if where is not None:
@@ -74,11 +82,15 @@ def record(entry: Entry) -> dict[str, JSON]:
 
 
 def _long(entry: Entry) -> str:
-    kind = entry.kind
-    form = f"{kind.height} x {kind.width} x {kind.bands} {kind.dtype}" if kind.height is not None else "-"
     told = "".join(
-        f"  {visible(name)}={amount(value) if isinstance(value, float) else visible(str(value))}"
+        f"  {name}={amount(value) if isinstance(value, float) else _shown(str(value))}"
         for name, value in entry.attributes.items()
         if value is not None
     )
-    return f"{size(entry.length):>9}  {kind.format or '-':<6} {form:<26} {_shown(entry.key)}{told}"
+    return f"{size(entry.length):>9}  {_form(entry.kind)} {_shown(entry.key)}{told}"
+
+
+@lru_cache
+def _form(kind: Kind) -> str:
+    form = f"{kind.height} x {kind.width} x {kind.bands} {kind.dtype}" if kind.height is not None else "-"
+    return f"{kind.format or '-':<6} {form:<26}"
