@@ -70,9 +70,15 @@ class Lying:
 
 
 class Tables(Protocol):
-    """How images lie in a database. Methods get the connection, and an entry that ``find`` or ``entries`` gave."""
+    """How images lie in a database. Methods get the connection, and an entry that ``find`` or ``entries`` gave.
+
+    Attributes:
+        columns: of attributes.
+        facts: of the database as a whole.
+    """
 
     columns: tuple[Column, ...]
+    facts: Mapping[str, str]
 
     def count(self, db: apsw.Connection) -> int:
         """How many there are."""
@@ -92,6 +98,10 @@ class Tables(Protocol):
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
         """The next ``CHUNK`` images behind one, with attributes: all, or those that an SQL expression is true of."""
+        ...
+
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with attributes, in any order."""
         ...
 
     def find(self, db: apsw.Connection, key: str) -> Entry | None:

@@ -1,6 +1,7 @@
 """Images in a table of any SQLite database, such as ``Images(ObjId INT, img BLOB, size INT)``."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 import apsw
 
@@ -41,6 +42,7 @@ class ForeignTables:
             if wanted.lower() not in own:
                 raise UsageError(f"{place}: {found[1]} has no column {wanted!a}; it has {', '.join(own)}")
         self._place = place
+        self.facts: Mapping[str, str] = {}
         self._name = found[1]
         self._key, self._blob = quoted(own[table.key.lower()][0]), own[table.blob.lower()][0]
         self._from = f"FROM {quoted(found[1])} WHERE {self._key} IS NOT NULL AND typeof({quoted(self._blob)}) = 'blob'"
@@ -76,15 +78,21 @@ class ForeignTables:
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
         """The images behind one with their attributes, in the order in which they lie."""
+        condition = f" AND ({where}\n)" if where is not None else ""
+        rest = f" AND rowid > ?{condition} ORDER BY rowid LIMIT {CHUNK}"
+        return self._select(db, rest, -(1 << 63) if after is None else after.id)
+
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with their attributes, in any order."""
+        rows = [self._number(db, key) for key in keys]
+        return self._select(db, " AND rowid IN (SELECT value FROM json_each(?))", json.dumps(rows))
+
+    def _select(self, db: apsw.Connection, rest: str, binding: int | str) -> list[Entry]:
         names = [column.name for column in self.columns]
         own = "".join(f", {quoted(name)}" for name in names)
-        condition = f" AND ({where}\n)" if where is not None else ""
-        sql = (
-            f"SELECT {self._key}, rowid, length({quoted(self._blob)}){own} {self._from} AND rowid > ?{condition} "
-            f"ORDER BY rowid LIMIT {CHUNK}"
-        )
+        sql = f"SELECT {self._key}, rowid, length({quoted(self._blob)}){own} {self._from}{rest}"
         found = []
-        for key, row, length, *values in db.execute(sql, (-(1 << 63) if after is None else after.id,)):
+        for key, row, length, *values in db.execute(sql, (binding,)):
             found.append(Entry(str(key), row, _UNKNOWN, length, b"", dict(zip(names, values, strict=True))))
         return found
 

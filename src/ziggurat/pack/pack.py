@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import batched
 from pathlib import Path
 from random import Random
 from typing import Final, Self
@@ -92,6 +93,11 @@ class Pack(Mapping[str, bytes]):
         """The columns of attributes."""
         return self._tables.columns
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What the pack says of itself."""
+        return self._tables.facts
+
     @contextmanager
     def snapshot(self) -> Iterator[apsw.Connection]:
         """One state of the pack for all that is read inside. Many reads are faster inside one: its lock is taken once.
@@ -161,6 +167,15 @@ class Pack(Mapping[str, bytes]):
             return self._tables.entries(db, where, after)
 
         yield from self._in_chunks(chunk)
+
+    def stored(self, where: str | None = None) -> Iterator[Entry]:
+        """As ``entries``, in the order in which the images lie."""
+        places = sorted((entry.id, entry.key) for entry in self.entries(where))
+        for part in batched(places, CHUNK):
+            with self.snapshot() as db:
+                found = {entry.id: entry for entry in self._tables.told(db, [key for _, key in part])}
+            # What is removed meanwhile is left out.
+            yield from (found[place] for place, _ in part if place in found)
 
     def _in_chunks[T](self, chunk: Callable[[apsw.Connection, T | None], list[T]]) -> Iterator[T]:
         """All of what a query gives, without a transaction between two chunks: whoever iterates may take his time."""

@@ -1,5 +1,6 @@
 """How images lie in a pack: behind a head that many share, and in parts where the coarse bytes lie together."""
 
+import json
 import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,18 +90,23 @@ class PackTables:
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
         """The next images behind one with their attributes, in the order of their keys."""
-        names = [column.name for column in self.columns]
-        own = "".join(f", attribute.{quoted(name)}" for name in names)
-        joined = f" LEFT JOIN {ATTRIBUTE} ON attribute.id = image.id" if names else ""
+        condition = f" AND ({where}\n)" if where is not None else ""
         # Conditions speak of the form, too.
         told = " JOIN kind ON kind.id = image.kind" if where is not None else ""
-        condition = f" AND ({where}\n)" if where is not None else ""
-        sql = (
-            f"SELECT key, image.id, kind, length, sha256{own} FROM image{told}{joined} "
-            f"WHERE key > ?{condition} ORDER BY key LIMIT {CHUNK}"
-        )
+        rest = f"{told} WHERE image.key > ?{condition} ORDER BY image.key LIMIT {CHUNK}"
+        return self._select(db, rest, "" if after is None else after.key)
+
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with their attributes, in any order."""
+        return self._select(db, " WHERE image.key IN (SELECT value FROM json_each(?))", json.dumps(keys))
+
+    def _select(self, db: apsw.Connection, rest: str, binding: str) -> list[Entry]:
+        names = [column.name for column in self.columns]
+        own = "".join(f", {ATTRIBUTE}.{quoted(name)}" for name in names)
+        joined = f" LEFT JOIN {ATTRIBUTE} ON {ATTRIBUTE}.id = image.id" if names else ""
         found = []
-        for key, image, kind, length, sha256, *values in db.execute(sql, ("" if after is None else after.key,)):
+        sql = f"SELECT image.key, image.id, image.kind, image.length, image.sha256{own} FROM image{joined}{rest}"
+        for key, image, kind, length, sha256, *values in db.execute(sql, (binding,)):
             attributes = dict(zip(names, values, strict=True))
             found.append(Entry(key, image, self._kind(db, kind), length, sha256, attributes))
         return found

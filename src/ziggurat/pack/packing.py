@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,10 +14,12 @@ from functools import partial
 from itertools import chain, islice, repeat
 from typing import Final
 
+from ziggurat.convert.process import die_with_parent
 from ziggurat.errors import SourceError, TargetExists, TargetRefused, ZigguratError
 from ziggurat.pack.gather import Found
 from ziggurat.pack.prepare import Prepared, Preparer
 from ziggurat.pack.writer import Packable, PackWriter
+from ziggurat.storage.names import check_key
 from ziggurat.storage.network import NetworkOptions, configure, configured
 from ziggurat.storage.resolve import local_path, open_source
 
@@ -39,12 +42,14 @@ class Outcome:
         bytes: of them.
         there: images that were in the pack already.
         left: what was left out: where it lies, and why.
+        trusted: keys of images that were not read again because the pack had one of the same length.
     """
 
     packed: int = 0
     bytes: int = 0
     there: int = 0
     left: list[tuple[str, str]] = field(default_factory=list)
+    trusted: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ def pack_images(
     *,
     resuming: bool = False,
     progress: Callable[[Outcome], None] = lambda _: None,
+    outcome: Outcome | None = None,
 ) -> Outcome:
     """Puts images into a pack.
 
@@ -80,24 +86,27 @@ def pack_images(
         choices: how they are packed.
         resuming: images whose keys and lengths are those of the pack are there already, and not read again.
         progress: called now and then.
+        outcome: of images packed before, to be gone on with.
 
     Raises:
         WriteError: if the pack cannot be written; what was committed before is safe.
     """
-    outcome = Outcome()
+    outcome = Outcome() if outcome is None else outcome
 
     def wanted() -> Iterator[Found]:
         for found in images:
             if found.problem is not None:
                 outcome.left.append((found.url, found.problem))
-            elif resuming and found.size is not None and (writer.find(found.key) or (None,))[0] == found.size:
+            # Of two sources with the same key only one can be what is there.
+            elif resuming and found.key not in outcome.trusted and _is_there(writer, found):
+                outcome.trusted.add(found.key)
                 outcome.there += 1
             else:
                 yield found
 
     for found, result in _prepared(wanted(), choices):
-        problem = result if isinstance(result, str) else result.problem
-        if isinstance(result, str) or (problem is not None and not choices.unreadable):
+        problem = result if isinstance(result, str) else _problem(found, result, choices)
+        if isinstance(result, str) or problem is not None:
             outcome.left.append((found.url, problem or ""))
             continue
         try:
@@ -113,6 +122,22 @@ def pack_images(
         progress(outcome)
     writer.commit()
     return outcome
+
+
+def _is_there(writer: PackWriter, found: Found) -> bool:
+    try:
+        check_key(found.key)
+    except TargetRefused:
+        return False
+    there = None if found.size is None else writer.find(found.key)
+    return there is not None and there[0] == found.size
+
+
+def _problem(found: Found, result: Prepared, choices: Choices) -> str | None:
+    """Why an image is not to be packed."""
+    if found.sha256 and found.sha256 != result.sha256.hex():
+        return f"its SHA-256 is {result.sha256.hex()}, {found.sha256} is what it should be; look for the right file"
+    return None if choices.unreadable else result.problem
 
 
 def _put(writer: PackWriter, found: Found, result: Prepared, *, replace: bool) -> bool:
@@ -177,6 +202,9 @@ _preparer: Preparer | None = None
 
 def _start(by_resolution: bool, network: NetworkOptions) -> None:  # noqa: FBT001 - a process pool passes places
     global _preparer  # noqa: PLW0603 - what it learns holds for the process
+    die_with_parent()
+    # Ctrl-C is for the process that writes: it asks for no more, and these finish what they have.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure(network)
     _preparer = Preparer(by_resolution=by_resolution)
 

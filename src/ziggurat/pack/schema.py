@@ -45,6 +45,11 @@ ATTRIBUTE: Final = "attribute"
 TYPES: Final = ("INTEGER", "REAL", "TEXT")
 """Of such columns."""
 
+TAKEN: Final = frozenset({
+    "id", "key", "kind", "length", "sha256", "format", "height", "width", "bands", "dtype", "head", "rowid"
+})  # fmt: skip
+"""Names that such a column cannot have: those of what conditions can say of every image."""
+
 _INDEX = re.compile(r'CREATE INDEX "attribute ([^"]|"")*" ON attribute\("([^"]|"")*"\)')
 
 
@@ -65,6 +70,12 @@ def attribute_table(columns: tuple[Column, ...]) -> str:
 def attribute_index(name: str) -> str:
     """The statement that makes an index of a column of attributes."""
     return f"CREATE INDEX {quoted(f'attribute {name}')} ON {ATTRIBUTE}({quoted(name)})"
+
+
+def indexed(db: apsw.Connection) -> list[str]:
+    """The columns of attributes that have an index."""
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")]
+    return [name.removeprefix(f"{ATTRIBUTE} ") for name in names]
 
 
 def quoted(name: str) -> str:

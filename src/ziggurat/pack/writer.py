@@ -1,6 +1,7 @@
 """Putting images into a pack: one process, many images a transaction, nothing that was committed ever lost."""
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,13 +16,14 @@ from ziggurat import __version__
 from ziggurat.errors import SourceChanged, TargetExists, UsageError
 from ziggurat.pack.connection import changing, number, open_writer, reading
 from ziggurat.pack.entry import Kind, Value
-from ziggurat.pack.packed import KINDS, Spans, beside, parted
+from ziggurat.pack.packed import BESIDE, KINDS, Spans, beside, parted
 from ziggurat.pack.schema import (
     APPLICATION_ID,
     ATTRIBUTE,
     LARGEST,
     PAGE,
     TABLES,
+    TAKEN,
     VERSION,
     Column,
     attribute_index,
@@ -41,6 +43,15 @@ BATCH_SECONDS: Final = 2.0
 
 PIECE: Final = 1 << 22
 """Bytes of a large image that are in memory at a time."""
+
+
+LIMIT: Final = "beside_over"
+"""The fact of a pack that says over which size images lie beside it."""
+
+STEPS: Final = 100_000
+"""Of SQLite's machine, between two looks whether somebody wants it to stop."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,7 @@ class PackWriter:
     Args:
         path: of the pack; a file that is not there is made.
         columns: of attributes, when it is made; of one that is there they are added where it has them not.
-        beside_over: bytes of an image from which on it lies beside the pack, in a folder of the pack's name.
+        beside_over: bytes of an image over which it lies beside the pack, in a folder of the pack's name; remembered.
         wait: for another process to be done with it, up to a minute.
 
     Raises:
@@ -82,11 +93,11 @@ class PackWriter:
     """
 
     def __init__(
-        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int = LARGEST, wait: bool = False
+        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int | None = None, wait: bool = False
     ) -> None:
         self.path = path
         self._db, self._lock = open_writer(path, page=PAGE, wait=wait)
-        self._beside_over = min(beside_over, LARGEST)
+        self._beside_over = LARGEST
         self._kinds: dict[Kind, int] = {}
         self._pending = 0
         self._since = 0.0
@@ -100,9 +111,17 @@ class PackWriter:
             with changing(path):
                 self.add_columns(columns)
                 self._next = number(self._db, "SELECT max(id) FROM data") + 1
+                self._limit(beside_over)
         except BaseException:
             self.close()
             raise
+
+    def _limit(self, beside_over: int | None) -> None:
+        """Takes the size over which images lie beside the pack, or the one that was said before."""
+        said = self.fact(LIMIT)
+        if beside_over is not None and str(beside_over) != said:
+            self.say(LIMIT, said := str(beside_over))
+        self._beside_over = min(int(said), LARGEST) if said is not None and said.isdecimal() else LARGEST
 
     def _make(self, columns: Sequence[Column]) -> None:
         with self._db:
@@ -117,8 +136,11 @@ class PackWriter:
         """Gives the images further attributes.
 
         Raises:
-            UsageError: if the pack has a column of this name and another type.
+            UsageError: if the pack has a column of this name and another type, or no column can have this name.
         """
+        for column in columns:
+            if column.name.lower() in TAKEN:
+                raise UsageError(f"no attribute can be called {column.name}: every image has one; take another name")
         own = {column.name.lower(): column for column in self.columns}
         wanted = [column for column in columns if column.name.lower() not in own]
         for column in columns:
@@ -134,6 +156,18 @@ class PackWriter:
             for column in wanted:
                 self._db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
         self.columns = (*self.columns, *wanted)
+
+    def say_of(self, key: str, values: Mapping[str, Value]) -> bool:
+        """Gives attributes to an image, in the open transaction; others that it has stay. False if it is not there."""
+        with self._changing() as db:
+            row = db.execute("SELECT id FROM image WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return False
+            db.execute(f"INSERT OR IGNORE INTO {ATTRIBUTE} (id) VALUES (?)", row)
+            if values:
+                own = ", ".join(f"{quoted(name)} = ?" for name in values)
+                db.execute(f"UPDATE {ATTRIBUTE} SET {own} WHERE id = ?", (*values.values(), *row))
+        return True
 
     def index_columns(self, names: Sequence[str]) -> None:
         """Makes indexes of attributes, where they are missing.
@@ -161,6 +195,27 @@ class PackWriter:
         with reading(str(self.path)):
             row = self._db.execute("SELECT value FROM pack WHERE key = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
+
+    def totals(self) -> tuple[int, int]:
+        """How many images there are, and how many bytes they have."""
+        with reading(str(self.path)):
+            count = number(self._db, "SELECT count(*) FROM image")
+            return count, number(self._db, "SELECT sum(length) FROM image")
+
+    def is_empty(self) -> bool:
+        """Whether there is no image."""
+        with reading(str(self.path)):
+            return not self._db.execute("SELECT 1 FROM image LIMIT 1").fetchall()
+
+    def size(self) -> int:
+        """Bytes of the file, with what is not committed."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA page_count") * number(self._db, "PRAGMA page_size")
+
+    def free(self) -> int:
+        """Bytes of the file that the next images will use."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA freelist_count") * number(self._db, "PRAGMA page_size")
 
     def find(self, key: str) -> tuple[int, bytes] | None:
         """Length and SHA-256 of the image of a key."""
@@ -307,9 +362,27 @@ class PackWriter:
         """
         self.commit()
         with changing(self.path):
-            self._db.execute("VACUUM")
+            # Python is called now and then, so that Ctrl-C ends it.
+            self._db.set_progress_handler(lambda: False, STEPS)
+            try:
+                self._db.execute("VACUUM")
+            finally:
+                self._db.set_progress_handler(None)
             self.say("listed", str(self._listed()))
         self.commit()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes the files beside the pack whose images are no longer in it."""
+        folder = Path(f"{self.path}{BESIDE}")
+        left = {path.name: path for path in folder.glob("*/*") if _DIGEST.fullmatch(path.name)}
+        if left:
+            with reading(str(self.path)):
+                for (digest,) in self._db.execute("SELECT sha256 FROM image"):
+                    left.pop(digest.hex(), None)
+        for path in left.values():
+            with writing(str(path)):
+                path.unlink()
 
     def _listed(self) -> int:
         """Bytes of all that is not an image's: of a pack just compacted they lie in front of the images."""
