@@ -13,8 +13,9 @@ The tree::
     │   ├── UnknownFormat
     │   ├── CorruptImage         truncated, lying or damaged
     │   └── UnsupportedFeature   valid, and beyond what the readers or writers do
-    ├── LimitExceeded            more pixels, memory or time than allowed
+    ├── LimitExceeded            more pixels, bytes, memory or time than allowed
     │   ├── TooManyPixels
+    │   ├── TooManyBytes
     │   ├── OutOfMemory
     │   ├── TimedOut
     │   ├── Overloaded           too much is asked for at once; trying again may help
@@ -81,11 +82,15 @@ class UnsupportedFeature(FormatError):
 
 
 class LimitExceeded(ZigguratError):
-    """More pixels, memory or time than the limits allow."""
+    """More pixels, bytes, memory or time than the limits allow."""
 
 
 class TooManyPixels(LimitExceeded):
     """The declared size is over a limit, of ours or of the target format."""
+
+
+class TooManyBytes(LimitExceeded):
+    """More of files would be read than one request may."""
 
 
 class OutOfMemory(LimitExceeded):

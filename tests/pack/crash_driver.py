@@ -97,9 +97,10 @@ def work(path: Path, report: Callable[[int], None] = lambda _: None, *, first: i
 def finish(path: Path) -> None:
     """Packs again: what is there already stays."""
     with PackWriter(path, columns=[Column("survey", "TEXT"), Column("more", "REAL")], beside_over=BESIDE) as writer:
-        for key, _ in list(writer.lengths()):
-            if key not in FINAL:
-                writer.remove(key)
+        with Pack(path) as pack:
+            left = pack.keys() - FINAL.keys()
+        for key in left:
+            writer.remove(key)
         for key, data in FINAL.items():
             writer.put(packable(key, data), replace=True)
     check_whole(path, FINAL)

@@ -90,6 +90,8 @@ def read_all(path: Path, table: Table | None, found: collections.Counter[str], r
             lambda: len(pack),
             lambda: keys.extend(pack.listing()),
             lambda: list(pack),
+            lambda: list(pack.scan()),
+            lambda: list(pack.stored()),
             lambda: list(pack.entries("length > 500" if table is None else "size > 1")),
         ):
             try:

@@ -67,8 +67,9 @@ def test_of_images_with_the_same_key_the_first_is_read_and_listing_ends(
 ) -> None:
     run("CREATE TABLE t (k, b)")
     run("INSERT INTO t VALUES ('a', x'00'), (5, x'01'), ('5', x'02')")
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)"
-    run(f"{numbers} INSERT INTO t SELECT 'a', x'05' FROM n", 2 * CHUNK + 5)
+    run("CREATE TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10005) SELECT i FROM n")
+    run("INSERT INTO t SELECT 'a', x'05' FROM n")
+    assert CHUNK == 5000
     if index:
         run("CREATE INDEX i ON t(k)")
     with Pack(path, table=TABLE) as pack:

@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
 
@@ -173,6 +174,13 @@ def test_no_other_site_is_told_that_it_may_write(served: Server) -> None:
 )  # fmt: skip
 def test_what_is_no_judgement_is_refused(served: Server, body: object) -> None:
     assert served.post(f"{REVIEW}/{part('item 0/page 1.jpg')}", body).status == 400
+
+
+def test_a_judgement_of_a_megabyte_is_hung_up_on(served: Server) -> None:
+    path = f"{REVIEW}/{part('item 0/page 1.jpg')}"
+    with pytest.raises((ConnectionError, HTTPException)):
+        served.post(path, b" " * (1 << 20) + b'{"verdict": "accept"}')
+    assert served.get("/api/job").json["reviews"]["accept"] == 0
 
 
 def test_bytes_that_are_no_text_name_nothing(served: Server) -> None:

@@ -121,7 +121,7 @@ def test_search_takes_words_in_any_order_and_case(server: Server) -> None:
     assert server.get("/api/folders").json == {
         "under": "",
         "total": 1,
-        "folders": [{"folder": "a b", "name": "a b", "count": 1}],
+        "folders": [{"folder": "a b", "ref": "a%20b", "name": "a b", "count": 1}],
     }
 
 

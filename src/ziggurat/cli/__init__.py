@@ -28,7 +28,7 @@ LONGEST = 4000
 COMMANDS = {
     "convert": "Convert a collection: every image verified, every step in a ledger.",
     "status": "Show how far a job is, also while it runs.",
-    "verify": "Read a job's outputs again and compare them with its ledger.",
+    "verify": "Read a job's outputs, or a pack's images, again and compare them with what is recorded.",
     "report": "Write a job's report: one HTML page, or CSV or JSON.",
     "info": "Show what an image's header says.",
     "read": "Read a window of a level into a .npy, .tif or .png file.",
@@ -36,6 +36,15 @@ COMMANDS = {
     "overview": "Make the levels that images lack, in the cache or beside them.",
     "index": "Find out where everything lies in JPEG 2000 images, once for all readers.",
     "transcode": "Write a JPEG 2000 file again in a layout for object storage, bit for bit.",
+    "pack": "Put the images of folders, stores, manifests, tar files and databases into one file.",
+    "add": "Put more images into a pack.",
+    "rm": "Take images out of a pack.",
+    "ls": "List the images of a pack, all or those that an SQL expression is true of.",
+    "get": "Write one image of a pack as the file that it was.",
+    "unpack": "Write the images of a pack as the files that they were.",
+    "merge": "Make one pack of several.",
+    "split": "Make several packs of one, none larger than a size.",
+    "export": "Write a pack as WebDataset tar files, as a folder, or its index as Parquet.",
     "doctor": "Check the libraries that Ziggurat stands on.",
 }
 """Every command, and its line in the help. ``convert`` is ``ziggurat.cli.convert:convert``, and so on."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import Protocol, Self
 
 from ziggurat import __version__
 from ziggurat.convert import process
@@ -346,17 +346,29 @@ class Job:
         return self.ledger.counts()
 
 
+class Stoppable(Protocol):
+    """Work that can be asked to stop."""
+
+    def drain(self) -> None:
+        """Begins nothing more."""
+        ...
+
+    def abort(self) -> None:
+        """Ends at once."""
+        ...
+
+
 @contextmanager
-def signals(coordinator: Coordinator) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM drain the job; a second one aborts it. Yields the signals that came."""
+def signals(work: Stoppable) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM drain the work; a second one aborts it. Yields the signals that came."""
     received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         if len(received) == 1:
-            coordinator.drain()
+            work.drain()
         else:
-            coordinator.abort()
+            work.abort()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -69,7 +69,7 @@ class PackDestination:
             if not overwrite and writer.find(key) is not None:
                 raise TargetExists(f"{self._path} has an image {key!a} already; remove it, or ask for overwriting")
             found = Preparer().prepare(source)
-            rest = source if found.data is None else found.data
+            rest = source if found.rest is None else found.rest
             image = Packable(key, found.kind, rest, found.length, bytes.fromhex(digests.sha256))
             writer.put(image, replace=overwrite)
         with writing(str(temporary)):

@@ -69,17 +69,41 @@ def not_too_much(entries: Iterable[Entry]) -> list[Entry]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Images in the order in which they lie: key, number, number of the kind, and bytes of each."""
+
+    keys: Sequence[str]
+    ids: Sequence[int]
+    kinds: Sequence[int] = ()
+    lengths: Sequence[int] = ()
+
+    def __getitem__(self, some: slice) -> "Lying":
+        """Those behind each other from one to another."""
+        return Lying(self.keys[some], self.ids[some], self.kinds[some], self.lengths[some])
+
+
 class Tables(Protocol):
-    """How images lie in a database. Methods get the connection, and an entry that ``find`` or ``entries`` gave."""
+    """How images lie in a database. Methods get the connection, and an entry that ``find`` or ``entries`` gave.
+
+    Attributes:
+        columns: of attributes.
+        facts: of the database as a whole.
+    """
 
     columns: tuple[Column, ...]
+    facts: Mapping[str, str]
 
     def count(self, db: apsw.Connection) -> int:
         """How many there are."""
         ...
 
-    def lying(self, db: apsw.Connection) -> list[str]:
-        """All keys, in the order in which the images lie."""
+    def lying(self, db: apsw.Connection) -> Lying:
+        """All images, in the order in which they lie."""
+        ...
+
+    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes | None]:
+        """The bytes of images that lie behind each other; None for those that were removed meanwhile."""
         ...
 
     def keys(self, db: apsw.Connection, after: tuple[str, int] | None) -> list[tuple[str, int]]:
@@ -88,6 +112,10 @@ class Tables(Protocol):
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
         """At most ``CHUNK`` images behind one, with attributes: all, or those that an SQL expression is true of."""
+        ...
+
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with attributes, in any order."""
         ...
 
     def find(self, db: apsw.Connection, key: str) -> Entry | None:

@@ -1,13 +1,14 @@
 """Images in a table of any SQLite database, such as ``Images(ObjId INT, img BLOB, size INT)``."""
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import apsw
 
 from ziggurat.errors import SourceChanged, SourceRefused, UsageError
 from ziggurat.pack.connection import number
-from ziggurat.pack.entry import CHUNK, Entry, Kind, not_too_much
+from ziggurat.pack.entry import CHUNK, Entry, Kind, Lying, not_too_much
 from ziggurat.pack.schema import Column, quoted
 from ziggurat.storage.pack_url import Table
 from ziggurat.storage.ranges import ByteRange
@@ -55,6 +56,7 @@ class ForeignTables:
         if row is None:
             raise UsageError(f"{place}: {found} has no row numbers (WITHOUT ROWID), and cannot be read in parts")
         self._place = place
+        self.facts: Mapping[str, str] = {}
         self._name = found
         self._key, self._blob = quoted(own[table.key.lower()][0]), own[table.blob.lower()][0]
         self._row = row
@@ -75,9 +77,17 @@ class ForeignTables:
         """How many images there are."""
         return number(db, f"SELECT count(*) {self._from}")
 
-    def lying(self, db: apsw.Connection) -> list[str]:
-        """All keys, in the order in which the images lie."""
-        return [str(key) for (key,) in db.execute(f"SELECT {self._key} {self._from} ORDER BY {self._row}")]
+    def lying(self, db: apsw.Connection) -> Lying:
+        """All images, in the order in which they lie."""
+        sql = f"SELECT {self._key}, {self._row} {self._from} ORDER BY {self._row}"
+        rows: list[tuple[object, int]] = db.execute(sql).fetchall()  # type: ignore[assignment]
+        return Lying([str(key) for key, _ in rows], [row for _, row in rows])
+
+    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes | None]:
+        """The bytes of images that lie behind each other; None for those that were removed meanwhile."""
+        sql = f"SELECT {self._row}, {quoted(self._blob)} {self._from} AND {self._row} BETWEEN ? AND ?"
+        found: dict[int, bytes] = dict(db.execute(sql, (some.ids[0], some.ids[-1])))
+        return [found.get(row) for row in some.ids]
 
     def keys(self, db: apsw.Connection, after: tuple[str, int] | None) -> list[tuple[str, int]]:
         """The keys behind one, in the order in which the images lie."""
@@ -95,22 +105,28 @@ class ForeignTables:
         return row
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
-        """The images behind one with their attributes, in the order in which they lie; none of them bytes."""
+        """The images behind one with their attributes, in the order in which they lie."""
+        condition = f" AND ({where}\n)" if where is not None else ""
+        last = _FIRST if after is None else after.id
+        found = not_too_much(
+            self._select(db, f" AND {self._row} > ?{condition} ORDER BY {self._row} LIMIT {CHUNK}", last)
+        )
+        for entry in found:
+            last = self._next(entry.id, last)
+        return found
+
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with their attributes, in any order."""
+        rows = [self._number(db, key) for key in keys]
+        return list(self._select(db, f" AND {self._row} IN (SELECT value FROM json_each(?))", json.dumps(rows)))
+
+    def _select(self, db: apsw.Connection, rest: str, binding: int | str) -> Iterator[Entry]:
+        """Images with their attributes, none of which are bytes."""
         names = [column.name for column in self.columns]
         own = "".join(f", CASE WHEN typeof({name}) <> 'blob' THEN {name} END" for name in map(quoted, names))
-        condition = f" AND ({where}\n)" if where is not None else ""
-        sql = (
-            f"SELECT {self._key}, {self._row}, length({quoted(self._blob)}){own} {self._from} "
-            f"AND {self._row} > ?{condition} ORDER BY {self._row} LIMIT {CHUNK}"
-        )
-
-        def entries() -> Iterator[Entry]:
-            last = _FIRST if after is None else after.id
-            for key, row, length, *values in db.execute(sql, (last,)):
-                last = self._next(row, last)
-                yield Entry(str(key), row, _UNKNOWN, length, b"", dict(zip(names, values, strict=True)))
-
-        return not_too_much(entries())
+        sql = f"SELECT {self._key}, {self._row}, length({quoted(self._blob)}){own} {self._from}{rest}"
+        for key, row, length, *values in db.execute(sql, (binding,)):
+            yield Entry(str(key), row, _UNKNOWN, length, b"", dict(zip(names, values, strict=True)))
 
     def find(self, db: apsw.Connection, key: str) -> Entry | None:
         """The image of a key; of several, the first."""

@@ -2,21 +2,22 @@
 
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from ziggurat.convert.manifest import Manifest, Row, manifest_rows, open_manifest
-from ziggurat.errors import CorruptImage
+from ziggurat.errors import CorruptImage, SourceError, UsageError
+from ziggurat.pack.attributes import column_name, columns_of, plain, typed
+from ziggurat.pack.contents import contents
 from ziggurat.pack.entry import Value
 from ziggurat.pack.pack import Pack
-from ziggurat.pack.prepare import LARGE
-from ziggurat.pack.schema import TYPES, Column
+from ziggurat.pack.schema import LARGEST, Column
 from ziggurat.storage.file_view import FileView
 from ziggurat.storage.listing import list_sources
 from ziggurat.storage.pack_url import Table
@@ -25,6 +26,9 @@ from ziggurat.storage.urls import is_pack
 
 TAR: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
+PIECE: Final = 1 << 22
+"""Bytes of a tar file that are read at a time."""
+
 SIDECAR: Final = 1 << 20
 """Bytes of a file beside an image of a tar that says something of it."""
 
@@ -32,11 +36,13 @@ SAID: Final = (".json", ".cls", ".txt")
 """Endings of files of a WebDataset's samples that are attributes: of the first the values that it names, of the others
 one value, called like the ending."""
 
+KEY: Final = "__key__"
+"""What a sample's JSON calls the key of its image, where no file of a WebDataset can have it as its name."""
+
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An image to be packed.
 
     Attributes:
@@ -46,14 +52,16 @@ class Found:
         attributes: what is said of it.
         problem: why it cannot be packed, if it cannot.
         size: bytes, where the listing says so.
+        sha256: hexadecimal, that it must have, where that is said.
     """
 
     key: str
     url: str
     data: bytes | None = None
-    attributes: Mapping[str, Value] = field(default_factory=dict)
+    attributes: Mapping[str, Value] = MappingProxyType({})
     problem: str | None = None
     size: int | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +95,30 @@ def gather(place: str, *, table: Table | None = None, columns: Mapping[str, str]
 
 
 def _packed(pack: Pack) -> Gathering:
-    columns = tuple(Column(column.name, _affinity(column.type)) for column in pack.columns)
+    columns = held_columns(pack)
 
     def images() -> Iterator[Found]:
         with pack:
-            for entry in pack.entries():
-                data = pack[entry.key] if entry.length <= LARGE else None
-                yield Found(entry.key, pack.place.key_url(entry.key), data, typed(entry.attributes, columns))
+            for entry, content in contents(pack, pack.stored()):
+                url = pack.place.key_url(entry.key)
+                data = content if isinstance(content, bytes) else None
+                problem = str(content) if isinstance(content, SourceError) else None
+                try:
+                    said = typed(entry.attributes, columns)
+                except UsageError as error:
+                    said, problem = {}, str(error)
+                yield Found(entry.key, url, data, said, problem, sha256=entry.sha256.hex())
 
     return Gathering(images(), columns)
+
+
+def held_columns(pack: Pack) -> tuple[Column, ...]:
+    """The columns of a pack or of somebody else's table, as those of a pack; bytes are not among them."""
+    return tuple(
+        Column(column_name(column.name), _affinity(column.type))
+        for column in pack.columns
+        if column.type.upper() != "BLOB"
+    )
 
 
 def _affinity(declared: str) -> str:
@@ -120,7 +143,8 @@ def _listed(manifest: Manifest) -> Gathering:
         for row in manifest_rows(manifest):
             written = row.columns[source] if row.problem is None else ""
             key = row.fields.get("name", "") if "name" in manifest.roles else key_of(written)
-            yield Found(key, row.source, None, typed(said(row), columns), row.problem)
+            own = typed(said(row), columns)
+            yield Found(key, row.source, None, own, row.problem, sha256=row.checksum or "")
 
     return Gathering(images(), columns)
 
@@ -133,27 +157,32 @@ def key_of(written: str) -> str:
 
 
 def _of_tar(place: str) -> Gathering:
-    columns = columns_of(said for _, said in _samples(place, images=False))
+    samples = [_said_by(members) for _, members in _samples(place, images=False)]
+    columns = columns_of(samples)
 
     def images() -> Iterator[Found]:
-        for found, said in _samples(place, images=True):
-            for image in found:
-                yield Found(image.key, image.url, image.data, typed(said, columns))
+        # What is said of an image may stand behind it.
+        for said, (_, members) in zip(samples, _samples(place, images=True), strict=True):
+            own = typed(said, columns)
+            for member in members:
+                if not member.key.lower().endswith(SAID):
+                    yield member._replace(key=str(said.get(KEY, member.key)), attributes=own)
 
-    return Gathering(images(), columns)
+    return Gathering(images(), tuple(column for column in columns if column.name != KEY))
 
 
-def _samples(place: str, *, images: bool) -> Iterator[tuple[list[Found], dict[str, Value]]]:
-    """The samples of a tar: files that follow each other with one name but for the ending, and what they say."""
-    for _, members in groupby(_members(place, images=images), lambda found: stem_of(found.key)):
-        found: list[Found] = []
-        said: dict[str, Value] = {}
-        for member in members:
-            if member.key.lower().endswith(SAID):
-                said |= _said(member)
-            else:
-                found.append(member)
-        yield found, said
+def _samples(place: str, *, images: bool) -> Iterator[tuple[str, Iterator[Found]]]:
+    """The samples of a tar: files that follow each other with one name but for the ending."""
+    return groupby(_members(place, images=images), lambda found: stem_of(found.key))
+
+
+def _said_by(members: Iterable[Found]) -> dict[str, Value]:
+    """What the files of a sample say of its images."""
+    said: dict[str, Value] = {}
+    for member in members:
+        if member.key.lower().endswith(SAID):
+            said |= _said(member)
+    return said
 
 
 def stem_of(key: str) -> str:
@@ -164,16 +193,19 @@ def stem_of(key: str) -> str:
 
 def _members(place: str, *, images: bool) -> Iterator[Found]:
     with closing(open_source(place)) as source:
-        view = BufferedReader(FileView(source, total=1 << 62))
+        view = BufferedReader(FileView(source, block=PIECE, blocks=4, total=1 << 62))
         try:
             with tarfile.open(fileobj=view, mode="r|*") as tar:
                 for member in tar:
                     is_said = member.name.lower().endswith(SAID)
                     if not member.isreg() or (is_said and member.size > SIDECAR):
                         continue
+                    key, url = member.name.removeprefix("./"), f"{place}!{member.name}"
+                    if member.size > LARGEST:
+                        yield Found(key, url, problem=f"it has {member.size} bytes; take it out of the tar file first")
+                        continue
                     file = tar.extractfile(member) if images or is_said else None
-                    data = b"" if file is None else file.read()
-                    yield Found(member.name.removeprefix("./"), f"{place}!{member.name}", data)
+                    yield Found(key, url, b"" if file is None else file.read())
         except (tarfile.TarError, EOFError, OSError) as error:
             raise CorruptImage(f"{place} is no whole tar file: {error}") from error
 
@@ -189,56 +221,4 @@ def _said(member: Found) -> dict[str, Value]:
     except ValueError:
         return {}
     named = values.items() if isinstance(values, dict) else ()
-    return {name: _plain(value) for name, value in named if value is not None}
-
-
-def _plain(value: object) -> Value:
-    """A value of JSON as a column holds it."""
-    if isinstance(value, bool):
-        return int(value)
-    return value if isinstance(value, int | float | str) else json.dumps(value, ensure_ascii=False)
-
-
-def columns_of(rows: Iterable[Mapping[str, Value]], names: Sequence[str] = ()) -> tuple[Column, ...]:
-    """The columns that hold what is said: numbers where all that is said is numbers.
-
-    Args:
-        rows: all that is said.
-        names: columns that there are in any case.
-    """
-    types: dict[str, int] = dict.fromkeys(names, 0)
-    for row in rows:
-        for name, value in row.items():
-            least = types.setdefault(name, 0)
-            if least < 2:  # noqa: PLR2004 - the last of the types holds everything
-                types[name] = max(least, _type_of(value))
-    used: dict[str, str] = {}
-    for name in types:
-        # SQLite's names differ by more than case, and "id" is taken.
-        shown = name if name.lower() not in {"id", *map(str.lower, used.values())} else f"{name}_"
-        used[name] = shown
-    return tuple(Column(used[name], TYPES[kind]) for name, kind in types.items())
-
-
-def _type_of(value: Value) -> int:
-    for place, kind in enumerate((int, float)):
-        try:
-            number = kind(value)
-        except (TypeError, ValueError, OverflowError):
-            continue
-        if kind is float or (abs(int(number)) < 1 << 63 and (isinstance(value, int) or str(value) == str(number))):
-            return place
-    return 2
-
-
-def typed(said: Mapping[str, Value], columns: Sequence[Column]) -> dict[str, Value]:
-    """What is said of an image, as its columns hold it."""
-    values: dict[str, Value] = {}
-    own = {column.name: column.type for column in columns}
-    for name, value in said.items():
-        kind = own.get(name) or own.get(f"{name}_")
-        if value is None or kind is None:
-            continue
-        shown = name if name in own else f"{name}_"
-        values[shown] = str(value) if kind == "TEXT" else (int if kind == "INTEGER" else float)(value)
-    return values
+    return {name: plain(value) for name, value in named if value is not None}

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import batched
 from pathlib import Path
 from random import Random
 from typing import Final, Self
@@ -14,7 +15,7 @@ import apsw
 from ziggurat.errors import SourceNotFound
 from ziggurat.image import DEFAULT_MEMORY, Image, open_image
 from ziggurat.pack.connection import Steps, check_there, connected, open_reader, open_remote, reading
-from ziggurat.pack.entry import Entry, Tables
+from ziggurat.pack.entry import CHUNK, Entry, Tables
 from ziggurat.pack.foreign import ForeignTables
 from ziggurat.pack.packed import PackTables
 from ziggurat.pack.schema import Column
@@ -24,6 +25,9 @@ from ziggurat.storage.pack_url import PackPlace, Table
 from ziggurat.storage.protocol import ByteSource, SourceVersion
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.urls import local_path
+
+SCANNED: Final = 64
+"""Images that a scan has in memory."""
 
 AT_ONCE: Final = 16
 """Images that are fetched side by side from a store."""
@@ -96,6 +100,11 @@ class Pack(Mapping[str, bytes]):
         """The columns of attributes."""
         return self._tables.columns
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What the pack says of itself."""
+        return self._tables.facts
+
     @contextmanager
     def snapshot(self) -> Iterator[apsw.Connection]:
         """One state of the pack for all that is read inside. Many reads are faster inside one: its lock is taken once.
@@ -134,8 +143,8 @@ class Pack(Mapping[str, bytes]):
     def __iter__(self) -> Iterator[str]:
         """The keys, in the order in which the images lie."""
         with self.snapshot() as db:
-            keys = self._tables.lying(db)
-        yield from keys
+            images = self._tables.lying(db)
+        yield from images.keys
 
     def __contains__(self, key: object) -> bool:
         """Whether there is an image of this key."""
@@ -175,6 +184,15 @@ class Pack(Mapping[str, bytes]):
             return self._tables.entries(db, where, after)
 
         yield from self._in_chunks(chunk)
+
+    def stored(self, where: str | None = None) -> Iterator[Entry]:
+        """As ``entries``, in the order in which the images lie."""
+        places = sorted((entry.id, entry.key) for entry in self.entries(where))
+        for part in batched(places, CHUNK):
+            with self.snapshot() as db:
+                found = {entry.id: entry for entry in self._tables.told(db, [key for _, key in part])}
+            # What is removed meanwhile is left out.
+            yield from (found[place] for place, _ in part if place in found)
 
     def _in_chunks[T](self, chunk: Callable[[apsw.Connection, T | None], list[T]]) -> Iterator[T]:
         """All of what a query gives, without a transaction between two chunks: whoever iterates may take his time."""
@@ -231,6 +249,16 @@ class Pack(Mapping[str, bytes]):
         if found is None:
             raise KeyError(key)
         return found
+
+    def scan(self) -> Iterator[tuple[str, bytes]]:
+        """Keys and bytes of all images, in the order in which they lie: one pass from one end to the other."""
+        with self.snapshot() as db:
+            images = self._tables.lying(db)
+        for start in range(0, len(images.keys), SCANNED):
+            some = images[start : start + SCANNED]
+            with self.snapshot() as db:
+                found = self._tables.scan(db, some)
+            yield from ((key, data) for key, data in zip(some.keys, found, strict=True) if data is not None)
 
     def sample(self, count: int, *, seed: int | None = None) -> list[str]:
         """Keys of some images, each at most once.

@@ -1,7 +1,9 @@
 """How images lie in a pack: behind a head that many share, and in parts where the coarse bytes lie together."""
 
+import json
 import re
 import struct
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -10,7 +12,7 @@ import apsw
 
 from ziggurat.errors import SourceChanged, SourceRefused
 from ziggurat.pack.connection import number
-from ziggurat.pack.entry import CHUNK, Entry, Kind, Value, not_too_much
+from ziggurat.pack.entry import CHUNK, Entry, Kind, Lying, Value, not_too_much
 from ziggurat.pack.schema import ATTRIBUTE, LONGEST_HEAD, Column, check_schema, quoted
 from ziggurat.storage.names import LONGEST_KEY
 from ziggurat.storage.network import NetworkOptions
@@ -96,15 +98,43 @@ class PackTables:
         # Counted row by row, which can be stopped: pages that point to each other make endless rows.
         return number(db, "SELECT sum(1) FROM image")
 
-    def lying(self, db: apsw.Connection) -> list[str]:
-        """All keys, in the order in which the images lie."""
-        return [key for (key,) in db.execute("SELECT key FROM image ORDER BY id")]
+    def lying(self, db: apsw.Connection) -> Lying:
+        """All images, in the order in which they lie."""
+        keys, ids, kinds, lengths = list[str](), array("q"), array("q"), array("q")
+        damaged = SourceRefused(f"{self._place} is damaged: what it says of its images makes no sense")
+        try:
+            for key, image, kind, length in db.execute("SELECT key, id, kind, length FROM image ORDER BY id"):
+                keys.append(key)
+                ids.append(image)
+                kinds.append(kind)
+                lengths.append(length)
+        except TypeError as error:
+            raise damaged from error
+        if not {str}.issuperset(map(type, keys)):
+            raise damaged
+        return Lying(keys, ids, kinds, lengths)
+
+    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes | None]:
+        """The bytes of images that lie behind each other; None for those that were removed meanwhile."""
+        found = {}
+        if not self._split:
+            sql = "SELECT id, bytes FROM data WHERE id BETWEEN ? AND ?"
+            found = dict(db.execute(sql, (some.ids[0], some.ids[-1])))
+        images: list[bytes | None] = []
+        for key, image, kind, length in zip(some.keys, some.ids, some.kinds, some.lengths, strict=True):
+            rest = found.get(image)
+            head = self._kind(db, kind).head
+            data = None if rest is None else head + rest if head else rest
+            if data is None or len(data) != length:
+                data = self.whole(db, key)
+            images.append(data)
+        return images
 
     def keys(self, db: apsw.Connection, after: tuple[str, int] | None) -> list[tuple[str, int]]:
         """The next keys behind one, in their own order."""
         last = "" if after is None else after[0]
         sql = "SELECT key, id FROM image WHERE key > ? ORDER BY key LIMIT ?"
-        found: list[tuple[str, int]] = db.execute(sql, (last, CHUNK)).fetchall()
+        found: list[tuple[str, int]] = db.execute(sql, (last, CHUNK)).fetchall()  # type: ignore[assignment]
         self._check_order(last, [key for key, _ in found])
         return found
 
@@ -120,22 +150,26 @@ class PackTables:
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
         """The next images behind one with their attributes, in the order of their keys."""
-        names = [column.name for column in self.columns]
-        own = "".join(f", attribute.{quoted(name)}" for name in names)
-        joined = f" LEFT JOIN {ATTRIBUTE} ON attribute.id = image.id" if names else ""
+        condition = f" AND ({where}\n)" if where is not None else ""
         # Conditions speak of the form, too.
         told = " JOIN kind ON kind.id = image.kind" if where is not None else ""
-        condition = f" AND ({where}\n)" if where is not None else ""
-        sql = (
-            f"SELECT image.key, image.id, image.kind, image.length, image.sha256{own} FROM image{told}{joined} "
-            f"WHERE image.key > ?{condition} ORDER BY image.key LIMIT {CHUNK}"
-        )
-
+        rest = f"{told} WHERE image.key > ?{condition} ORDER BY image.key LIMIT {CHUNK}"
         last = "" if after is None else after.key
-        rows = db.execute(sql, (last,))
-        found = not_too_much(self._entry(db, row[:5], dict(zip(names, row[5:], strict=True))) for row in rows)
+        found = not_too_much(self._select(db, rest, last))
         self._check_order(last, [entry.key for entry in found])
         return found
+
+    def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:
+        """The images of these keys with their attributes, in any order."""
+        return list(self._select(db, " WHERE image.key IN (SELECT value FROM json_each(?))", json.dumps(keys)))
+
+    def _select(self, db: apsw.Connection, rest: str, binding: str) -> Iterator[Entry]:
+        names = [column.name for column in self.columns]
+        own = "".join(f", {ATTRIBUTE}.{quoted(name)}" for name in names)
+        joined = f" LEFT JOIN {ATTRIBUTE} ON {ATTRIBUTE}.id = image.id" if names else ""
+        sql = f"SELECT image.key, image.id, image.kind, image.length, image.sha256{own} FROM image{joined}{rest}"
+        for row in db.execute(sql, (binding,)):
+            yield self._entry(db, row[:5], dict(zip(names, row[5:], strict=True)))
 
     def find(self, db: apsw.Connection, key: str) -> Entry | None:
         """The image of a key."""

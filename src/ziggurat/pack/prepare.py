@@ -1,8 +1,7 @@
 """What a pack notes of an image: its form by its header, its digest, and where the bytes begin that are its own."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ziggurat.errors import ZigguratError
 from ziggurat.format.whole import read_all
@@ -27,47 +26,43 @@ _BARE = frozenset({0x01, *range(0xD0, 0xDA)})
 """Markers without a length behind them (ITU-T T.81, table B.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """What was found out about an image.
 
     Attributes:
-        kind: its form, without a head.
-        head: how many bytes it begins with that images of the same settings share.
+        kind: its form, and the bytes that it shares with others.
         length: bytes.
-        sha256: of them.
-        data: the bytes; None of a large one.
+        sha256: of all of them.
+        rest: its bytes behind those that it shares; None of a large one.
         problem: why its header cannot be read.
         spans: its coarse bytes.
     """
 
     kind: Kind
-    head: int
     length: int
     sha256: bytes
-    data: bytes | None
+    rest: bytes | None
     problem: str | None = None
     spans: Spans = ()
 
 
 def scan_start(data: bytes) -> int:
     """Where the first scan's data begins in a JPEG, behind all tables; 0 if it is none, or its header is long."""
-    if not data.startswith(_JPEG):
+    at, end = 2, min(LONGEST_HEAD, len(data) - 4)
+    if data[:3] != _JPEG:
         return 0
-    at = 2
-    while at + 4 <= len(data) and at < LONGEST_HEAD and data[at] == 0xFF:  # noqa: PLR2004 - begins a marker
+    while at <= end and data[at] == 0xFF:  # noqa: PLR2004 - begins a marker
         marker = data[at + 1]
-        if marker in _BARE:
-            at += 2
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        at += 2 if marker in _BARE else 2 + (data[at + 2] << 8) + data[at + 3]
         if marker == _SCAN:
-            return at if at <= min(LONGEST_HEAD, len(data)) else 0
+            return at if at <= end else 0
     return 0
 
 
 class Preparer:
-    """Finds out about images, one after another; what it learned of a JPEG's tables holds for all with the same.
+    """Finds out about images, one after another.
+
+    What it learned of one JPEG's tables holds for all with the same ones, which share them from the second on.
 
     Args:
         by_resolution: find out, too, which bytes of a JPEG 2000 image a small picture of it needs.
@@ -75,7 +70,7 @@ class Preparer:
 
     def __init__(self, *, by_resolution: bool = False) -> None:
         self._by_resolution = by_resolution
-        self._forms: dict[bytes, Kind] = {}
+        self._kinds: dict[bytes, Kind] = {}
 
     def prepare(self, source: ByteSource) -> Prepared:
         """Finds out about one.
@@ -86,7 +81,7 @@ class Preparer:
         if source.size > LARGE:
             digest, length = source_digest(source)
             kind, problem = form_of(source)
-            return Prepared(kind, 0, length, bytes.fromhex(digest), None, problem)
+            return Prepared(kind, length, bytes.fromhex(digest), None, problem)
         return self.of_bytes(read_all(source), source.url)
 
     def of_bytes(self, data: bytes, name: str) -> Prepared:
@@ -96,15 +91,17 @@ class Preparer:
             data: the file.
             name: what it is called, for messages.
         """
-        head = scan_start(data)
-        kind = self._forms.get(data[:head]) if head else None
-        problem = None
-        if kind is None:
-            kind, problem = form_of(MemorySource(name, data))
-            if head and problem is None and len(self._forms) < KNOWN:
-                self._forms[data[:head]] = kind
+        sha256 = hashlib.sha256(data).digest()
+        start = scan_start(data)
+        if start:
+            kind = self._kinds.get(data[:start])
+            if kind is not None:
+                return Prepared(kind, len(data), sha256, data[start:])
+        kind, problem = form_of(MemorySource(name, data))
+        if start and problem is None and len(self._kinds) < KNOWN:
+            self._kinds[data[:start]] = kind._replace(head=data[:start])
         spans = coarse_spans(data) if self._by_resolution and kind.format in WAVELET else ()
-        return Prepared(kind, head, len(data), hashlib.sha256(data).digest(), data, problem, spans)
+        return Prepared(kind, len(data), sha256, data, problem, spans)
 
 
 def form_of(source: ByteSource) -> tuple[Kind, str | None]:

@@ -48,6 +48,11 @@ TYPES: Final = ("INTEGER", "REAL", "TEXT")
 LONGEST_HEAD: Final = 1 << 12
 """Bytes that images may have in common at their beginning: a JPEG's tables take 600."""
 
+TAKEN: Final = frozenset({
+    "id", "key", "kind", "length", "sha256", "format", "height", "width", "bands", "dtype", "head", "rowid"
+})  # fmt: skip
+"""Names that such a column cannot have: those of what conditions can say of every image."""
+
 _INDEX = re.compile(r'CREATE INDEX "attribute ([^"]|"")*" ON attribute\("([^"]|"")*"\)')
 
 
@@ -68,6 +73,12 @@ def attribute_table(columns: tuple[Column, ...]) -> str:
 def attribute_index(name: str) -> str:
     """The statement that makes an index of a column of attributes."""
     return f"CREATE INDEX {quoted(f'attribute {name}')} ON {ATTRIBUTE}({quoted(name)})"
+
+
+def indexed(db: apsw.Connection) -> list[str]:
+    """The columns of attributes that have an index."""
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")]
+    return [name.removeprefix(f"{ATTRIBUTE} ") for name in names]
 
 
 def quoted(name: str) -> str:

@@ -45,7 +45,7 @@ class SourceFile:
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._coming: dict[int, Future[dict[int, bytes]]] = {}
         self._steps = chain(STEPS, repeat(STEPS[-1]))
-        self._end = self._run = 0
+        self._end, self._run = 0, page
         self._lock = threading.Lock()
         self.listed = 0
         self.failure: SourceError | None = None

@@ -1,9 +1,10 @@
 """Putting images into a pack: one process, many images a transaction, nothing that was committed ever lost."""
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -11,16 +12,17 @@ from typing import Final, Self
 import apsw
 
 from ziggurat import __version__
-from ziggurat.errors import SourceChanged, SourceError, TargetExists, UsageError
+from ziggurat.errors import SourceChanged, TargetExists, UsageError
 from ziggurat.pack.connection import changing, number, open_writer, reading, settle, unlock
 from ziggurat.pack.entry import Kind, Value
-from ziggurat.pack.packed import KINDS, Spans, beside, parted
+from ziggurat.pack.packed import BESIDE, KINDS, Spans, beside, parted
 from ziggurat.pack.schema import (
     APPLICATION_ID,
     ATTRIBUTE,
     LARGEST,
     PAGE,
     TABLES,
+    TAKEN,
     VERSION,
     Column,
     attribute_index,
@@ -43,6 +45,15 @@ _NUMBERS = ("SELECT max(id) FROM data", "SELECT max(CAST(value AS INTEGER)) FROM
 
 PIECE: Final = 1 << 22
 """Bytes of a large image that are in memory at a time."""
+
+
+LIMIT: Final = "beside_over"
+"""The fact of a pack that says over which size images lie beside it."""
+
+STEPS: Final = 100_000
+"""Of SQLite's machine, between two looks whether somebody wants it to stop."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class PackWriter:
     Args:
         path: of the pack; a file that is not there is made.
         columns: of attributes, when it is made; of one that is there they are added where it has them not.
-        beside_over: bytes of an image from which on it lies beside the pack, in a folder of the pack's name.
+        beside_over: bytes of an image over which it lies beside the pack, in a folder of the pack's name; remembered.
         wait: for another process to be done with it, up to a minute.
 
     Raises:
@@ -84,11 +95,11 @@ class PackWriter:
     """
 
     def __init__(
-        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int = LARGEST, wait: bool = False
+        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int | None = None, wait: bool = False
     ) -> None:
         self.path = path
         self._db, self._lock = open_writer(path, page=PAGE, wait=wait)
-        self._beside_over = min(beside_over, LARGEST)
+        self._beside_over = LARGEST
         self._kinds: dict[Kind, int] = {}
         self._pending = 0
         self._since = 0.0
@@ -103,9 +114,17 @@ class PackWriter:
             self.add_columns(columns)
             with reading(str(path)):
                 self._next = max(number(self._db, sql) for sql in _NUMBERS) + 1
+            self._limit(beside_over)
         except BaseException:
             self.close()
             raise
+
+    def _limit(self, beside_over: int | None) -> None:
+        """Takes the size over which images lie beside the pack, or the one that was said before."""
+        said = self.fact(LIMIT)
+        if beside_over is not None and str(beside_over) != said:
+            self.say(LIMIT, said := str(beside_over))
+        self._beside_over = min(int(said), LARGEST) if said is not None and said.isdecimal() else LARGEST
 
     def _make(self, columns: Sequence[Column]) -> None:
         with self._alone() as db:
@@ -121,9 +140,12 @@ class PackWriter:
         """Commits, and gives the images further attributes.
 
         Raises:
-            UsageError: if the pack has a column of this name and another type.
+            UsageError: if the pack has a column of this name and another type, or no column can have this name.
             WriteError: if there would be too many, or they cannot be written.
         """
+        for column in columns:
+            if column.name.lower() in TAKEN:
+                raise UsageError(f"no attribute can be called {column.name}: every image has one; take another name")
         own = {column.name.lower(): column for column in self.columns}
         wanted = [column for column in columns if column.name.lower() not in own]
         for column in columns:
@@ -139,6 +161,18 @@ class PackWriter:
             for column in wanted:
                 db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
         self.columns = (*self.columns, *wanted)
+
+    def say_of(self, key: str, values: Mapping[str, Value]) -> bool:
+        """Gives attributes to an image, in the open transaction; others that it has stay. False if it is not there."""
+        with self._changing() as db:
+            row = db.execute("SELECT id FROM image WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return False
+            db.execute(f"INSERT OR IGNORE INTO {ATTRIBUTE} (id) VALUES (?)", row)
+            if values:
+                own = ", ".join(f"{quoted(name)} = ?" for name in values)
+                db.execute(f"UPDATE {ATTRIBUTE} SET {own} WHERE id = ?", (*values.values(), *row))
+        return True
 
     def index_columns(self, names: Sequence[str]) -> None:
         """Makes indexes of attributes, where they are missing.
@@ -166,10 +200,26 @@ class PackWriter:
             row = self._db.execute("SELECT value FROM pack WHERE key = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
-    def lengths(self) -> Iterator[tuple[str, int]]:
-        """The keys that there are, with the lengths of their images."""
+    def totals(self) -> tuple[int, int]:
+        """How many images there are, and how many bytes they have."""
         with reading(str(self.path)):
-            yield from self._db.execute("SELECT key, length FROM image")
+            count = number(self._db, "SELECT count(*) FROM image")
+            return count, number(self._db, "SELECT sum(length) FROM image")
+
+    def is_empty(self) -> bool:
+        """Whether there is no image."""
+        with reading(str(self.path)):
+            return not self._db.execute("SELECT 1 FROM image LIMIT 1").fetchall()
+
+    def size(self) -> int:
+        """Bytes of the file, with what is not committed."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA page_count") * number(self._db, "PRAGMA page_size")
+
+    def free(self) -> int:
+        """Bytes of the file that the next images will use."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA freelist_count") * number(self._db, "PRAGMA page_size")
 
     def find(self, key: str) -> tuple[int, bytes] | None:
         """Length and SHA-256 of the image of a key."""
@@ -193,28 +243,38 @@ class PackWriter:
             WriteError: if it cannot be written.
         """
         check_key(image.key)
-        there = self.find(image.key)
-        if there is not None:
-            if there == (image.length, image.sha256):
-                return False
-            if not replace:
-                raise TargetExists(
-                    f"{self.path} has another image {image.key!a}; remove it first, or ask for replacing"
-                )
         with self._changing() as db:
-            # What cannot be read leaves what is there.
-            self._put_data(self._next, image)
-            if there is not None:
-                self.remove(image.key)
             row = (image.key, self._next, self._kind(image.kind), image.length, image.sha256)
-            db.execute("INSERT INTO image VALUES (?, ?, ?, ?, ?)", row)
-            if image.attributes:
-                values = [image.attributes.get(column.name) for column in self.columns]
-                db.execute(f"INSERT INTO {ATTRIBUTE} VALUES (?{', ?' * len(values)})", (self._next, *values))
+            # What may fail for its own sake is undone alone, not with those before it.
+            by_itself = replace or not isinstance(image.rest, bytes) or image.length > self._beside_over
+            with self._apart() if by_itself else nullcontext():
+                if not self._claim(row, replace=replace):
+                    return False
+                self._put_data(self._next, image)
+                if image.attributes:
+                    values = [image.attributes.get(column.name) for column in self.columns]
+                    db.execute(f"INSERT INTO {ATTRIBUTE} VALUES (?{', ?' * len(values)})", (self._next, *values))
         self._next += 1
         self._pending += image.length
         if self._pending >= BATCH_BYTES or time.monotonic() - self._since > BATCH_SECONDS:
             self.commit()
+        return True
+
+    def _claim(self, row: tuple[str, int, int, int, bytes], *, replace: bool) -> bool:
+        """Takes a key; false if the same image has it already."""
+        key, _, _, length, sha256 = row
+        sql = "INSERT INTO image VALUES (?, ?, ?, ?, ?)"
+        try:
+            self._db.execute(sql, row)
+        except apsw.ConstraintError:
+            if self.find(key) == (length, sha256):
+                return False
+            if not replace:
+                raise TargetExists(
+                    f"{self.path} has another image {key!a}; remove it first, or ask for replacing"
+                ) from None
+            self.remove(key)
+            self._db.execute(sql, row)
         return True
 
     def _put_data(self, place: int, image: Packable) -> None:
@@ -223,12 +283,7 @@ class PackWriter:
             self._put_beside(image)
             db.execute("INSERT INTO data VALUES (?, NULL)", (place,))
         elif not isinstance(image.rest, bytes):
-            try:
-                self._stream(place, image, image.rest)
-            except (SourceError, KeyboardInterrupt):
-                # Undone alone, not with those before it.
-                db.execute("DELETE FROM data WHERE id = ?", (place,))
-                raise
+            self._stream(place, image, image.rest)
         elif not image.spans:
             db.execute("INSERT INTO data VALUES (?, ?)", (place, image.rest))
         else:
@@ -315,9 +370,27 @@ class PackWriter:
         """
         self.commit()
         with changing(self.path):
-            self._db.execute("VACUUM")
+            # Python is called now and then, so that Ctrl-C ends it.
+            self._db.set_progress_handler(lambda: False, STEPS)
+            try:
+                self._db.execute("VACUUM")
+            finally:
+                self._db.set_progress_handler(None)
             self.say("listed", str(self._listed()))
         self.commit()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes the files beside the pack whose images are no longer in it."""
+        folder = Path(f"{self.path}{BESIDE}")
+        left = {path.name: path for path in folder.glob("*/*") if _DIGEST.fullmatch(path.name)}
+        if left:
+            with reading(str(self.path)):
+                for (digest,) in self._db.execute("SELECT sha256 FROM image"):
+                    left.pop(digest.hex(), None)
+        for path in left.values():
+            with writing(str(path)):
+                path.unlink()
 
     def _listed(self) -> int:
         """Bytes of all that is not an image's: of a pack just compacted they lie in front of the images."""
@@ -345,6 +418,21 @@ class PackWriter:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._since = time.monotonic()
             yield self._db
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Undoes what does not come to its end, and nothing that was done before; SQLite's own failures undo all."""
+        self._db.execute("SAVEPOINT apart")
+        try:
+            yield
+        except apsw.Error:
+            raise
+        except BaseException:
+            self._db.execute("ROLLBACK TO apart")
+            raise
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("RELEASE apart")
 
     @contextmanager
     def _undoing(self) -> Iterator[None]:

@@ -26,7 +26,7 @@ from ziggurat.serve.manifest import ManifestFile
 from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
-from ziggurat.storage.listing import list_sources
+from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.urls import Held, Packed, Remote, is_pack, local_path, parse, path_url
@@ -160,9 +160,7 @@ class Catalogue:
             real = os.path.realpath(os.path.join(root.place, below), strict=True)  # noqa: PTH118 - for speed
         except (OSError, ValueError):
             return None
-        if not any(real.startswith(folder if folder == os.sep else folder + os.sep) for folder in self._folders):
-            return None
-        return checked(real, identifier)
+        return checked(real, identifier) if is_within(real, self._folders) else None
 
     def _table(self, root: Root) -> Table:
         prefix = f"{root.name}/" if root.name else ""
@@ -330,8 +328,8 @@ class Catalogue:
             # The slash keeps "scans" from listing "scans-old", and a folder that is empty is no error.
             place = root.place + "/" if root.kind == "prefix" else root.place.removesuffix("!")
             try:
-                for item in list_sources(place, SUFFIXES, network=self._network):
-                    if _is_plain(item.key) and is_text(item.key):
+                for item in list_sources(place, SUFFIXES, network=self._network, within=self._folders):
+                    if _is_plain(item.key):
                         yield begin + item.key, item.url
             except SourceNotFound:
                 continue
@@ -358,7 +356,7 @@ def _is_plain(below: str) -> bool:
 
 def unquoted(segment: str) -> str:
     """Percent-encoding undone, to the name that a file of this system has, whatever its bytes."""
-    return os.fsdecode(unquote_to_bytes(segment)) if "%" in segment else segment
+    return os.fsdecode(unquote_to_bytes(os.fsencode(segment))) if "%" in segment else segment
 
 
 def quoted(identifier: str) -> str:

@@ -114,10 +114,15 @@ async def _folders(service: Service, call: Call) -> Response:
     found = await asyncio.to_thread(service.catalogue.folders, under)
     offset, limit = _whole(asked, "offset", 0), min(_whole(asked, "limit", MOST), MOST)
     document: JSON = {
-        "under": under,
+        "under": _shown(under),
         "total": len(found),
         "folders": [
-            {"folder": folder, "name": _shown(folder.rpartition("/")[2]), "count": count}
+            {
+                "folder": _shown(folder),
+                "ref": quoted(folder),
+                "name": _shown(folder.rpartition("/")[2]),
+                "count": count,
+            }
             for folder, count in found[offset : offset + limit]
         ],
     }
