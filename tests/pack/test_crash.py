@@ -41,17 +41,17 @@ def scenario(name: str, folder: Path, number: int = 0) -> int:
 
 
 def test_a_kill_at_any_change_of_a_file_loses_only_the_open_transaction(tmp_path: Path) -> None:
-    step = 1 if THOROUGH else 4
+    step = 1 if THOROUGH else 10
     assert scenario("kill_at_every_change", tmp_path, step) > 300 // step
 
 
 def test_a_power_cut_at_any_change_of_a_file_loses_only_the_open_transaction(tmp_path: Path) -> None:
-    step = 1 if THOROUGH else 5
+    step = 1 if THOROUGH else 12
     assert scenario("cut_power_at_every_change", tmp_path, step) > 300 // step
 
 
 def test_kills_at_random_moments_leave_a_pack_that_is_whole(tmp_path: Path) -> None:
-    assert scenario("kill_at_random", tmp_path, 200 if THOROUGH else 40)
+    assert scenario("kill_at_random", tmp_path, 200 if THOROUGH else 20)
 
 
 def test_readers_see_one_state_while_it_is_written(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def _lock(path: Path, seconds: float) -> int:
     name = f"{os.path.realpath(path)}{LOCK}"
     end = time.monotonic() + seconds
     while True:
-        lock = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o644)
+        lock = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_CREAT, 0o644)
         try:
             _take(lock, end)
             # Who had it before has removed its name.
