@@ -158,6 +158,8 @@ def open_writer(path: Path, *, page: int, wait: bool = False) -> tuple[apsw.Conn
             db.set_busy_timeout(BUSY_MILLISECONDS)
             _harden(db)
             db.pragma("page_size", page)
+            # With the map of pages that this keeps, a large image is read in its middle without what is before it.
+            db.pragma("auto_vacuum", "INCREMENTAL")
             # One file at rest, and every byte is written once: only the few pages that change are saved first.
             db.pragma("journal_mode", "TRUNCATE")
             db.pragma("synchronous", "FULL")
