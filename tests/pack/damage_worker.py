@@ -104,7 +104,10 @@ def read_all(path: Path, table: Table | None, found: collections.Counter[str], r
                 assert len(data) == entry.length, f"{key} has {len(data)} bytes, not {entry.length}"
                 start = rng.randrange(len(data) + 1)
                 end = rng.randrange(start, len(data) + 1)
-                assert pack.read(entry, [ByteRange(start, end)]) == [data[start:end]], f"{key}: another part"
+                part = pack.read(entry, [ByteRange(start, end)])[0]
+                assert len(part) == end - start, f"{key}: {len(part)} bytes, not {end - start}"
+                # Damaged pages may lead elsewhere on the way to the middle of an image than to all of it.
+                found["same part" if part == data[start:end] else "another part"] += 1
                 found["whole" if hashlib.sha256(data).digest() == entry.sha256 else "damaged bytes"] += 1
             except KeyError:
                 found["KeyError"] += 1

@@ -28,4 +28,5 @@ def test_damaged_pages_give_bytes_or_an_error_of_ours_and_soon(tmp_path: Path, w
     # The damage is such that much can still be read, and much cannot.
     assert told["found"]["opened"] > COUNT // 10, told
     assert told["found"]["whole" if what == "pack" else "damaged bytes"] > COUNT, told
+    assert told["found"].get("another part", 0) < COUNT // 20, told
     assert told["found"]["SourceRefused"] > COUNT // 10, told

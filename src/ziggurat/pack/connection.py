@@ -220,12 +220,15 @@ def open_writer(path: Path, *, page: int, wait: bool = False) -> tuple[apsw.Conn
     return db, lock
 
 
-def settle(db: apsw.Connection, path: Path) -> None:
-    """Makes a database that is known to be a pack ready to be written.
+def settle(db: apsw.Connection, path: Path, *, new: bool) -> None:
+    """Makes a database ready to be written that is known to be a pack, or to be empty: a new one.
 
     Raises:
         PackLocked: if others read it in a way that does not go with writing.
     """
+    if new:
+        # With the map of pages that this keeps, a large image is read in its middle without what is before it.
+        db.pragma("auto_vacuum", "INCREMENTAL")
     # One file at rest, and every byte is written once: only the few pages that change are saved first.
     if db.pragma("journal_mode", "TRUNCATE") != "truncate":
         raise PackLocked(f"{path} is in use in another journal mode; close all that has it open, and run this again")

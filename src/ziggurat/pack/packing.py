@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice, repeat
@@ -226,6 +226,7 @@ def _urls(batch: Sequence[Found]) -> list[str]:
 def _answers(urls: Sequence[str]) -> list[Prepared | str]:
     preparer = _preparer or Preparer()
     if local_path(urls[0]) is not None:
+        _announce(urls)
         return [_answer(preparer, url) for url in urls]
     with ThreadPoolExecutor(REMOTE_AT_ONCE) as threads:
         return list(threads.map(partial(_answer, preparer), urls))
@@ -240,6 +241,19 @@ def _answer(preparer: Preparer, url: str, data: bytes | None = None) -> Prepared
             return preparer.prepare(source)
     except ZigguratError as error:
         return f"{type(error).__name__}: {error}"
+
+
+def _announce(urls: Sequence[str]) -> None:
+    """Tells the system which files are read next: a disk is asked for many at once."""
+    for url in urls:
+        if ":" in url:
+            continue
+        with suppress(OSError):
+            file = os.open(url, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                os.posix_fadvise(file, 0, SMALL, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(file)
 
 
 def _small_file(url: str) -> bytes | None:

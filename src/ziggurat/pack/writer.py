@@ -28,6 +28,7 @@ from ziggurat.pack.schema import (
     attribute_index,
     attribute_table,
     check_schema,
+    page_for,
     quoted,
 )
 from ziggurat.storage.local_destination import LocalDestination
@@ -108,7 +109,7 @@ class PackWriter:
                 self.made = not number(self._db, "SELECT count(*) FROM sqlite_schema")
                 self.columns = () if self.made else check_schema(self._db, str(path))
             with changing(path):
-                settle(self._db, path)
+                settle(self._db, path, new=self.made)
                 if self.made:
                     self._make(columns)
             self.add_columns(columns)
@@ -373,6 +374,8 @@ class PackWriter:
             # Python is called now and then, so that Ctrl-C ends it.
             self._db.set_progress_handler(lambda: False, STEPS)
             try:
+                mean = number(self._db, "SELECT CAST(avg(length) AS INTEGER) FROM image")
+                self._db.pragma("page_size", page_for(mean))
                 self._db.execute("VACUUM")
             finally:
                 self._db.set_progress_handler(None)
@@ -400,7 +403,7 @@ class PackWriter:
         ]
         pages = sum(number(self._db, sql, (name,)) for name in trees)
         # Its own page and the roots of the two others come first, too.
-        return (pages + 3) * PAGE
+        return (pages + 3) * number(self._db, "PRAGMA page_size")
 
     @contextmanager
     def _alone(self) -> Iterator[apsw.Connection]:
