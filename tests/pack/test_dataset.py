@@ -1,7 +1,9 @@
 """Packs as training data, without PyTorch: what its DataLoader calls."""
 
 import hashlib
-import multiprocessing
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,13 +50,32 @@ def test_a_condition_chooses_them(pack: Path) -> None:
     assert [size for _, size in images.__getitems__(range(len(images)))] == list(range(91, 101))
 
 
+WORKERS = """
+import multiprocessing, sys
+from test_dataset import fetch, sample
+from ziggurat.pack.dataset import PackDataset
+
+if __name__ == "__main__":
+    images = PackDataset(sys.argv[1], sample)
+    shares = [(images, list(range(start, start + 10))) for start in range(0, 100, 10)]
+    expected = [fetch(*share) for share in shares]
+    with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
+        assert pool.starmap(fetch, shares) == expected
+"""
+
+
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_workers_open_it_anew(pack: Path, method: str) -> None:
-    images = PackDataset(pack, sample)
-    expected = [images.__getitems__(list(range(start, start + 10))) for start in range(0, 100, 10)]
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        batches = [(images, list(range(start, start + 10))) for start in range(0, 100, 10)]
-        assert pool.starmap(fetch, batches) == expected
+def test_workers_open_it_anew(pack: Path, method: str, tmp_path: Path) -> None:
+    # Of its own, so that no thread of another test is forked along.
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    subprocess.run(
+        [sys.executable, str(script), str(pack), method],
+        check=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
 
 
 def test_orders_are_the_same_for_a_seed_and_another_for_every_epoch() -> None:
