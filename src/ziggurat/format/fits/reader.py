@@ -3,10 +3,11 @@
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ziggurat.errors import UnsupportedFeature
 from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
 from ziggurat.format.fits.blocks import Headers
 from ziggurat.format.fits.cards import Cards
-from ziggurat.format.fits.hdu import Hdu, choose, walk
+from ziggurat.format.fits.hdu import Hdu, choose, unit_at, walk
 from ziggurat.format.fits.plain import PlainImage
 from ziggurat.format.fits.samples import Scaling, scaling
 from ziggurat.format.fits.tiled import TiledImage
@@ -18,6 +19,7 @@ from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
 from ziggurat.storage.protocol import ByteSource
 
 if TYPE_CHECKING:
+    from astropy.io.fits import Header
     from astropy.wcs import WCS
 
 
@@ -54,6 +56,11 @@ class FitsReader:
         """Peak bytes of ``read``: the result, one batch of stored bytes, and what is decoded at a time."""
         return self._image.cost(window)
 
+    @property
+    def header(self) -> "Header":
+        """The HDU's header as astropy has it; not to be changed."""
+        return self._cards.header
+
     def sky(self) -> "WCS | None":
         """Astropy's transformation between pixels (x, y), from 0, and the sky; None where there is no sky.
 
@@ -87,11 +94,30 @@ def open_fits(source: ByteSource, *, hdu: int | str | None = None) -> FitsReader
         UnsupportedFeature: if the HDU is no image, or its compression is not the standard's.
     """
     with foreign_errors(f"{source.url}: the FITS header"):
-        return _opened(source, hdu)
+        chosen, known, complete = choose(Headers(source), hdu)
+        return _opened(source, chosen, {"hdus": [one.summary() for one in known], "hdus_complete": complete})
 
 
-def _opened(source: ByteSource, hdu: int | str | None) -> FitsReader:
-    chosen, known, complete = choose(Headers(source), hdu)
+def open_unit(source: ByteSource, index: int, start: int) -> FitsReader:
+    """Opens the image of a file whose header is known to begin at a byte; headers before it are not read.
+
+    Args:
+        source: the file.
+        index: the number of its HDU.
+        start: first byte of its header, as ``Hdu.header`` has it.
+
+    Raises:
+        CorruptImage: if the header is damaged.
+        UnsupportedFeature: if the HDU is no image, or its compression is not the standard's.
+    """
+    with foreign_errors(f"{source.url}: the FITS header"):
+        chosen = unit_at(Headers(source), index, start)
+        if not chosen.is_image:
+            raise UnsupportedFeature(f"{chosen.cards.where} is no image of two or more dimensions")
+        return _opened(source, chosen, {})
+
+
+def _opened(source: ByteSource, chosen: Hdu, listing: dict[str, JSON]) -> FitsReader:
     axes = arrange(chosen.axes)
     blank = "BLANK" if chosen.kind == "image" or "BLANK" in chosen.cards else "ZBLANK"
     rule = scaling(chosen.cards, chosen.bitpix, blank=blank)
@@ -101,7 +127,6 @@ def _opened(source: ByteSource, hdu: int | str | None) -> FitsReader:
         image = PlainImage(source, chosen.start, axes, rule, chosen.cards.where)
     else:
         image = TiledImage(source, tiles, axes, rule, chosen.cards.where)
-    listing: dict[str, JSON] = {"hdus": [one.summary() for one in known], "hdus_complete": complete}
     details: dict[str, JSON] = {"fits": _details(chosen, axes, rule, tiles) | listing}
     world = wcs_details(chosen.cards, axes)
     if world is not None:

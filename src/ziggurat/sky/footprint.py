@@ -1,0 +1,73 @@
+"""Where on the unit sphere an image lies, as a box of x, y, z: no poles, no seam at 0 h."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.errors import UnsupportedFeature
+from ziggurat.geometry import Size
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+SAMPLES: Final = 17
+"""Points along either axis by which an image's place is found, its edges included."""
+
+type Vectors = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """A box on the unit sphere in ICRS that holds an image, and its pixels' size.
+
+    Attributes:
+        low: least x, y, z.
+        high: largest x, y, z.
+        scale: degrees of a pixel along y and x, as astropy's ``proj_plane_pixel_scales``.
+    """
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+    scale: tuple[float, float]
+
+
+def footprint(wcs: "WCS", size: Size) -> Footprint:
+    """The box of an image.
+
+    Points of a grid over all of it are taken to the sky. Between neighbours the image bulges out of their box by less
+    than their distance; the box is larger by the longest one. Points without a place on the sky are left out.
+
+    Args:
+        wcs: pixels (x, y) to the sky.
+        size: of the image.
+
+    Raises:
+        UnsupportedFeature: if no point has a place.
+    """
+    from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_scales  # noqa: PLC0415 - slow to import
+
+    y, x = np.meshgrid(
+        np.linspace(-0.5, size.height - 0.5, SAMPLES), np.linspace(-0.5, size.width - 0.5, SAMPLES), indexing="ij"
+    )
+    points = unit_vectors(pixel_to_skycoord(x, y, wcs, origin=0, mode="all").icrs)
+    known = np.isfinite(points).all(axis=2)
+    steps = [np.linalg.norm(np.diff(points, axis=axis), axis=2) for axis in (0, 1)]
+    lengths = np.concatenate([step[np.isfinite(step)] for step in steps])
+    scale = np.abs(proj_plane_pixel_scales(wcs))
+    if not known.any() or not np.isfinite(scale).all() or not (scale > 0).all():
+        raise UnsupportedFeature("its world coordinates give no pixel a place on the sky")
+    margin = float(lengths.max()) if lengths.size else 2.0
+    low, high = points[known].min(axis=0) - margin, points[known].max(axis=0) + margin
+    return Footprint(
+        (float(low[0]), float(low[1]), float(low[2])),
+        (float(high[0]), float(high[1]), float(high[2])),
+        (float(scale[1]), float(scale[0])),
+    )
+
+
+def unit_vectors(places: object) -> Vectors:
+    """Unit vectors x, y, z, along a last axis of 3, of an astropy ``SkyCoord`` in a spherical frame."""
+    unit = places.represent_as("unitspherical").to_cartesian()  # type: ignore[attr-defined]  # a SkyCoord
+    return np.stack([unit.x.value, unit.y.value, unit.z.value], axis=-1)

@@ -1,0 +1,54 @@
+"""Everything that decides what a cutout holds. Values only."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from ziggurat.model import JSON
+from ziggurat.sky.angles import Extent
+from ziggurat.sky.bands import Bands
+from ziggurat.sky.colour import ColourOptions
+
+type Fields = Literal["auto", "best", "all"]
+type Method = Literal["interp", "adaptive", "exact"]
+type Quantity = Literal["flux", "brightness"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutoutOptions:
+    """What a cutout is.
+
+    Attributes:
+        kind: a name of ``ziggurat.sky.outputs.KINDS``.
+        extent: its size.
+        bands: which bands, and how they are known.
+        fields: images of one band that are taken: the one that covers most, all that overlap, or (auto) all only where
+            no single one covers the whole cutout.
+        projection: of a new grid; None keeps the best image's pixels.
+        scale: degrees of a new grid's pixels; None keeps about the best image's.
+        method: how pixels are brought onto another grid.
+        quantity: what pixels hold: flux, which is divided among pixels, or brightness, which is not.
+        match_background: take out constant differences between images that overlap.
+        weights: pattern of weight maps beside images, with ``{stem}``; None weighs all pixels alike.
+        colour: of pictures.
+    """
+
+    kind: str
+    extent: Extent
+    bands: Bands = field(default_factory=Bands)
+    fields: Fields = "auto"
+    projection: str | None = None
+    scale: float | None = None
+    method: Method = "exact"
+    quantity: Quantity = "flux"
+    match_background: bool = False
+    weights: str | None = None
+    colour: ColourOptions = field(default_factory=ColourOptions)
+
+    @property
+    def regridded(self) -> bool:
+        """Whether a new grid was asked for."""
+        return self.projection is not None or self.scale is not None
+
+    def record(self) -> dict[str, JSON]:
+        """The options as plain values, for a ledger."""
+        return asdict(self)
