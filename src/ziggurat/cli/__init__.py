@@ -36,6 +36,8 @@ COMMANDS = {
     "overview": "Make the levels that images lack, in the cache or beside them.",
     "index": "Find out where everything lies in JPEG 2000 images, once for all readers.",
     "transcode": "Write a JPEG 2000 file again in a layout for object storage, bit for bit.",
+    "cutout": "Cut positions on the sky out of FITS images: one, or a catalogue's.",
+    "footprints": "Find out which FITS images lie where on the sky, for `cutout`.",
     "doctor": "Check the libraries that Ziggurat stands on.",
 }
 """Every command, and its line in the help. ``convert`` is ``ziggurat.cli.convert:convert``, and so on."""

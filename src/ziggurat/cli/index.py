@@ -1,19 +1,15 @@
 """``ziggurat index URL...``: where everything lies in JPEG 2000 images, found out once."""
 
-import tempfile
 import time
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import ziggurat
-from ziggurat.cli.parsing import NO_NETWORK, Network, split_target
-from ziggurat.cli.several import check_out, each, path_beside
+from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.several import check_out, each, path_beside, publish
 from ziggurat.convert.text import size
 from ziggurat.format.shelf import beside_of
-from ziggurat.storage.destination import open_destination
-from ziggurat.storage.stored import digests_of
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -56,19 +52,6 @@ def _make(url: str, target: str | None, *, overwrite: bool) -> str:
             image.keep_index(data)
             place = "kept in the cache"
         else:
-            place = _publish(data, target, overwrite=overwrite)
+            place = publish(data, target, overwrite=overwrite)
         pixels = image.info.size.pixels / 1e6
         return f"{url}: {place}, {size(len(data))} for {pixels:,.0f} MP and {size(image.source.size)}, {seconds:.2f} s"
-
-
-def _publish(data: bytes, target: str, *, overwrite: bool) -> str:
-    folder, key = split_target(target)
-    with tempfile.TemporaryDirectory(prefix="ziggurat-") as scratch:
-        destination = open_destination(folder, scratch=Path(scratch))
-        temporary = destination.temporary(key, "index")
-        try:
-            temporary.write_bytes(data)
-            destination.publish(temporary, key, digests_of(temporary), overwrite=overwrite)
-        finally:
-            destination.cleanup(key, "index")
-        return destination.url(key)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import Protocol, Self
 
 from ziggurat import __version__
 from ziggurat.convert import process
@@ -348,8 +348,20 @@ class Job:
         return self.ledger.counts()
 
 
+class Stoppable(Protocol):
+    """What runs until it is told to stop."""
+
+    def drain(self) -> None:
+        """Starts nothing new."""
+        ...
+
+    def abort(self) -> None:
+        """Stops at once."""
+        ...
+
+
 @contextmanager
-def signals(coordinator: Coordinator) -> Iterator[list[int]]:
+def signals(coordinator: Stoppable) -> Iterator[list[int]]:
     """SIGINT and SIGTERM drain the job; a second one aborts it. Yields the signals that came."""
     received: list[int] = []
 

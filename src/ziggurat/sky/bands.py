@@ -9,6 +9,33 @@ from ziggurat.sky.images import SkyImage
 
 MARK = "{band}"
 
+SPECTRUM = [
+    "FUV",
+    "NUV",
+    "u",
+    "U",
+    "g",
+    "B",
+    "V",
+    "r",
+    "R",
+    "i",
+    "I",
+    "z",
+    "Z",
+    "y",
+    "Y",
+    "J",
+    "H",
+    "K",
+    "Ks",
+    "W1",
+    "W2",
+    "W3",
+    "W4",
+]
+"""Usual bands from blue to red."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bands:
@@ -37,8 +64,10 @@ class Bands:
         return None
 
     def ordered(self, found: set[str]) -> list[str]:
-        """Those that were found, in the order in which they were asked for, or by name."""
-        return [name for name, _ in self.names if name in found] if self.names else sorted(found)
+        """Those that were found, in the order in which they were asked for, else from blue to red as far as known."""
+        if self.names:
+            return [name for name, _ in self.names if name in found]
+        return sorted(found, key=lambda name: (_rank(name), name))
 
 
 def parse_bands(text: str | None, pattern: str | None = None) -> Bands:
@@ -59,6 +88,11 @@ def parse_bands(text: str | None, pattern: str | None = None) -> Bands:
     if pattern is not None and pattern.count(MARK) != 1:
         raise UsageError(f"--band-pattern {pattern!r} needs {MARK} once, where the band stands in file names")
     return Bands(names, pattern)
+
+
+def _rank(name: str) -> int:
+    first = re.split(r"[\s._-]", name)[0]
+    return SPECTRUM.index(first) if first in SPECTRUM else len(SPECTRUM)
 
 
 @lru_cache(maxsize=16)

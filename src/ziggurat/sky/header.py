@@ -95,7 +95,7 @@ def cutout_header(made: BandCutout) -> Header:
 
 
 def _history(used: Sequence[Used]) -> list[str]:
-    lines = [f"Cutout by Ziggurat {__version__}, of rows and columns (from 0, ends not included)"]
+    lines = [f"Cutout by Ziggurat {__version__}: rows, columns (from 0, end-exclusive)"]
     for one in used:
         w = one.window
         lines.append(f"{w.y0}:{w.y1}, {w.x0}:{w.x1} of {one.image.where}")

@@ -60,6 +60,11 @@ class BandCutout:
     used: tuple[Used, ...]
 
 
+def covered_share(made: Sequence[BandCutout]) -> float:
+    """Share of the pixels that have a value, the mean over bands."""
+    return float(np.mean([np.isfinite(one.data).mean() for one in made]))
+
+
 class Maker:
     """Makes cutouts; keeps the images that it read last open. Close it, or use ``with``.
 

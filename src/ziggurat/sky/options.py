@@ -1,5 +1,6 @@
 """Everything that decides what a cutout holds. Values only."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -51,4 +52,5 @@ class CutoutOptions:
 
     def record(self) -> dict[str, JSON]:
         """The options as plain values, for a ledger."""
-        return asdict(self)
+        record: dict[str, JSON] = json.loads(json.dumps(asdict(self)))
+        return record

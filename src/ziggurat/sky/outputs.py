@@ -50,7 +50,10 @@ def as_fits(bands: Sequence[BandCutout], options: ColourOptions) -> bytes:  # no
                 parts.append((f"{made.band}_{name}" if made.band else name, plane, sky_header(made.grid)))
     with quiet():
         first = [fits.PrimaryHDU(*parts.pop(0)[1:])] if len(bands) == 1 else [fits.PrimaryHDU()]
-        hdus = [*first, *(fits.ImageHDU(data, header, name=name) for name, data, header in parts)]
+        for name, _, header in parts:
+            # Set here, and not by astropy, which would make "g" and "G" one.
+            header["EXTNAME"] = name
+        hdus = [*first, *(fits.ImageHDU(data, header) for _, data, header in parts)]
         for hdu in hdus:
             hdu.add_datasum(when="")
             hdu.add_checksum(when="")
