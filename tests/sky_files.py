@@ -49,6 +49,8 @@ def stars(header: fits.Header, size: tuple[int, int], places: Sequence[tuple[flo
     image = np.zeros(size)
     wcs = wcs_of(header)
     for x, y in wcs.all_world2pix(np.array(places), 0):
+        if not (-15 < y < size[0] + 15 and -15 < x < size[1] + 15):
+            continue
         y0, x0 = int(max(0, y - 15)), int(max(0, x - 15))
         rows, columns = np.mgrid[y0 : min(size[0], y0 + 31), x0 : min(size[1], x0 + 31)]
         spread = 2 * 1.8**2

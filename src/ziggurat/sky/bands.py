@@ -9,31 +9,10 @@ from ziggurat.sky.images import SkyImage
 
 MARK = "{band}"
 
-SPECTRUM = [
-    "FUV",
-    "NUV",
-    "u",
-    "U",
-    "g",
-    "B",
-    "V",
-    "r",
-    "R",
-    "i",
-    "I",
-    "z",
-    "Z",
-    "y",
-    "Y",
-    "J",
-    "H",
-    "K",
-    "Ks",
-    "W1",
-    "W2",
-    "W3",
-    "W4",
-]
+SPECTRUM = (
+    "FUV", "NUV", "u", "U", "g", "B", "V", "r", "R", "i", "I", "z", "Z", "y", "Y",
+    "J", "H", "K", "Ks", "W1", "W2", "W3", "W4",
+)  # fmt: skip
 """Usual bands from blue to red."""
 
 

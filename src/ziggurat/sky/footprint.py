@@ -46,12 +46,11 @@ def footprint(wcs: "WCS", size: Size) -> Footprint:
     Raises:
         UnsupportedFeature: if no point has a place.
     """
-    from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_scales  # noqa: PLC0415 - slow to import
+    from astropy.wcs.utils import proj_plane_pixel_scales  # noqa: PLC0415 - slow to import
 
-    y, x = np.meshgrid(
-        np.linspace(-0.5, size.height - 0.5, SAMPLES), np.linspace(-0.5, size.width - 0.5, SAMPLES), indexing="ij"
-    )
-    points = unit_vectors(pixel_to_skycoord(x, y, wcs, origin=0, mode="all").icrs)
+    from ziggurat.sky.grid import mesh, pixel_to_world  # noqa: PLC0415 - as above
+
+    points = unit_vectors(pixel_to_world(wcs, *mesh(size, SAMPLES)))
     known = np.isfinite(points).all(axis=2)
     steps = [np.linalg.norm(np.diff(points, axis=axis), axis=2) for axis in (0, 1)]
     lengths = np.concatenate([step[np.isfinite(step)] for step in steps])

@@ -9,18 +9,12 @@ from astropy.wcs import WCS, NoConvergence, Sip
 from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 from numpy.typing import NDArray
 
-from ziggurat.errors import UsageError
 from ziggurat.format.fits.quiet import quiet
 from ziggurat.geometry import Size, Window
 from ziggurat.sky.footprint import unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PROJECTIONS: Final = (
-    "TAN", "SIN", "ARC", "STG", "ZEA", "CAR", "CEA", "MER", "SFL", "GLS", "PAR", "MOL", "AIT",
-)  # fmt: skip
-"""Projections that need no parameters. FITS Standard 4.0 table 23."""
 
 MESH: Final = 33
 """Points along either axis where areas and places are computed; between them they are interpolated."""
@@ -35,10 +29,14 @@ class Grid:
     Attributes:
         wcs: pixels (x, y), from 0, to the sky.
         size: height and width.
+        origin: first row and column, in the image that the grid is cut out of.
+        cards: the image's own keywords, a FITS header of two axes; None where there are no such.
     """
 
     wcs: WCS
     size: Size
+    origin: tuple[int, int] = (0, 0)
+    cards: bytes | None = None
 
     def same_as(self, other: "Grid") -> bool:
         """Whether both put the same pixels at the same places, to a hundredth of a pixel."""
@@ -52,7 +50,7 @@ class Grid:
 def pixel_to_world(wcs: WCS, x: Numbers, y: Numbers) -> SkyCoord:
     """Places of pixels; NaN where the projection has none."""
     with quiet(), np.errstate(all="ignore"):
-        return pixel_to_skycoord(x, y, wcs, origin=0, mode="all").icrs
+        return pixel_to_skycoord(*_longitude_first(wcs, x, y), wcs, origin=0, mode="all").icrs
 
 
 def world_to_pixel(wcs: WCS, places: SkyCoord) -> tuple[Numbers, Numbers]:
@@ -72,7 +70,12 @@ def world_to_pixel(wcs: WCS, places: SkyCoord) -> tuple[Numbers, Numbers]:
                 if lost is not None:
                     best[lost] = np.nan
             x, y = (best[:, axis].reshape(places.shape) for axis in (0, 1))
-    return np.asarray(x, np.float64), np.asarray(y, np.float64)
+    return _longitude_first(wcs, np.asarray(x, np.float64), np.asarray(y, np.float64))
+
+
+def _longitude_first(wcs: WCS, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+    """Pixels in the order in which astropy's functions for positions have them, or back from it."""
+    return (x, y) if wcs.wcs.lng < wcs.wcs.lat else (y, x)
 
 
 def moved(wcs: WCS, y0: int, x0: int) -> WCS:
@@ -104,13 +107,8 @@ def made_grid(place: SkyCoord, size: Size, scale: float, projection: str) -> Gri
         place: in the middle.
         size: height and width.
         scale: degrees a pixel.
-        projection: a name of ``PROJECTIONS``.
-
-    Raises:
-        UsageError: if there is no such projection.
+        projection: a name of ``ziggurat.sky.options.PROJECTIONS``.
     """
-    if projection not in PROJECTIONS:
-        raise UsageError(f"--project {projection!r} is not one of {', '.join(PROJECTIONS)}")
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
     wcs.wcs.crval = [place.ra.deg, place.dec.deg]

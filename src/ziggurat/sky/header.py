@@ -28,6 +28,9 @@ NOT_CARRIED: Final = re.compile(
 )
 """Keywords that say something of the file, or of all pixels of the image, that does not hold for a part."""
 
+TIMES: Final = ("DATE-OBS", "MJD-OBS", "DATEREF", "MJDREF", "MJDREFI", "MJDREFF")
+"""Keywords of times: they are the images', not the grid's."""
+
 
 @lru_cache(maxsize=64)
 def _carried(headers: tuple["_Same", ...]) -> Header:
@@ -38,7 +41,7 @@ def _carried(headers: tuple["_Same", ...]) -> Header:
         for card in first.cards:
             try:
                 keyword, value = card.keyword, card.value
-                if NOT_CARRIED.fullmatch(keyword) or KEYWORDS.fullmatch(keyword):
+                if NOT_CARRIED.fullmatch(keyword) or (KEYWORDS.fullmatch(keyword) and keyword not in TIMES):
                     continue
                 if all(keyword in other and other[keyword] == value for other in others):
                     kept.append(Card(keyword, value, card.comment))
@@ -61,11 +64,13 @@ class _Same:
 
 
 def sky_header(grid: Grid) -> Header:
-    """The keywords of a grid's world coordinates.
+    """The keywords of a grid's world coordinates: an image's own, moved, where it is cut out of one.
 
     Raises:
         UnsupportedFeature: if they cannot be written as keywords.
     """
+    if grid.cards is not None:
+        return _moved(grid.cards, *grid.origin)
     try:
         with quiet():
             header: Header = grid.wcs.to_header(relax=True)
@@ -73,7 +78,25 @@ def sky_header(grid: Grid) -> Header:
         raise UnsupportedFeature(
             f"the image's world coordinates cannot be written into a header: {error}; use --project TAN"
         ) from error
-    for keyword in ("DATE-OBS", "MJD-OBS", "DATEREF", "MJDREF", "MJDREFI", "MJDREFF"):
+    for keyword in TIMES:
+        header.remove(keyword, ignore_missing=True)
+    return header
+
+
+def _moved(cards: bytes, y0: int, x0: int) -> Header:
+    header = _parsed(cards).copy()
+    for axis, first in ((1, x0), (2, y0)):
+        header[f"CRPIX{axis}"] = header.get(f"CRPIX{axis}", 0.0) - first
+        if f"CNPIX{axis}" in header:
+            # Where the image begins on the photographic plate (Digitized Sky Survey).
+            header[f"CNPIX{axis}"] += first
+    return header
+
+
+@lru_cache(maxsize=64)
+def _parsed(cards: bytes) -> Header:
+    header = Header.fromstring(cards.decode("ascii"))
+    for keyword in TIMES:
         header.remove(keyword, ignore_missing=True)
     return header
 

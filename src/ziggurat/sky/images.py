@@ -95,6 +95,11 @@ class SkyImage:
         """File and HDU, for messages and records."""
         return f"{self.url}[{self.hdu}]"
 
+    @property
+    def plain_cards(self) -> bytes | None:
+        """The keywords of its world coordinates if they are of rows and columns alone."""
+        return self.cards if len(self.lengths) == 2 else None  # noqa: PLR2004 - as said
+
     def wcs(self) -> "WCS":
         """Astropy's transformation between pixels (x, y), from 0, and the sky.
 

@@ -117,7 +117,7 @@ class Maker:
             raise CorruptImage(f"{field.image.where}: its world coordinates give this place no pixel")
         size = self._options.extent.pixels(_scales(field))
         y0, x0 = corner_of(x, y, size)
-        grid = Grid(moved(field.wcs, y0, x0), size)
+        grid = Grid(moved(field.wcs, y0, x0), size, (y0, x0), field.image.plain_cards)
         if len(images) > 1:
             return self._mosaic(band, images, grid)
         self._check(size.pixels)

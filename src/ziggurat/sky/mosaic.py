@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from reproject import reproject_adaptive, reproject_exact, reproject_interp
-from reproject.mosaicking import reproject_and_coadd
 
 from ziggurat.format.fits.quiet import quiet
 from ziggurat.format.foreign import foreign_errors
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 MARGIN: Final = 4
 """Pixels of the grid around it that a method looks at: adaptive's kernel reaches farthest."""
 
-FUNCTIONS: Final[dict[Method, Callable[..., object]]] = {
+FUNCTIONS: Final[dict[Method, Callable[..., tuple[Numbers, Numbers]]]] = {
     "interp": reproject_interp,
     "adaptive": reproject_adaptive,
     "exact": reproject_exact,
@@ -75,6 +74,23 @@ def part_of(field: Field, weights: Field | None, grid: Grid, options: CutoutOpti
     return Part(field.image.where, window, wcs, values, weighed, found.dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A part on the grid.
+
+    Attributes:
+        window: of the grid that it touches.
+        values: brightness (y, x) of that window, 0 where there is none.
+        share: how much of each pixel it covers, 0 to 1.
+        weight: the share times the weights.
+    """
+
+    window: Window
+    values: Numbers
+    share: Numbers
+    weight: Numbers
+
+
 def joined(parts: Sequence[Part], grid: Grid, options: CutoutOptions) -> tuple[Plane, Plane, Plane | None]:
     """The mean of all parts, weighted where they have weights.
 
@@ -84,43 +100,66 @@ def joined(parts: Sequence[Part], grid: Grid, options: CutoutOptions) -> tuple[P
     Raises:
         CorruptImage: if reproject refuses the coordinates.
     """
-    values: Numbers = np.full(grid.size, np.nan)
-    found: Numbers = np.zeros(grid.size)
-    weights = [part.weights for part in parts if part.weights is not None]
-    weighted = bool(parts) and len(weights) == len(parts)
-    function = FUNCTIONS[options.method]
-    if parts:
-        with foreign_errors(parts[0].where), quiet(), np.errstate(all="ignore"):
-            values, found = reproject_and_coadd(
-                [(part.values, part.wcs) for part in parts],
-                grid.wcs,
-                shape_out=tuple(grid.size),
-                input_weights=weights if weighted else None,
-                reproject_function=function,
-                match_background=options.match_background and len(parts) > 1,
-                # The best image keeps its level.
-                background_reference=0,
-                blank_pixel_value=np.nan,
-            )
+    placed = [found for part in parts if (found := _placed(part, grid, options.method)) is not None]
+    levels = _levels(placed) if options.match_background else np.zeros(len(placed))
+    total, weight, coverage = (np.zeros(grid.size) for _ in range(3))
+    for one, level in zip(placed, levels, strict=True):
+        inside = one.window.slices()
+        total[inside] += (one.values - level) * one.weight
+        weight[inside] += one.weight
+        coverage[inside] += one.share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = total / weight
+    values[weight == 0] = np.nan
     if options.quantity == "flux":
         values *= areas(grid.wcs, grid.size) / _unit(grid)
-    coverage = _coverage(parts, grid) if weighted else found
     dtype = np.result_type(np.float32, *(part.dtype for part in parts))
-    return values.astype(dtype), coverage.astype(np.float32), found.astype(np.float32) if weighted else None
+    weighed = weight.astype(np.float32) if any(part.weights is not None for part in parts) else None
+    return values.astype(dtype), coverage.astype(np.float32), weighed
 
 
-def _coverage(parts: Sequence[Part], grid: Grid) -> Numbers:
-    """How many images have a value at each pixel."""
-    with foreign_errors(parts[0].where), quiet(), np.errstate(all="ignore"):
-        count, _ = reproject_and_coadd(
-            [(np.isfinite(part.values).astype(np.float64), part.wcs) for part in parts],
-            grid.wcs,
-            shape_out=tuple(grid.size),
-            reproject_function=reproject_interp,
-            combine_function="sum",
-            order="nearest-neighbor",
-        )
-    return np.asarray(count, np.float64)
+def _placed(part: Part, grid: Grid, method: Method) -> _Placed | None:
+    """A part brought onto the grid; None if it does not touch it."""
+    window = part_needed(Grid(part.wcs, part.window.size), grid.wcs, grid.size, 1)
+    if window is None:
+        return None
+    function = FUNCTIONS[method]
+    wcs, shape = moved(grid.wcs, window.y0, window.x0), tuple(window.size)
+    with foreign_errors(part.where), quiet(), np.errstate(all="ignore"):
+        values, share = function((part.values, part.wcs), wcs, shape_out=shape)
+        weights = None if part.weights is None else function((part.weights, part.wcs), wcs, shape_out=shape)[0]
+    known = np.isfinite(values) & (share > 0)
+    share = np.where(known, share, 0.0)
+    weight = share if weights is None else share * np.maximum(np.nan_to_num(weights), 0.0)
+    return _Placed(window, np.where(known, values, 0.0), share, weight)
+
+
+def _levels(placed: Sequence[_Placed]) -> Numbers:
+    """Constants by which parts are too bright, by the medians of what they differ by where they overlap.
+
+    The first keeps its level, and with it all that overlap it or its neighbours; others keep their mean.
+    """
+    count = len(placed)
+    rows, differences = [], []
+    group = list(range(count))
+    for i, one in enumerate(placed):
+        for j, other in enumerate(placed[:i]):
+            common = one.window.intersect(other.window)
+            if common is None:
+                continue
+            a, b = (common.shifted(-part.window.y0, -part.window.x0).slices() for part in (one, other))
+            both = (one.share[a] > 0) & (other.share[b] > 0)
+            if not both.any():
+                continue
+            heft = np.sqrt(np.count_nonzero(both))
+            rows.append(heft * (np.eye(count)[i] - np.eye(count)[j]))
+            differences.append(heft * np.median((one.values[a] - other.values[b])[both]))
+            group = [group[i] if label == group[j] else label for label in group]
+    if not rows:
+        return np.zeros(count)
+    # Of all solutions the one of least norm: every group of parts that overlap keeps its mean.
+    levels: Numbers = np.linalg.lstsq(np.array(rows), np.array(differences))[0]
+    return levels - np.where(np.array(group) == group[0], levels[0], 0.0)
 
 
 def _unit(grid: Grid) -> float:

@@ -2,12 +2,18 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+from ziggurat.errors import UsageError
 from ziggurat.model import JSON
 from ziggurat.sky.angles import Extent
 from ziggurat.sky.bands import Bands
 from ziggurat.sky.colour import ColourOptions
+
+PROJECTIONS: Final = (
+    "TAN", "SIN", "ARC", "STG", "ZEA", "CAR", "CEA", "MER", "SFL", "GLS", "PAR", "MOL", "AIT",
+)  # fmt: skip
+"""Projections that need no parameters. FITS Standard 4.0 table 23."""
 
 type Fields = Literal["auto", "best", "all"]
 type Method = Literal["interp", "adaptive", "exact"]
@@ -44,6 +50,12 @@ class CutoutOptions:
     match_background: bool = False
     weights: str | None = None
     colour: ColourOptions = field(default_factory=ColourOptions)
+
+    def __post_init__(self) -> None:
+        if self.projection is not None and self.projection not in PROJECTIONS:
+            raise UsageError(f"--project {self.projection!r} is not one of {', '.join(PROJECTIONS)}")
+        if self.scale is not None:
+            self.extent.pixels((self.scale, self.scale))
 
     @property
     def regridded(self) -> bool:
