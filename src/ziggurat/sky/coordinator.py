@@ -72,7 +72,7 @@ class Coordinator:
         self.progress.finished = counts.get(State.DONE, 0)
         self.progress.unsuccessful = self.progress.images - self.progress.finished - counts.get(State.PLANNED, 0)
         try:
-            while not self.stopped and (self._turn() or self._held):
+            while not self.stopped and (self._turn() or self.guard.busy()):
                 self.progress.tick()
         finally:
             self.guard.close()
@@ -152,6 +152,7 @@ class Coordinator:
         self._show(outcome)
 
     def _clear(self, held: _Held) -> None:
-        """Removes the temporary file of the order in hand."""
-        order = held.open[0]
-        self.destination.cleanup(order.key, order.token(str(self.ledger.fact("id"))))
+        """Removes temporary files; the worker may be farther than it was heard to be."""
+        job = str(self.ledger.fact("id"))
+        for order in held.open:
+            self.destination.cleanup(order.key, order.token(job))

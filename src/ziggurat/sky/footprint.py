@@ -37,7 +37,8 @@ def footprint(wcs: "WCS", size: Size) -> Footprint:
     """The box of an image.
 
     Points of a grid over all of it are taken to the sky. Between neighbours the image bulges out of their box by less
-    than their distance; the box is larger by the longest one. Points without a place on the sky are left out.
+    than their distance; the box is larger by the longest one. Points that have no place on the sky, or whose place has
+    another pixel, are left out.
 
     Args:
         wcs: pixels (x, y) to the sky.
@@ -48,13 +49,17 @@ def footprint(wcs: "WCS", size: Size) -> Footprint:
     """
     from astropy.wcs.utils import proj_plane_pixel_scales  # noqa: PLC0415 - slow to import
 
-    from ziggurat.sky.grid import mesh, pixel_to_world  # noqa: PLC0415 - as above
+    from ziggurat.sky.grid import mesh, pixel_to_world, world_to_pixel  # noqa: PLC0415 - as above
 
-    points = unit_vectors(pixel_to_world(wcs, *mesh(size, SAMPLES)))
+    x, y = mesh(size, SAMPLES)
+    places = pixel_to_world(wcs, x, y)
+    points = unit_vectors(places)
     known = np.isfinite(points).all(axis=2)
     steps = [np.linalg.norm(np.diff(points, axis=axis), axis=2) for axis in (0, 1)]
     lengths = np.concatenate([step[np.isfinite(step)] for step in steps])
     scale = np.abs(proj_plane_pixel_scales(wcs))
+    across, down = world_to_pixel(wcs, places)
+    known &= np.hypot(across - x, down - y) < 1
     if not known.any() or not np.isfinite(scale).all() or not (scale > 0).all():
         raise UnsupportedFeature("its world coordinates give no pixel a place on the sky")
     margin = float(lengths.max()) if lengths.size else 2.0

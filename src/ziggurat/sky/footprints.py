@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 import apsw
 
 from ziggurat.convert.manifest import absolute
+from ziggurat.convert.records import naming
 from ziggurat.errors import CorruptImage, JobError, ZigguratError
 from ziggurat.format.table import FORMATS
 from ziggurat.sky.footprint import Footprint
@@ -230,7 +231,7 @@ def _looked_at(item: Listed) -> Found:
                 else:
                     images.append(found)
     except ZigguratError as error:
-        problems.append(str(error) if item.url in str(error) else f"{item.url}: {error}")
+        problems.append(naming(item.url, str(error)))
     return item, images, [" ".join(problem.split()) for problem in problems]
 
 

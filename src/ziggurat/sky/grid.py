@@ -10,6 +10,7 @@ from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 from numpy.typing import NDArray
 
 from ziggurat.format.fits.quiet import quiet
+from ziggurat.format.foreign import foreign_errors
 from ziggurat.geometry import Size, Window
 from ziggurat.sky.footprint import unit_vectors
 
@@ -48,8 +49,12 @@ class Grid:
 
 
 def pixel_to_world(wcs: WCS, x: Numbers, y: Numbers) -> SkyCoord:
-    """Places of pixels; NaN where the projection has none."""
-    with quiet(), np.errstate(all="ignore"):
+    """Places of pixels; NaN where the projection has none.
+
+    Raises:
+        CorruptImage: if the coordinates make no sense.
+    """
+    with foreign_errors("its world coordinates"), quiet(), np.errstate(all="ignore"):
         return pixel_to_skycoord(*_longitude_first(wcs, x, y), wcs, origin=0, mode="all").icrs
 
 
@@ -60,8 +65,11 @@ def world_to_pixel(wcs: WCS, places: SkyCoord) -> tuple[Numbers, Numbers]:
 
     Returns:
         Two arrays of the shape of ``places``; NaN where there is no pixel.
+
+    Raises:
+        CorruptImage: if the coordinates cannot be inverted.
     """
-    with quiet(), np.errstate(all="ignore"):
+    with foreign_errors("its world coordinates"), quiet(), np.errstate(all="ignore"):
         try:
             x, y = skycoord_to_pixel(places, wcs, origin=0, mode="all")
         except NoConvergence as error:

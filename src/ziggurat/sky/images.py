@@ -129,7 +129,8 @@ def find_images(source: ByteSource) -> Iterator[tuple[SkyImage, Footprint] | str
             try:
                 yield _described(source, hdu)
             except ZigguratError as error:
-                yield f"{source.url}[{hdu.index}]: {error}"
+                said = str(error)
+                yield said if source.url in said else f"{source.url}[{hdu.index}]: {said}"
 
 
 def _described(source: ByteSource, hdu: Hdu) -> tuple[SkyImage, Footprint]:

@@ -11,6 +11,7 @@ from astropy.io.fits import Header
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from ziggurat.errors import CorruptImage, OutOfMemory
+from ziggurat.format.foreign import named
 from ziggurat.geometry import Window
 from ziggurat.sky.grid import Grid, corner_of, made_grid, moved, part_inside, world_to_pixel
 from ziggurat.sky.images import Field, Plane, SkyImage, weights_of
@@ -112,7 +113,8 @@ class Maker:
     def _native(self, band: str, images: Sequence[SkyImage], place: SkyCoord) -> BandCutout:
         """On the pixels of the best image."""
         field = self._field(images[0])
-        x, y = (float(value) for value in world_to_pixel(field.wcs, place))
+        with named(field.image.where):
+            x, y = (float(value) for value in world_to_pixel(field.wcs, place))
         if not (np.isfinite(x) and np.isfinite(y)):
             raise CorruptImage(f"{field.image.where}: its world coordinates give this place no pixel")
         size = self._options.extent.pixels(_scales(field))

@@ -10,6 +10,7 @@ from astropy import units
 from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
+from ziggurat.convert.records import naming
 from ziggurat.errors import ZigguratError
 from ziggurat.geometry import Size
 from ziggurat.sky.footprint import unit_vectors
@@ -69,7 +70,7 @@ def choose(footprints: Footprints, places: SkyCoord, options: CutoutOptions) -> 
             shares, depths = _covered(image, scale, places[members], options)
         except ZigguratError as error:
             for member in members:
-                problems[member].append(str(error))
+                problems[member].append(naming(image.where, str(error)))
             continue
         for member, share, depth in zip(members, shares, depths, strict=True):
             if share > 0:

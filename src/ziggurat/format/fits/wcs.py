@@ -35,6 +35,9 @@ KEYWORDS = re.compile(
 )
 """The standard's keywords, SIP polynomials, IRAF's (WATi_nnn) and those of the Digitized Sky Survey's plates."""
 
+_NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA|CD|PC|PV)[1-9]|[AB]P?_")
+"""Those of them that astropy would take for 0 where they are texts."""
+
 _TABLES = re.compile(r"(C[PQ]DIS|D2IMDIS)[1-9]")
 """Distortions that other HDUs hold."""
 
@@ -162,6 +165,8 @@ def _known(cards: Cards) -> Iterator[tuple[str, bool | int | float | str]]:
             continue
         if keyword.endswith("_ORDER") and not (isinstance(value, int) and 0 <= value <= MAX_SIP):
             raise CorruptImage(f"{cards.where}: {keyword} is {value!r:.40}; distortions up to {MAX_SIP} are understood")
+        if isinstance(value, str) and _NUMBERS.match(keyword):
+            raise CorruptImage(f"{cards.where}: {keyword} is {value!r:.40}, not a number; the header is damaged")
         yield keyword, value
 
 
