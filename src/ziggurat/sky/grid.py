@@ -28,16 +28,21 @@ class Grid:
     """Pixels with places on the sky.
 
     Attributes:
-        wcs: pixels (x, y), from 0, to the sky.
+        whole: pixels (x, y), from 0, to the sky, of the image that the grid is cut out of, or of a grid of its own.
         size: height and width.
-        origin: first row and column, in the image that the grid is cut out of.
+        origin: first row and column, in that image.
         cards: the image's own keywords, a FITS header of two axes; None where there are no such.
     """
 
-    wcs: WCS
+    whole: WCS
     size: Size
     origin: tuple[int, int] = (0, 0)
     cards: bytes | None = None
+
+    @property
+    def wcs(self) -> WCS:
+        """Pixels (x, y), from 0, of the grid to the sky; made anew at every call where it is cut out of an image."""
+        return self.whole if self.origin == (0, 0) else moved(self.whole, *self.origin)
 
     def same_as(self, other: "Grid") -> bool:
         """Whether both put the same pixels at the same places, to a hundredth of a pixel."""

@@ -13,7 +13,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from ziggurat.errors import CorruptImage, OutOfMemory
 from ziggurat.format.foreign import named
 from ziggurat.geometry import Window
-from ziggurat.sky.grid import Grid, corner_of, made_grid, moved, part_inside, world_to_pixel
+from ziggurat.sky.grid import Grid, corner_of, made_grid, part_inside, world_to_pixel
 from ziggurat.sky.images import Field, Plane, SkyImage, weights_of
 from ziggurat.sky.options import CutoutOptions
 
@@ -119,7 +119,7 @@ class Maker:
             raise CorruptImage(f"{field.image.where}: its world coordinates give this place no pixel")
         size = self._options.extent.pixels(_scales(field))
         y0, x0 = corner_of(x, y, size)
-        grid = Grid(moved(field.wcs, y0, x0), size, (y0, x0), field.image.plain_cards)
+        grid = Grid(field.wcs, size, (y0, x0), field.image.plain_cards)
         if len(images) > 1:
             return self._mosaic(band, images, grid)
         self._check(size.pixels)

@@ -4,20 +4,18 @@ A kind is one file a target. The table is an immutable value; a program that kno
 ``KINDS | {...}`` on.
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from astropy.io import fits
 
 from ziggurat.codec.pictures import Encoding, encode
 from ziggurat.errors import UsageError
-from ziggurat.format.fits.quiet import quiet
 from ziggurat.sky.colour import ColourOptions, compose
-from ziggurat.sky.header import cutout_header, sky_header
+from ziggurat.sky.fits_file import Unit, fits_file
+from ziggurat.sky.header import cutout_cards, sky_cards
 from ziggurat.sky.make import BandCutout
 
 type Encoder = Callable[[Sequence[BandCutout], ColourOptions], bytes]
@@ -39,27 +37,19 @@ class Kind:
 def as_fits(bands: Sequence[BandCutout], options: ColourOptions) -> bytes:  # noqa: ARG001 - of pictures only
     """A FITS file: a single band as the primary image, several as extensions by their names.
 
-    Coverage and weight maps follow their band as ``COVERAGE`` and ``WEIGHT``, after the band's name and ``_`` where
+    Coverage and weight maps follow the bands as ``COVERAGE`` and ``WEIGHT``, after the band's name and ``_`` where
     there is one. Checksums are set. Equal cutouts are equal bytes.
     """
-    parts: list[tuple[str, np.ndarray, fits.Header]] = []
+    units = [Unit(made.band, cutout_cards(made), made.data) for made in bands]
+    if len(bands) == 1:
+        units = [replace(units[0], name="")]
+    else:
+        units.insert(0, Unit("", b"", None))
     for made in bands:
-        parts.append((made.band, made.data, cutout_header(made)))
         for name, plane in (("COVERAGE", made.coverage), ("WEIGHT", made.weight)):
             if plane is not None:
-                parts.append((f"{made.band}_{name}" if made.band else name, plane, sky_header(made.grid)))
-    with quiet():
-        first = [fits.PrimaryHDU(*parts.pop(0)[1:])] if len(bands) == 1 else [fits.PrimaryHDU()]
-        for name, _, header in parts:
-            # Set here, and not by astropy, which would make "g" and "G" one.
-            header["EXTNAME"] = name
-        hdus = [*first, *(fits.ImageHDU(data, header) for _, data, header in parts)]
-        for hdu in hdus:
-            hdu.add_datasum(when="")
-            hdu.add_checksum(when="")
-        file = io.BytesIO()
-        fits.HDUList(hdus).writeto(file)
-    return file.getvalue()
+                units.append(Unit(f"{made.band}_{name}" if made.band else name, sky_cards(made.grid), plane))
+    return fits_file(units)
 
 
 def _picture(encoding: Encoding) -> Encoder:
