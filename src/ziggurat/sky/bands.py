@@ -3,9 +3,12 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from ziggurat.errors import UsageError
-from ziggurat.sky.images import SkyImage
+
+if TYPE_CHECKING:
+    from ziggurat.sky.images import SkyImage
 
 MARK = "{band}"
 
@@ -28,7 +31,7 @@ class Bands:
     names: tuple[tuple[str, str], ...] = ()
     pattern: str | None = None
 
-    def of(self, image: SkyImage) -> str | None:
+    def of(self, image: "SkyImage") -> str | None:
         """The name of an image's band; None if it is none of the wanted ones."""
         said = image.band if self.pattern is None else _in_name(self.pattern, image.url)
         if said is None:

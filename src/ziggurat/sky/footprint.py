@@ -1,21 +1,19 @@
 """Where on the unit sphere an image lies, as a box of x, y, z: no poles, no seam at 0 h."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
 
 from ziggurat.errors import UnsupportedFeature
+from ziggurat.format.fits.places import pixel_to_world, unit_vectors, world_to_pixel
 from ziggurat.geometry import Size
-
-if TYPE_CHECKING:
-    from astropy.wcs import WCS
+from ziggurat.sky.grid import mesh
 
 SAMPLES: Final = 17
 """Points along either axis by which an image's place is found, its edges included."""
-
-type Vectors = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Footprint:
     scale: tuple[float, float]
 
 
-def footprint(wcs: "WCS", size: Size) -> Footprint:
+def footprint(wcs: WCS, size: Size) -> Footprint:
     """The box of an image.
 
     Points of a grid over all of it are taken to the sky. Between neighbours the image bulges out of their box by less
@@ -47,10 +45,6 @@ def footprint(wcs: "WCS", size: Size) -> Footprint:
     Raises:
         UnsupportedFeature: if no point has a place.
     """
-    from astropy.wcs.utils import proj_plane_pixel_scales  # noqa: PLC0415 - slow to import
-
-    from ziggurat.sky.grid import mesh, pixel_to_world, world_to_pixel  # noqa: PLC0415 - as above
-
     x, y = mesh(size, SAMPLES)
     places = pixel_to_world(wcs, x, y)
     points = unit_vectors(places)
@@ -69,9 +63,3 @@ def footprint(wcs: "WCS", size: Size) -> Footprint:
         (float(high[0]), float(high[1]), float(high[2])),
         (float(scale[1]), float(scale[0])),
     )
-
-
-def unit_vectors(places: object) -> Vectors:
-    """Unit vectors x, y, z, along a last axis of 3, of an astropy ``SkyCoord`` in a spherical frame."""
-    unit = places.represent_as("unitspherical").to_cartesian()  # type: ignore[attr-defined]  # a SkyCoord
-    return np.stack([unit.x.value, unit.y.value, unit.z.value], axis=-1)

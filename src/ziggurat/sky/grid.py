@@ -5,22 +5,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.wcs import WCS, NoConvergence, Sip
-from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
-from numpy.typing import NDArray
+from astropy.wcs import WCS, Sip
 
+from ziggurat.format.fits.places import Numbers, pixel_to_world, unit_vectors, world_to_pixel
 from ziggurat.format.fits.quiet import quiet
-from ziggurat.format.foreign import foreign_errors
 from ziggurat.geometry import Size, Window
-from ziggurat.sky.footprint import unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 MESH: Final = 33
 """Points along either axis where areas and places are computed; between them they are interpolated."""
-
-type Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +48,6 @@ class Grid:
         x, y = mesh(self.size, 3)
         across, down = world_to_pixel(other.wcs, pixel_to_world(self.wcs, x, y))
         return bool(np.all(np.hypot(across - x, down - y) < 0.01))  # noqa: PLR2004 - of a pixel
-
-
-def pixel_to_world(wcs: WCS, x: Numbers, y: Numbers) -> SkyCoord:
-    """Places of pixels; NaN where the projection has none.
-
-    Raises:
-        CorruptImage: if the coordinates make no sense.
-    """
-    with foreign_errors("its world coordinates"), quiet(), np.errstate(all="ignore"):
-        return pixel_to_skycoord(*_longitude_first(wcs, x, y), wcs, origin=0, mode="all").icrs
-
-
-def world_to_pixel(wcs: WCS, places: SkyCoord) -> tuple[Numbers, Numbers]:
-    """Pixels (x, y), from 0, of places, as ``astropy.nddata.Cutout2D`` finds them.
-
-    Where the iteration that undoes a distortion does not converge, within astropy's twenty steps, there is no pixel.
-
-    Returns:
-        Two arrays of the shape of ``places``; NaN where there is no pixel.
-
-    Raises:
-        CorruptImage: if the coordinates cannot be inverted.
-    """
-    with foreign_errors("its world coordinates"), quiet(), np.errstate(all="ignore"):
-        try:
-            x, y = skycoord_to_pixel(places, wcs, origin=0, mode="all")
-        except NoConvergence as error:
-            best = np.array(error.best_solution, np.float64)
-            for lost in (error.divergent, error.slow_conv):
-                if lost is not None:
-                    best[lost] = np.nan
-            x, y = (best[:, axis].reshape(places.shape) for axis in (0, 1))
-    return _longitude_first(wcs, np.asarray(x, np.float64), np.asarray(y, np.float64))
-
-
-def _longitude_first(wcs: WCS, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
-    """Pixels in the order in which astropy's functions for positions have them, or back from it."""
-    return (x, y) if wcs.wcs.lng < wcs.wcs.lat else (y, x)
 
 
 def moved(wcs: WCS, y0: int, x0: int) -> WCS:

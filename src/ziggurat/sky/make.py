@@ -11,9 +11,10 @@ from astropy.io.fits import Header
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from ziggurat.errors import CorruptImage, OutOfMemory
+from ziggurat.format.fits.places import world_to_pixel
 from ziggurat.format.foreign import named
 from ziggurat.geometry import Window
-from ziggurat.sky.grid import Grid, corner_of, made_grid, part_inside, world_to_pixel
+from ziggurat.sky.grid import Grid, corner_of, made_grid, part_inside
 from ziggurat.sky.images import Field, Plane, SkyImage, weights_of
 from ziggurat.sky.options import CutoutOptions
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from reproject import reproject_adaptive, reproject_exact, reproject_interp
 
+from ziggurat.format.fits.places import Numbers
 from ziggurat.format.fits.quiet import quiet
 from ziggurat.format.foreign import foreign_errors
 from ziggurat.geometry import Window
-from ziggurat.sky.grid import Grid, Numbers, areas, moved, part_needed
+from ziggurat.sky.grid import Grid, areas, moved, part_needed
 from ziggurat.sky.images import Field, Plane
 from ziggurat.sky.options import CutoutOptions, Method
 

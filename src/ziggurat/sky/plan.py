@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ziggurat.convert.records import naming
 from ziggurat.errors import ZigguratError
+from ziggurat.format.fits.places import unit_vectors, world_to_pixel
 from ziggurat.geometry import Size
-from ziggurat.sky.footprint import unit_vectors
 from ziggurat.sky.footprints import Footprints
-from ziggurat.sky.grid import corner_of, mesh, part_inside, world_to_pixel
+from ziggurat.sky.grid import corner_of, mesh, part_inside
 from ziggurat.sky.images import SkyImage
 from ziggurat.sky.options import CutoutOptions
 

@@ -1,7 +1,7 @@
 """Opens a FITS image by its headers and reads windows of it."""
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ziggurat.errors import UnsupportedFeature
 from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
@@ -13,12 +13,14 @@ from ziggurat.format.fits.samples import Scaling, scaling
 from ziggurat.format.fits.tiled import TiledImage
 from ziggurat.format.fits.tiling import Tiling, tiling
 from ziggurat.format.fits.wcs import celestial_wcs, wcs_details
-from ziggurat.format.foreign import foreign_errors
+from ziggurat.format.foreign import foreign_errors, named
 from ziggurat.geometry import Size, Window
 from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
 from ziggurat.storage.protocol import ByteSource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
@@ -31,6 +33,7 @@ class FitsReader:
         self._image = image
         self._cards = cards
         self._axes = axes
+        self._world: WCS | None = None
 
     @property
     def info(self) -> ImageInfo:
@@ -69,6 +72,21 @@ class FitsReader:
         """
         with foreign_errors(f"{self._image.where}: its world coordinates"):
             return celestial_wcs(self._cards, self._axes)
+
+    def place(self, y: float, x: float) -> tuple[float, float] | None:
+        """Right ascension and declination of a pixel in degrees, ICRS; None where there is no sky.
+
+        Raises:
+            CorruptImage: if astropy refuses the header's world coordinates.
+        """
+        if "ctype" not in cast("Mapping[str, JSON]", self._info.details.get("wcs", {})):
+            return None
+        from ziggurat.format.fits.places import place_of  # noqa: PLC0415 - half a second, and only for a sky
+
+        if self._world is None:
+            self._world = self.sky()
+        with named(self._image.where):
+            return None if self._world is None else place_of(self._world, y, x)
 
 
 def open_reader(source: ByteSource) -> FitsReader:
