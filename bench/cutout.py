@@ -104,7 +104,14 @@ def compared(ours: Path, theirs: Path, count: int) -> str:
     return f"{len(names)} of them compared: every pixel is the same"
 
 
-def runs(work: Path, fields: Path, targets: Path, size: float) -> tuple[list[tuple[str, Run]], str]:
+def counted(out: Path, log: Path, count: int) -> None:
+    """Sees to it that a run made all cutouts."""
+    made = len(list(out.glob("*.fits")))
+    if made != count:
+        raise RuntimeError(f"{made} cutouts of {count} were made:\n{log.read_text(encoding='utf-8')[-2000:]}")
+
+
+def runs(work: Path, fields: Path, targets: Path, size: float, count: int) -> tuple[list[tuple[str, Run]], str]:
     """All of them after each other, on files that all have just been read."""
     script, log = str(REPOSITORY / "bench" / "cutout_astropy.py"), work / "log"
     found: list[tuple[str, Run]] = []
@@ -114,6 +121,7 @@ def runs(work: Path, fields: Path, targets: Path, size: float) -> tuple[list[tup
         out.mkdir()
         command = [sys.executable, script, str(targets), str(out), str(size), order, str(processes)]
         found.append((name, measured(command, log)))
+        counted(out, log, count)
         return out
 
     index = work / "fields.zgf"
@@ -124,12 +132,13 @@ def runs(work: Path, fields: Path, targets: Path, size: float) -> tuple[list[tup
         ("Ziggurat, 2 workers, index ready", index, 2),
     ):
         command = ziggurat("cutout", str(source), "--catalogue", str(targets), "--size", f"{size}deg")
-        place = ("--dest", str(work / f"{source.stem}-{workers}"), "--workers", str(workers))
-        found.append((name, measured([*command, *place], log)))
+        out = work / f"{source.name}-{workers}"
+        found.append((name, measured([*command, "--dest", str(out), "--workers", str(workers)], log)))
+        counted(out, log, count)
     theirs = loop("Cutout2D, a file read for each target", "each", 1)
     loop("Cutout2D, targets sorted by file", "grouped", 1)
     loop("Cutout2D, sorted, 2 processes", "grouped", 2)
-    said = compared(work / f"{fields.stem}-2", theirs, COMPARED)
+    said = compared(work / f"{fields.name}-2", theirs, COMPARED)
     for folder in work.iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
@@ -151,7 +160,7 @@ def main(words: Sequence[str] | None = None) -> int:
             targets, work = base / f"targets-{size}.csv", base / "work"
             work.mkdir()
             make_targets(targets, fields, count, size)
-            found, said = runs(work, base / "fields", targets, size)
+            found, said = runs(work, base / "fields", targets, size, count)
             shutil.rmtree(work)
             text.append(_section(found, size, count, f"{said}. {_bytes(base / 'fields', size)}"))
     finally:
@@ -167,10 +176,10 @@ def _head(fields: int) -> str:
     return (
         f"## Cutouts\n\n`make bench-cutout` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. Ziggurat {__version__}, "
         f"astropy {astropy.__version__}.\n\n"
-        f"Out of {fields} fields of {height} x {width} pixels (float32, 12 MB each, TAN, eighty cards), around places in "
-        "no order. Ziggurat finds the fields from their headers, keeps the ledger, sets checksums, takes digests, and "
-        "flushes every cutout to the disk (fsync). The loops are told for nothing which file each target is in, and do "
-        "none of that. One run each, files just read; whole commands, from start to exit. CPU is of all processes."
+        f"Out of {fields} fields of {height} x {width} pixels (float32, 12 MB each, TAN, eighty cards), around places "
+        "in no order. Ziggurat finds the fields from their headers, keeps the ledger, sets checksums, takes digests, "
+        "and flushes every cutout to the disk (fsync). The loops are told for nothing which file each target is in, and "
+        "do none of that. One run each, files just read; whole commands, from start to exit. CPU is of all processes."
     )
 
 

@@ -156,15 +156,15 @@ def test_other_frames_are_understood(fields: Path, tmp_path: Path) -> None:
 
 def test_a_kill_at_any_moment_loses_nothing(fields: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
-    targets = [f"t{n},{150 + rng.uniform(-0.01, 0.11):.6f},{2 + rng.uniform(-0.008, 0.008):.6f}" for n in range(500)]
+    targets = [f"t{n},{150 + rng.uniform(-0.01, 0.11):.6f},{2 + rng.uniform(-0.008, 0.008):.6f}" for n in range(300)]
     catalogue, out, job = table(tmp_path / "t.csv", targets), tmp_path / "out", tmp_path / "out.zgj"
     command = [sys.executable, "-m", "ziggurat", *cutout(fields, catalogue, out, "--workers", "2", "--fields", "best")]
-    for _ in range(3):
+    for _ in range(2):
         started = len(list(out.glob("*.fits"))) if out.is_dir() else 0
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            if out.is_dir() and len(list(out.glob("*.fits"))) > started + 40:
+            if out.is_dir() and len(list(out.glob("*.fits"))) > started + 30:
                 break
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
@@ -174,7 +174,7 @@ def test_a_kill_at_any_moment_loses_nothing(fields: Path, tmp_path: Path) -> Non
     states = rows(job, "state, target, output_sha256")
     assert {state for state, *_ in states} <= {"done", "uncovered"}
     done = {target: digest for state, target, digest in states if state == "done"}
-    assert len(done) > 300
+    assert len(done) > 200
     assert {path.name for path in out.iterdir()} == set(done)
     for target, digest in done.items():
         assert hashlib.sha256((out / target).read_bytes()).hexdigest() == digest
@@ -205,6 +205,25 @@ def test_a_worker_that_dies_costs_one_target(fields: Path, tmp_path: Path, monke
         ("bad", "quarantined", "WorkerCrashed"),
         ("c", "done", None),
     ]
+
+
+def test_a_plan_that_was_cut_off_is_made_anew(fields: Path, tmp_path: Path) -> None:
+    catalogue, out = table(tmp_path / "t.csv", ["a,150,2", "b,150.05,2"]), tmp_path / "out"
+    assert run(cutout(fields, catalogue, out)) == 0
+    with closing(sqlite3.connect(tmp_path / "out.zgj")) as ledger, ledger:
+        for name in ("targets", "images", "manifest", "job WHERE key = 'planned_at'"):
+            ledger.execute(f"DELETE FROM {name}")  # noqa: S608 - our own words
+    assert run(cutout(fields, catalogue, out)) == 0
+    assert rows(tmp_path / "out.zgj") == [(1, "done"), (2, "done")]
+
+
+def test_a_dry_run_tells_and_changes_nothing(fields: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalogue = table(tmp_path / "t.csv", ["a,150,2", "far,10,10"])
+    assert run(cutout(fields, catalogue, tmp_path / "out", "--dry-run")) == 0
+    told = capsys.readouterr().out
+    assert "2 targets: 1 planned, 1 uncovered" in told
+    assert "2 far uncovered: no image covers it" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(fields: Path, tmp_path: Path) -> None:

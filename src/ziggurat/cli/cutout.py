@@ -2,8 +2,9 @@
 
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.convert import default_job
 from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.passing import counted
 from ziggurat.cli.several import publish
 from ziggurat.convert.job import default_workers, signals
 from ziggurat.convert.manifest import parse_columns
@@ -24,7 +26,7 @@ from ziggurat.sky.options import CutoutOptions, Fields, Method, Quantity
 from ziggurat.storage.amounts import parse_bytes
 
 if TYPE_CHECKING:
-    from ziggurat.sky.job import CutoutJob
+    from ziggurat.sky.job import CutoutJob, CutoutRequest
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -137,6 +139,7 @@ class Running:
         memory: that one cutout may take, such as 2G.
         overwrite: replace cutouts that exist.
         retry_failed: try failed targets of a catalogue again.
+        dry_run: of a catalogue, tell what would be cut and change nothing.
         log_format: text, or json for one JSON object a line, on standard error.
     """
 
@@ -147,6 +150,7 @@ class Running:
     memory: str = "2G"
     overwrite: Flag = False
     retry_failed: Flag = False
+    dry_run: Flag = False
     log_format: LogFormat = "text"
 
 
@@ -206,7 +210,8 @@ def _one(sources: tuple[str, ...], where: Where, options: CutoutOptions, running
     from ziggurat.sky.one import cut_one  # noqa: PLC0415 - astropy takes a second to import
 
     place = parse_position(where.ra or "", where.dec or "", where.frame)
-    made = cut_one(sources, place, options, memory=parse_bytes(running.memory))
+    with counted("files looked at") as looked:
+        made = cut_one(sources, place, options, memory=parse_bytes(running.memory), looked=looked)
     name = running.dest or f"{place.ra.deg:.5f}{place.dec.deg:+.5f}{made.suffix}"
     print(f"{publish(made.data, name, overwrite=running.overwrite)}: {made.summary}")
     for line in made.sources:
@@ -235,7 +240,11 @@ def _many(sources: tuple[str, ...], where: Where, options: CutoutOptions, runnin
         retry_failed=running.retry_failed,
         network=network.options(),
     )
-    with CutoutJob(request, default_display(running.log_format)) as job:
+    if running.dry_run:
+        return _dry_run(request, running.log_format)
+    with counted("files looked at") as looked:
+        job = CutoutJob(request, default_display(running.log_format), looked)
+    with job:
         print(f"job {request.ledger}" + (" (resumed)" if job.resumed else ""), flush=True)
         coordinator = job.coordinator()
         with signals(coordinator) as received:
@@ -245,7 +254,17 @@ def _many(sources: tuple[str, ...], where: Where, options: CutoutOptions, runnin
         return _conclude(job, received)
 
 
-def _conclude(job: "CutoutJob", received: list[int]) -> int:
+def _dry_run(request: "CutoutRequest", log_format: LogFormat) -> int:
+    from ziggurat.sky.job import CutoutJob  # noqa: PLC0415 - as above
+
+    with TemporaryDirectory(prefix="ziggurat-plan-") as folder, counted("files looked at") as looked:
+        pretended = replace(request, ledger=Path(folder) / "plan.zgj")
+        with CutoutJob(pretended, default_display(log_format), looked) as job:
+            return _told(job)
+
+
+def _told(job: "CutoutJob") -> int:
+    """Says where the targets stand; returns the exit code."""
     from ziggurat.sky.ledger import UNSUCCESSFUL, State  # noqa: PLC0415 - as above
 
     counts = job.ledger.counts()
@@ -254,8 +273,13 @@ def _conclude(job: "CutoutJob", received: list[int]) -> int:
     print(f"{total} targets: {', '.join(parts)} ({percent(counts.get(State.DONE, 0), total)} done)")
     for row, name, state, reason in job.ledger.problems(PROBLEMS):
         print(f"  {row} {visible(name)} {state}: {visible(reason or '')}")
+    return EXIT_SOME_FAILED if any(counts.get(state) for state in UNSUCCESSFUL) else EXIT_OK
+
+
+def _conclude(job: "CutoutJob", received: list[int]) -> int:
+    code = _told(job)
     print(f"cutouts: {job.request.destination}\njob:     {job.request.ledger}")
     if received:
         print("interrupted; the same command goes on", file=sys.stderr)
         return EXIT_INTERRUPTED if received[0] in {signal.SIGINT, signal.SIGTERM} else EXIT_ERROR
-    return EXIT_SOME_FAILED if any(counts.get(state) for state in UNSUCCESSFUL) else EXIT_OK
+    return code

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ziggurat.cli import EXIT_OK
 from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.passing import counted
 from ziggurat.convert.text import count, visible
 from ziggurat.errors import UsageError
 from ziggurat.sky.footprints import SUFFIX, Footprints
@@ -27,8 +28,8 @@ def footprints(*sources: str, out: Path, network: Network = NO_NETWORK) -> int:
         raise UsageError("give at least one folder, prefix or file with FITS images")
     if out.suffix != SUFFIX:
         raise UsageError(f"{out} does not end in {SUFFIX}; indexes of footprints do")
-    with Footprints(out) as index:
-        read = index.update(sources)
+    with Footprints(out) as index, counted("files looked at") as looked:
+        read = index.update(sources, looked)
         files, images = index.counts()
         problems = index.problems()
     for problem in problems[:SHOWN]:

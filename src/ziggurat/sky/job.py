@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from astropy.coordinates import SkyCoord
 
 from ziggurat import __version__
 from ziggurat.convert.guard import Guard
+from ziggurat.convert.job import ACCESS_CHECK
 from ziggurat.convert.ledger.connection import is_blank
 from ziggurat.convert.manifest import absolute
 from ziggurat.convert.naming import Template, parse_template
@@ -71,13 +72,24 @@ class CutoutRequest:
 class CutoutJob:
     """One job, open for work. Use as a context manager."""
 
-    def __init__(self, request: CutoutRequest, progress: Progress) -> None:
+    def __init__(
+        self, request: CutoutRequest, progress: Progress, looked: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Makes the job, or resumes it.
+
+        Args:
+            request: what was asked for.
+            progress: counts and shows.
+            looked: called with the number of files whose headers were looked at.
+        """
         configure(request.network)
         self.request = request
         self.progress = progress
+        self._looked = looked
         self._scratch = request.ledger.with_name(request.ledger.name + ".scratch")
         self._destination = open_destination(request.destination, scratch=os.fspath(self._scratch))
-        self._destination.exists("ziggurat-access-check")
+        # Wrong credentials are one error now, not one for every target.
+        self._destination.exists(ACCESS_CHECK)
         self._template = self._parsed_template()
         self.resumed = not is_blank(request.ledger)
         self.ledger = self._resume() if self.resumed else self._create()
@@ -122,7 +134,7 @@ class CutoutJob:
         return ledger
 
     def _plan(self, ledger: CutoutLedger) -> None:
-        with open_footprints(self.request.sources) as footprints, ledger.transaction():
+        with open_footprints(self.request.sources, self._looked) as footprints, ledger.transaction():
             for targets in self.request.catalogue.targets():
                 images: dict[int, SkyImage] = {}
                 ledger.add(self._planned(targets, footprints, images), len(self.request.catalogue.header))
@@ -182,6 +194,8 @@ class CutoutJob:
                     f"{self.request.ledger} was planned otherwise: {'; '.join(changed)}. Cutouts of one job are never "
                     "mixed: use the same options and catalogue, or start another job with --job and another destination"
                 )
+            if ledger.fact("planned_at") is None:
+                self._plan(ledger)
             token = ledger.fact("id")
             for row, key in ledger.interrupted():
                 self._destination.cleanup(key, f"{token}-{row}")

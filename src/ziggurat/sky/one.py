@@ -1,6 +1,6 @@
 """One target from its images to the bytes of its cutout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from astropy.coordinates import SkyCoord
@@ -30,7 +30,14 @@ class One:
     sources: tuple[str, ...]
 
 
-def cut(sources: Sequence[str], place: SkyCoord, options: CutoutOptions, *, memory: int) -> tuple[BandCutout, ...]:
+def cut(
+    sources: Sequence[str],
+    place: SkyCoord,
+    options: CutoutOptions,
+    *,
+    memory: int,
+    looked: Callable[[int], None] = lambda _: None,
+) -> tuple[BandCutout, ...]:
     """The bands of one target's cutout.
 
     Args:
@@ -38,12 +45,13 @@ def cut(sources: Sequence[str], place: SkyCoord, options: CutoutOptions, *, memo
         place: the target, a single position.
         options: what is wanted.
         memory: bytes that it may take.
+        looked: called with the number of files whose headers were looked at.
 
     Raises:
         SourceNotFound: if no image covers it.
         ZigguratError: if an image cannot be read.
     """
-    with open_footprints(sources) as footprints:
+    with open_footprints(sources, looked) as footprints:
         [choice] = choose(footprints, place.reshape(1), options)
         if not choice.bands:
             said = "".join(f"; {problem}" for problem in choice.problems)
@@ -56,7 +64,14 @@ def cut(sources: Sequence[str], place: SkyCoord, options: CutoutOptions, *, memo
         return maker.make(place, images)
 
 
-def cut_one(sources: Sequence[str], place: SkyCoord, options: CutoutOptions, *, memory: int) -> One:
+def cut_one(
+    sources: Sequence[str],
+    place: SkyCoord,
+    options: CutoutOptions,
+    *,
+    memory: int,
+    looked: Callable[[int], None] = lambda _: None,
+) -> One:
     """One target's cutout as the bytes of a file.
 
     Args:
@@ -64,13 +79,14 @@ def cut_one(sources: Sequence[str], place: SkyCoord, options: CutoutOptions, *, 
         place: the target, a single position.
         options: what is wanted.
         memory: bytes that it may take.
+        looked: called with the number of files whose headers were looked at.
 
     Raises:
         SourceNotFound: if no image covers it.
         ZigguratError: if an image cannot be read.
     """
     line = kind(options.kind)
-    made = cut(sources, place, options, memory=memory)
+    made = cut(sources, place, options, memory=memory, looked=looked)
     sizes = " and ".join(dict.fromkeys(f"{one.grid.size.height} x {one.grid.size.width}" for one in made))
     bands = ", ".join(one.band for one in made if one.band)
     summary = f"{sizes} pixels" + (f", bands {bands}" if bands else "") + f", {covered_share(made):.1%} covered"
