@@ -176,10 +176,11 @@ def _head(fields: int) -> str:
     return (
         f"## Cutouts\n\n`make bench-cutout` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. Ziggurat {__version__}, "
         f"astropy {astropy.__version__}.\n\n"
-        f"Out of {fields} fields of {height} x {width} pixels (float32, 12 MB each, TAN, eighty cards), around places "
-        "in no order. Ziggurat finds the fields from their headers, keeps the ledger, sets checksums, takes digests, "
-        "and flushes every cutout to the disk (fsync). The loops are told for nothing which file each target is in, and "
-        "do none of that. One run each, files just read; whole commands, from start to exit. CPU is of all processes."
+        f"Out of {fields} fields of {height} x {width} pixels (float32, 12 MB each, TAN, eighty cards), around "
+        "places in no order. Ziggurat finds the fields from their headers, keeps the ledger, sets checksums, takes "
+        "digests, and flushes every cutout to the disk (fsync). The loops are told for nothing which file each "
+        "target is in, and do none of that. One run each, files just read; whole commands, from start to exit. CPU is "
+        "of all processes."
     )
 
 
