@@ -14,8 +14,9 @@ from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 
-from fits_files import image
+from fits_files import image, unit
 from sky_files import SCALE, save, sky, tan, wcs_of
+from ziggurat.errors import CorruptImage, OutOfMemory
 from ziggurat.sky.angles import parse_extent
 from ziggurat.sky.make import BandCutout
 from ziggurat.sky.one import cut, cut_one
@@ -168,6 +169,21 @@ def test_cards_that_hold_for_a_part_are_kept_and_others_are_not(tmp_path: Path) 
         assert not {"DATAMAX", "LTV1", "CRPIX1A", "BZERO"} & set(kept)
         assert str(path) in "".join(kept["HISTORY"])
         assert {"CHECKSUM", "DATASUM", "NCOMBINE"} <= set(kept)
+
+
+def test_headers_that_promise_more_than_the_file_holds_are_refused_at_once(tmp_path: Path) -> None:
+    cards = {"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": 10**8, "NAXIS2": 10**8}
+    header = tan(150, 2, (10**8, 10**8), scale=1e-8)
+    path = tmp_path / "huge.fits"
+    path.write_bytes(unit(cards | dict(header.items()), bytes(1 << 20)))
+    with pytest.raises(CorruptImage, match="it is truncated or its header lies"):
+        cut([str(path)], SkyCoord(150, 2, unit="deg"), options("20px"), memory=1 << 30)
+
+
+def test_cutouts_larger_than_the_memory_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    path = save(tmp_path / "image.fits", (sky(SIZE), tan(150, 2, SIZE)))
+    with pytest.raises(OutOfMemory, match="ask for a smaller one"):
+        cut([str(path)], SkyCoord(150, 2, unit="deg"), options("100000px"), memory=1 << 30)
 
 
 def test_the_same_cutout_is_the_same_bytes(tmp_path: Path) -> None:

@@ -78,6 +78,15 @@ def test_every_target_has_a_row_with_its_state_and_its_reason(fields: Path, tmp_
     assert (ra, dec) == pytest.approx((150 + 11.9 / 240, 2 + 0.5 / 3600))
 
 
+def test_targets_are_cut_image_by_image_whatever_their_order(fields: Path, tmp_path: Path) -> None:
+    targets = [f"t{n},{150 + 0.05 * (n % 3) + n * 1e-5:.6f},2" for n in range(60)]
+    catalogue = table(tmp_path / "t.csv", targets)
+    assert run(cutout(fields, catalogue, tmp_path / "out")) == 0
+    leads = [lead for _, lead in sorted(rows(tmp_path / "out.zgj", "finished_at, lead"))]
+    assert leads == sorted(leads)
+    assert len(set(leads)) == 3
+
+
 def test_the_same_command_again_does_nothing_twice_and_another_one_is_refused(
     fields: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

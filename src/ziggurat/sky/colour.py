@@ -95,7 +95,7 @@ def compose(planes: Sequence[NDArray[np.floating]], bands: Sequence[str], option
     cube = np.nan_to_num(cube, copy=False)
     colours = np.einsum("cb,byx->cyx", mixing(bands, options.rgb), cube)
     intensity = colours.mean(axis=0)
-    shown = _curved(intensity, known, options)
+    shown = _curved(intensity, colours.max(axis=0), known, options)
     with np.errstate(divide="ignore", invalid="ignore"):
         colours *= np.where(intensity > 0, shown / intensity, 0.0)
     colours = np.clip(colours, 0.0, None)
@@ -133,30 +133,41 @@ def _sky(cube: Numbers) -> Numbers:
     return np.array(levels)[:, np.newaxis, np.newaxis]
 
 
-def _curved(intensity: Numbers, known: NDArray[np.bool_], options: ColourOptions) -> Numbers:
-    """The intensity through the curve: 0 is black, 1 full range."""
+def _curved(intensity: Numbers, largest: Numbers, known: NDArray[np.bool_], options: ColourOptions) -> Numbers:
+    """The intensity through the curve: 0 is black, 1 full range.
+
+    Args:
+        intensity: the mean of the colours (y, x).
+        largest: of the three colours.
+        known: pixels that have a value.
+        options: which curve.
+    """
     values = intensity[known] if known.any() else np.zeros(1)
     bright = float(np.percentile(values, BRIGHT))
+    # What an automatic stretch shows a bright pixel's intensity at, so that its strongest colour is at full range.
+    above = known & (intensity >= bright) & (intensity > 0)
+    full = float(np.median(intensity[above] / largest[above])) if above.any() else 1.0
     if options.curve == "asinh":
         stretch = options.stretch
         if stretch is None:
             noise = SIGMA * float(np.median(np.abs(values - np.median(values))))
             stretch = NOISE * noise / FAINT or bright or 1.0
-        q = options.q or (_softening(bright / stretch) if options.stretch is None else 8.0)
-        curved: Numbers = np.arcsinh(np.maximum(intensity, 0) * q / stretch) * FAINT / np.arcsinh(FAINT * q)
-        return curved
+        q = options.q or (_softening(bright / stretch, full) if options.stretch is None else 8.0)
+        asinh: Numbers = np.arcsinh(np.maximum(intensity, 0) * q / stretch) * FAINT / np.arcsinh(FAINT * q)
+        return asinh
     part = np.maximum(intensity, 0) / (options.stretch or max(bright, 0.0) or 1.0)
-    return part if options.curve == "linear" else np.log1p(LOG * part) / np.log1p(LOG)
+    curved = part if options.curve == "linear" else np.log1p(LOG * part) / np.log1p(LOG)
+    return curved if options.stretch is not None else curved * full
 
 
-def _softening(ratio: float) -> float:
-    """Lupton's Q by which an intensity of ``ratio`` stretches is shown at full range, within limits."""
+def _softening(ratio: float, full: float) -> float:
+    """Lupton's Q by which an intensity of ``ratio`` stretches is shown at ``full``, within limits."""
     low, high = np.log(SOFTEST), np.log(HARDEST)
     for _ in range(60):
         middle = (low + high) / 2
         q = np.exp(middle)
         # The larger Q, the less of the range a bright pixel takes.
-        if np.arcsinh(ratio * q) * FAINT > np.arcsinh(FAINT * q):
+        if np.arcsinh(ratio * q) * FAINT > np.arcsinh(FAINT * q) * full:
             low = middle
         else:
             high = middle

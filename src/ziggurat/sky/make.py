@@ -149,6 +149,8 @@ class Maker:
             if part is not None:
                 parts.append(part)
                 used.append(Used(image, part.window, field.header))
+        if not parts:
+            raise CorruptImage(f"{images[0].where} and others do not reach the cutout; make the index again")
         data, coverage, weight = joined(parts, grid, self._options)
         return BandCutout(band=band, grid=grid, data=data, coverage=coverage, weight=weight, used=tuple(used))
 
