@@ -30,6 +30,7 @@ AT = ("--ra", "150", "--dec", "-2", "--size", "10px")
     (("image.fits", "--catalogue", "t.csv"), "give it with --dest"),
     (("image.fits", "--catalogue", "t.csv", "--dest", "out"), "the catalogue t.csv cannot be read"),
     (("image.fits", "--ra", "150", "--dec", "2", "--bands", "r,r"), "no list of different bands"),
+    (("image.fits", "--ra", "150", "--dec", "2", "--bands", "grün=g"), "no list of different bands"),
     (("image.fits", "--ra", "150", "--dec", "2", "--band-pattern", "x"), "needs {band} once"),
     (("image.fits", "--ra", "150", "--dec", "2", "--project", "xyz"), "--project 'XYZ' is not one of TAN"),
     (("image.fits", "--ra", "150", "--dec", "2", "--band-scales", "a"), "is not numbers"),

@@ -65,8 +65,10 @@ def parse_bands(text: str | None, pattern: str | None = None) -> Bands:
     parts = [] if text is None else [part.partition("=") for part in text.split(",")]
     names = tuple((name.strip(), (called if equals else name).strip()) for name, equals, called in parts)
     doubled = len({name for name, _ in names}) < len(names) or len({called for _, called in names}) < len(names)
-    if doubled or not all(name and called for name, called in names):
-        raise UsageError(f"--bands {text!r} is no list of different bands such as g,r,i or g=g.MP9402,r=r.MP9602")
+    if doubled or not all(name and called and name.isascii() and name.isprintable() for name, called in names):
+        raise UsageError(
+            f"--bands {text!r} is no list of different bands, in ASCII, such as g,r,i or g=g.MP9402,r=r.MP9602"
+        )
     if pattern is not None and pattern.count(MARK) != 1:
         raise UsageError(f"--band-pattern {pattern!r} needs {MARK} once, where the band stands in file names")
     return Bands(names, pattern)
