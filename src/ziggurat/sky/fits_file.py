@@ -6,6 +6,7 @@ which takes ten times as long as reading the pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,8 @@ class Unit:
     data: Plane | None
 
 
+# Typed: 1, 1.0 and true are equal, and other cards.
+@lru_cache(maxsize=4096, typed=True)
 def card(keyword: str, value: str | float, comment: str = "") -> bytes:
     """One card, 80 bytes, or more where the value is long."""
     text: str = Card(keyword, value, comment).image

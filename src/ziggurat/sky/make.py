@@ -90,6 +90,11 @@ class Maker:
         Raises:
             ZigguratError: if an image cannot be read, or it takes too much memory.
         """
+        # Headers may hold any number; what overflows is undefined in the end.
+        with np.errstate(all="ignore"):
+            return self._made(place, images)
+
+    def _made(self, place: SkyCoord, images: Mapping[str, Sequence[SkyImage]]) -> tuple[BandCutout, ...]:
         bands = list(images)
         if self._options.regridded:
             grid = self._new_grid(place, images[bands[0]][0])

@@ -13,6 +13,7 @@ import numpy as np
 
 from ziggurat.codec.pictures import Encoding, encode
 from ziggurat.errors import UsageError
+from ziggurat.format.fits.quiet import quiet
 from ziggurat.sky.colour import ColourOptions, compose
 from ziggurat.sky.fits_file import Unit, fits_file
 from ziggurat.sky.header import cutout_cards, sky_cards
@@ -40,6 +41,11 @@ def as_fits(bands: Sequence[BandCutout], options: ColourOptions) -> bytes:  # no
     Coverage and weight maps follow the bands as ``COVERAGE`` and ``WEIGHT``, after the band's name and ``_`` where
     there is one. Checksums are set. Equal cutouts are equal bytes.
     """
+    with quiet():
+        return fits_file(_units(bands))
+
+
+def _units(bands: Sequence[BandCutout]) -> list[Unit]:
     units = [Unit(made.band, cutout_cards(made), made.data) for made in bands]
     if len(bands) == 1:
         units = [replace(units[0], name="")]
@@ -49,7 +55,7 @@ def as_fits(bands: Sequence[BandCutout], options: ColourOptions) -> bytes:  # no
         for name, plane in (("COVERAGE", made.coverage), ("WEIGHT", made.weight)):
             if plane is not None:
                 units.append(Unit(f"{made.band}_{name}" if made.band else name, sky_cards(made.grid), plane))
-    return fits_file(units)
+    return units
 
 
 def _picture(encoding: Encoding) -> Encoder:

@@ -67,7 +67,8 @@ def choose(footprints: Footprints, places: SkyCoord, options: CutoutOptions) -> 
         if band is None:
             continue
         try:
-            shares, depths = _covered(image, scale, places[members], options)
+            with np.errstate(all="ignore"):
+                shares, depths = _covered(image, scale, places[members], options)
         except ZigguratError as error:
             for member in members:
                 problems[member].append(naming(image.where, str(error)))
@@ -110,8 +111,7 @@ def _covered(
         step = options.scale or scale[0]
         sides = options.extent.pixels((step, step))
         across, down = world_to_pixel(wcs, _spots(places, sides, step))
-        with np.errstate(invalid="ignore"):
-            inside = (across > -0.5) & (across < size.width - 0.5) & (down > -0.5) & (down < size.height - 0.5)  # noqa: PLR2004 - the edges
+        inside = (across > -0.5) & (across < size.width - 0.5) & (down > -0.5) & (down < size.height - 0.5)  # noqa: PLR2004 - the edges
         return inside.mean(axis=1), depths
     wanted = options.extent.pixels(scale)
     return np.array([_share(*pixel, wanted, size) for pixel in zip(x, y, strict=True)]), depths
