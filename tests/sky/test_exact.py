@@ -88,7 +88,7 @@ def at(header: fits.Header, x: float, y: float) -> SkyCoord:
 
 
 @pytest.mark.parametrize("name", HEADERS)
-@pytest.mark.parametrize(("x", "y"), [(150.0, 110.0), (201.3, 47.8), (3.2, 215.6)], ids=["centre", "inside", "corner"])
+@pytest.mark.parametrize(("x", "y"), [(201.3, 47.8), (3.2, 215.6)], ids=["inside", "corner"])
 def test_pixels_and_places_are_those_of_cutout2d(tmp_path: Path, name: str, x: float, y: float) -> None:
     header, pixels = HEADERS[name], sky(SIZE)
     path = save(tmp_path / "image.fits", (pixels, header))

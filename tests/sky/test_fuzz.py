@@ -31,7 +31,7 @@ def test_any_byte_of_a_header_may_be_wrong(tmp_path: Path) -> None:
     ]
     path, cut = tmp_path / "image.fits", 0
     began = time.monotonic()
-    for number in range(240):
+    for number in range(120):
         damaged = bytearray(good)
         for at in rng.integers(0, used, rng.integers(1, 6)):
             # Values are what matters: digits, signs, letters and dots.
@@ -42,5 +42,5 @@ def test_any_byte_of_a_header_may_be_wrong(tmp_path: Path) -> None:
         except ZigguratError:
             continue
         cut += 1
-    assert 20 < cut < 240
+    assert 10 < cut < 120
     assert time.monotonic() - began < 60

@@ -198,6 +198,9 @@ def test_cutouts_that_would_take_too_much_memory_are_refused(tmp_path: Path) -> 
     path = save(tmp_path / "a.fits", (sky(SIZE), tan(150, 2, SIZE)))
     with pytest.raises(OutOfMemory, match="the limit is 2048 MiB"):
         one([path], options("0.02deg", scale=SCALE / 1000))
+    large = save(tmp_path / "b.fits", (np.zeros((3000, 3000), "f4"), tan(150, 2, (3000, 3000))))
+    with pytest.raises(OutOfMemory, match="ask for a smaller one"):
+        cut([str(large)], CENTRE, options("20px", scale=100 * SCALE), memory=1 << 29)
     with pytest.raises(UsageError, match="check the size"):
         one([path], options("100deg", scale=SCALE / 1000))
     with pytest.raises(UsageError, match="--project 'XYZ' is not one of"):

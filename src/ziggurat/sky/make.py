@@ -22,7 +22,8 @@ OPEN_FIELDS: Final = 16
 """Images that stay open for the next target."""
 
 MOSAIC_BYTES: Final = 160
-"""Bytes a pixel and image that joining takes: values, weights, footprints, places, in double precision and twice."""
+"""Bytes that joining takes for each pixel of the grid and of an image: values, weights, footprints and places, in
+double precision and twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +142,19 @@ class Maker:
         return BandCutout(band=band, grid=grid, data=data, coverage=None, weight=None, used=used)
 
     def _mosaic(self, band: str, images: Sequence[SkyImage], grid: Grid) -> BandCutout:
-        from ziggurat.sky.mosaic import Part, joined, part_of  # noqa: PLC0415 - reproject takes seconds to import
+        from ziggurat.sky.mosaic import joined, needed, part_of  # noqa: PLC0415 - reproject takes seconds to import
 
-        self._check(grid.size.pixels * len(images))
-        parts: list[Part] = []
-        used: list[Used] = []
-        for image in images:
-            field = self._field(image)
-            pattern = self._options.weights
-            weights = None if pattern is None else self._field(weights_of(image, pattern))
-            part = part_of(field, weights, grid, self._options)
-            if part is not None:
-                parts.append(part)
-                used.append(Used(image, part.window, field.header))
-        if not parts:
+        windows = [(image, window) for image in images if (window := needed(self._field(image), grid)) is not None]
+        if not windows:
             raise CorruptImage(f"{images[0].where} and others do not reach the cutout; make the index again")
+        self._check(grid.size.pixels * len(windows) + sum(window.size.pixels for _, window in windows))
+        pattern = self._options.weights
+        parts, used = [], []
+        for image, window in windows:
+            weights = None if pattern is None else self._field(weights_of(image, pattern))
+            field = self._field(image)
+            parts.append(part_of(field, weights, window, grid, self._options))
+            used.append(Used(image, window, field.header))
         data, coverage, weight = joined(parts, grid, self._options)
         return BandCutout(band=band, grid=grid, data=data, coverage=coverage, weight=weight, used=tuple(used))
 

@@ -53,15 +53,17 @@ class Part:
     dtype: "np.dtype[np.floating]"
 
 
-def part_of(field: Field, weights: Field | None, grid: Grid, options: CutoutOptions) -> Part | None:
-    """The window of an image that a grid needs; None if it needs nothing.
+def needed(field: Field, grid: Grid) -> Window | None:
+    """The pixels of an image that a grid needs; None if it needs nothing."""
+    return part_needed(grid, field.wcs, field.image.size, MARGIN)
+
+
+def part_of(field: Field, weights: Field | None, window: Window, grid: Grid, options: CutoutOptions) -> Part:
+    """A window of an image, read for a grid.
 
     Raises:
         ZigguratError: if it cannot be read.
     """
-    window = part_needed(grid, field.wcs, field.image.size, MARGIN)
-    if window is None:
-        return None
     wcs = moved(field.wcs, window.y0, window.x0)
     found = field.read(window)
     values = found.astype(np.float64)
