@@ -58,7 +58,8 @@ class Browser:
         try:
             page.goto(url)
             yield tab
-            assert [line for line in tab.said if not line.startswith(("log:", "info:", "debug:"))] == []
+            complaints = [line for line in tab.said if not line.startswith(("log:", "info:", "debug:"))]
+            assert not complaints, complaints
             assert tab.strangers == []
         finally:
             context.close()
@@ -80,6 +81,21 @@ class Tab:
         home = urlsplit(self.url).netloc
         outside = (url for url in self.asked if urlsplit(url).scheme not in {"data", "blob"})
         return [url for url in outside if urlsplit(url).netloc != home]
+
+    @property
+    def nameless(self) -> list[str]:
+        """What can be used and has no name for those who do not see it."""
+        found: list[str] = self.page.evaluate(
+            """() => {
+                const used = "button, a[href], input, select, textarea, [role=slider], [tabindex='0']";
+                const named = (one) => one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length
+                    || one.getAttribute("aria-labelledby") || one.querySelector("img[alt]:not([alt=''])");
+                return [...document.querySelectorAll(used)]
+                    .filter((one) => one.checkVisibility() && !named(one))
+                    .map((one) => one.outerHTML.slice(0, 120));
+            }"""
+        )
+        return found
 
     def until(self, condition: str) -> None:
         """Waits for a condition in JavaScript. Playwright's own way needs eval, which the pages forbid."""

@@ -13,8 +13,9 @@ The tree::
     │   ├── UnknownFormat
     │   ├── CorruptImage         truncated, lying or damaged
     │   └── UnsupportedFeature   valid, and beyond what the readers or writers do
-    ├── LimitExceeded            more pixels, memory or time than allowed
+    ├── LimitExceeded            more pixels, bytes, memory or time than allowed
     │   ├── TooManyPixels
+    │   ├── TooManyBytes
     │   ├── OutOfMemory
     │   ├── TimedOut
     │   ├── Overloaded           too much is asked for at once; trying again may help
@@ -24,6 +25,7 @@ The tree::
     │   ├── TargetRefused        a name that must not be written
     │   ├── TargetExists
     │   ├── StoreFull            no room left; nothing more can be written
+    │   ├── PackLocked           another process is writing it
     │   └── ChecksumMismatch     what is stored is not what was sent
     ├── VerificationFailed       the stored pixels are not the source's
     ├── JobError                 the job or its ledger cannot be used as asked
@@ -80,11 +82,15 @@ class UnsupportedFeature(FormatError):
 
 
 class LimitExceeded(ZigguratError):
-    """More pixels, memory or time than the limits allow."""
+    """More pixels, bytes, memory or time than the limits allow."""
 
 
 class TooManyPixels(LimitExceeded):
     """The declared size is over a limit, of ours or of the target format."""
+
+
+class TooManyBytes(LimitExceeded):
+    """More of files would be read than one request may."""
 
 
 class OutOfMemory(LimitExceeded):
@@ -121,6 +127,10 @@ class TargetExists(WriteError):
 
 class StoreFull(WriteError):
     """The disk, quota or store has no room left."""
+
+
+class PackLocked(WriteError):
+    """Another process is writing this pack."""
 
 
 class ChecksumMismatch(WriteError):

@@ -140,6 +140,19 @@ class Image:
         """
         return self._made.make(progress=progress)
 
+    def makes_levels(self, level: int, window: Window) -> bool:
+        """Whether ``read`` of this window would first make all levels that the file lacks: a pass over all of it.
+
+        Args:
+            level: 0 is full resolution.
+            window: in pixels of that level.
+
+        Raises:
+            UsageError: if there is no such level, or the window leaves it.
+        """
+        wanted, stored = self._checked(level, window), len(self.info.levels)
+        return level >= stored and self._made.makes_all(level - stored, wanted)
+
     def write_levels(self, path: Path, *, progress: Progress | None = None) -> None:
         """Writes the levels that the file lacks into a TIFF of their own, lossless, as GDAL reads it.
 

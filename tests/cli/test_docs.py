@@ -37,10 +37,10 @@ def required(words: list[str]) -> list[str]:
     words = ["jpeg" if word == "jpeg|ptiff" else word for word in words]
     words = [word.removesuffix("...") for word in words]
     places = [word for word in words[1:] if not word.startswith("-")]
-    if words[0] == "convert":
-        words += [] if len(places) >= 2 else ["in", "out"]
-        words += [] if "--to" in words else ["--to", "jpeg"]
-    elif words[0] == "transcode":
+    options = {"convert": ("--to", "jpeg"), "split": ("--max-size", "1G"), "export": ("--to", "folder")}
+    name, value = options.get(words[0], ("", ""))
+    words += [name, value] if name and name not in words else []
+    if words[0] in {"convert", "transcode", "pack", "add", "get", "unpack", "merge", "split", "export"}:
         words += [] if len(places) >= 2 else ["in", "out"]
     elif words[0] == "cutout":
         words += [] if "--size" in words else ["--size", "1arcmin"]

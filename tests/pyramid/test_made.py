@@ -257,11 +257,16 @@ def test_coarse_windows_of_a_local_file_are_computed_until_making_would_have_pai
     path = write_strips(tmp_path / "a.tif", pixels, rows=1, compression="zlib" if packed else None)
     monkeypatch.setattr(made, "MODEST", 36 << 20)
     level = halve(halve(pixels))
+    part = Window(5, 7, 100, 200)
     with ziggurat.open(str(path)) as image:
+        assert not image.makes_levels(2, Window.full(image.levels[2].shape))
         np.testing.assert_array_equal(image.read(2), level)
         assert image.overview is None
-        np.testing.assert_array_equal(image.read(2, (5, 7, 100, 200)), level[5:100, 7:200])
+        assert image.makes_levels(2, part)
+        assert not image.makes_levels(0, part)
+        np.testing.assert_array_equal(image.read(2, part), level[part.slices()])
         assert image.overview is not None
+        assert not image.makes_levels(2, part)
         np.testing.assert_array_equal(image.read(2), level)
     assert len(entries(cache)) == 1
 

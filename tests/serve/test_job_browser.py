@@ -1,7 +1,9 @@
 """A real job watched and reviewed in a real browser: what is clicked there stands in the ledger."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,24 @@ def test_what_is_judged_in_the_browser_stands_in_the_ledger(browser: Browser, se
         page.reload()
         page.wait_for_selector("#progress:text-is('2 of 3 judged, 1 rejected')")
         page.wait_for_load_state("networkidle")
+
+        def drawn_with_curve(side: str) -> Any:
+            return page.expect_request_finished(lambda request: re.search(rf"/{side}%2F.*stretch=sqrt", request.url))
+
+        # How samples are shown goes along from pair to pair.
+        page.keyboard.press("c")
+        page.wait_for_selector("#details:enabled")
+        with drawn_with_curve("source"), drawn_with_curve("output"):
+            page.select_option("#f-stretch", "sqrt")
+        page.wait_for_timeout(500)
+        number = int(page.url.partition("#pair=")[2].partition("&")[0])
+        with drawn_with_curve("source"), drawn_with_curve("output"):
+            page.keyboard.press("p" if number > 1 else "n")
+            tab.until(f"location.hash === '#pair={number - 1 if number > 1 else 2}&stretch=sqrt'")
+            page.wait_for_selector("#details:enabled")
+        page.wait_for_timeout(500)
+        tab.shot("real-review-display")
+        assert page.input_value("#f-stretch") == "sqrt"
     said = query(job, "SELECT verdict, note, target FROM reviews JOIN images ON images.id = image ORDER BY reviews.id")
     assert said[0] == ("reject", "weiß, zu weich", first)
     assert [verdict for verdict, _, _ in said] == ["reject", "accept"]

@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from ziggurat.convert.manifest import Row
 from ziggurat.errors import SourceNotFound
 from ziggurat.serve.catalogue import open_catalogue
 from ziggurat.serve.desk import Desk
+from ziggurat.serve.items import Wanted
 from ziggurat.storage.network import NetworkOptions
 
 REVIEW = "/api/job/review"
@@ -174,6 +176,13 @@ def test_what_is_no_judgement_is_refused(served: Server, body: object) -> None:
     assert served.post(f"{REVIEW}/{part('item 0/page 1.jpg')}", body).status == 400
 
 
+def test_a_judgement_of_a_megabyte_is_hung_up_on(served: Server) -> None:
+    path = f"{REVIEW}/{part('item 0/page 1.jpg')}"
+    with pytest.raises((ConnectionError, HTTPException)):
+        served.post(path, b" " * (1 << 20) + b'{"verdict": "accept"}')
+    assert served.get("/api/job").json["reviews"]["accept"] == 0
+
+
 def test_bytes_that_are_no_text_name_nothing(served: Server) -> None:
     for path in ("/iiif/3/%FF/info.json", "/presentation/3/%FF/manifest.json", "/zarr/output%2F%FF/zarr.json"):
         assert served.get(path).status == 404
@@ -287,11 +296,11 @@ def test_searching_a_job(job: Path) -> None:
     assert everything.total == 7
     assert [entry.label for entry in everything.entries][:3] == ["page 1", "page 2", "page 3"]
     assert {entry.state for entry in everything.entries} == {"done", "refused"}
-    assert catalogue.search("COIN").total == 3
-    assert catalogue.search("coin page", state="done").total == 2
-    assert catalogue.search(state="failed").total == catalogue.search("broken").total == 1
-    assert catalogue.search("100%").total == catalogue.search("nothing").total == 0
-    part_ = catalogue.search(folder="item 0", offset=1, limit=1)
+    assert catalogue.search(Wanted("COIN")).total == 3
+    assert catalogue.search(Wanted("coin page", state="done")).total == 2
+    assert catalogue.search(Wanted(state="failed")).total == catalogue.search(Wanted("broken")).total == 1
+    assert catalogue.search(Wanted("100%")).total == catalogue.search(Wanted("nothing")).total == 0
+    part_ = catalogue.search(Wanted(item="item 0"), offset=1, limit=1)
     assert (part_.total, [entry.id for entry in part_.entries]) == (3, ["output/item 0/page 2.jpg"])
     assert part_.entries[0].counterpart == "source/2/scan 1.png"
     assert ("material", "map") in part_.entries[0].metadata
@@ -306,12 +315,21 @@ def test_the_viewer_is_told_of_a_job(served: Server) -> None:
     found = served.get("/api/items?q=coin&state=done&offset=1").json
     assert (found["total"], [item["ref"] for item in found["items"]]) == (2, [part("output/item 1/page 3.jpg")])
     assert served.get("/api/items?state=pending").json["total"] == 0
-    for name in ("output", "source"):
-        assert name in {folder["name"] for folder in served.get("/api/folders").json["folders"]}
+    # Images are where their outputs lie, or would.
+    folders = [(folder["folder"], folder["count"]) for folder in served.get("/api/folders").json["folders"]]
+    assert folders == [("item 0", 3), ("item 1", 3), ("item 2", 1)]
+    below = served.get("/api/items?under=item%202&state=failed").json["items"]
+    assert [(one["side"], one["state"], one["folder"]) for one in below] == [("source", "refused", "item 2")]
+    said = served.get("/api/items?item=item%201&q=title:3%20material:coin").json
+    assert [(one["name"], one["title"], one["side"]) for one in said["items"]] == [("page 3", "item 1", "output")]
+    assert said["items"][0]["fidelity"]["psnr"] > 20
+    assert served.get("/api/site").json["columns"] == ["object", "title", "material"]
     image = served.get(f"/api/image/{part('output/item 0/page 2.jpg')}").json
     assert (image["name"], image["state"]) == ("page 2", "done")
     place = served.get(f"/api/place/{part('output/item 0/page 2.jpg')}").json
-    assert (place["item"], place["index"], place["total"]) == (part("item 0"), 1, 3)
+    assert (place["beside"], place["index"], place["total"]) == (f"item={part('item 0')}", 1, 3)
+    source = served.get(f"/api/place/{part('source/2/scan 1.png')}").json
+    assert (source["beside"], source["index"], source["title"]) == (place["beside"], 1, "item 0")
     assert image["counterpart"] == part("source/2/scan 1.png")
     assert image["fidelity"]["psnr"] > 20
     assert {"label": "material", "value": "map"} in image["described"]

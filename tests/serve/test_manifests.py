@@ -1,5 +1,8 @@
 """A manifest, served: its order, its columns, its images wherever they lie."""
 
+import json
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,11 +10,15 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import text
 
 from jobs import manifest, picture, write_image
 from serving import Server, serving
 from ziggurat.errors import UsageError
 from ziggurat.serve.catalogue import Catalogue, open_catalogue
+from ziggurat.serve.items import Wanted, section_parts
+from ziggurat.serve.words import Term, terms
 from ziggurat.storage.network import NetworkOptions
 
 COLUMNS = "source=path,item=uuid,name=side,title=work,page=no,section=part"
@@ -97,14 +104,142 @@ def test_a_row_without_an_item_is_one_alone(served: Server) -> None:
 def test_columns_are_searched(table: Path) -> None:
     shown = catalogue(table)
     assert shown.search().total == 6
-    assert [entry.id for entry in shown.search("qa 18 act").entries] == ["a/3.png", "a/1.png", "a/2.png"]
-    assert [entry.id for entry in shown.search("LOOSE, Ü").entries] == ["loose, ü.png"]
-    assert shown.search(table.parent.name).total == 0  # the folder that all have in common says nothing
-    assert shown.search("FAUST <1>").entries[0].item == "b-2"
-    assert shown.search("%").total == shown.search("_").total == 0
-    assert shown.search(state="done").total == 0
-    assert shown.search(folder="b-1", limit=0).total == 3
-    assert shown.search(folder="b-1", offset=2, limit=5).entries[0].label == "title"
+    assert [entry.id for entry in shown.search(Wanted("qa 18 act")).entries] == ["a/3.png", "a/1.png", "a/2.png"]
+    assert [entry.id for entry in shown.search(Wanted("LOOSE, Ü")).entries] == ["loose, ü.png"]
+    assert shown.search(Wanted(table.parent.name)).total == 0  # the folder that all have in common says nothing
+    assert shown.search(Wanted("FAUST <1>")).entries[0].item == "b-2"
+    assert shown.search(Wanted("%")).total == shown.search(Wanted("_")).total == 0
+    assert shown.search(Wanted(state="done")).total == 0
+    assert shown.search(Wanted(item="b-1"), limit=0).total == 3
+    assert shown.search(Wanted(item="b-1"), offset=2, limit=5).entries[0].label == "recto"
+
+
+def test_one_column_is_searched(table: Path) -> None:
+    shown = catalogue(table)
+
+    def found(q: str, **more: str) -> list[str]:
+        return [entry.id for entry in shown.search(Wanted(q, **more)).entries]
+
+    assert found("year:1787") == ["a/3.png", "a/1.png"]
+    assert found("PART:i") == ["a/3.png", "a/1.png", "a/2.png"]
+    assert found('part:"act ii"') == ["a/3.png"]
+    assert found('"Shelf Mark":17') == ["z/last.png"]
+    assert found('"shelf mark":"Qa 18" work:iph year:1788') == ["a/2.png"]
+    assert found("year:1787 recto", item="b-1", under="a") == ["a/3.png"]
+    assert found("year:") == ["z/last.png", "a/3.png", "a/1.png", "a/2.png", "none.png"]
+    # What is no column is a part of the word, and the column of sources is nobody's business.
+    assert found("urn:faust") == found("path:last") == found("year:%") == []
+    assert "path" not in shown.columns()
+
+
+def test_a_column_of_a_hundred_thousand_rows_is_searched_at_once(tmp_path: Path) -> None:
+    rows = (
+        f"box {number // 1000}/{number}.jp2,i-{number // 20},{number % 3},{number % 20}" for number in range(100_000)
+    )
+    shown = catalogue(manifest(tmp_path / "m.csv", ["source,item,kind,page", *rows]), "source=source")
+    for wanted, total in (
+        (Wanted("kind:1"), 33_333), (Wanted("kind:1 box", under="box 7"), 334), (Wanted(item="i-77"), 20),
+    ):  # fmt: skip
+        began = time.process_time()
+        assert shown.search(wanted, 10, 10).total == total
+        assert time.process_time() - began < 2
+    assert len(shown.folders()) == 100
+    assert shown.place("box 7/7777.jp2").index == 17
+
+
+def test_words_are_taken_apart_as_they_were_typed() -> None:
+    columns = ("material", "shelf mark")
+    for q, expected in (
+        ("", []),
+        ('  two "old  maps" ', [Term("two"), Term("old  maps")]),
+        ('Material:Map "shelf mark":17', [Term("Map", "material"), Term("17", "shelf mark")]),
+        ("material: map", [Term("", "material"), Term("map")]),
+        ('material:"old map"x', [Term("old map", "material"), Term("x")]),
+        ('10:30 urn:nbn:de :a 5" "', [Term("10:30"), Term("urn:nbn:de"), Term(":a"), Term('5"'), Term('"')]),
+        ('"" other:""', [Term("other:")]),
+    ):
+        assert terms(q, columns) == expected, q
+
+
+@settings(deadline=None)
+@given(text(alphabet='ab": \\%'))
+def test_anything_can_be_typed(q: str) -> None:
+    assert all(term.text or term.column for term in terms(q, ("a", "b b")))
+    letters = "".join(q.split()).replace('"', "").replace(":", "")
+    found = "".join((term.column or "") + term.text for term in terms(q, ()))
+    assert "".join(found.split()).replace('"', "").replace(":", "") == letters
+
+
+def test_folders_of_a_manifest_are_those_of_its_sources(tmp_path: Path) -> None:
+    sources = (
+        "b/1.png",
+        "b/c/2.png",
+        "a/3.png",
+        "4.png",
+        "https://x.example/d/5.png?sig=a/SECRET",
+        "s3://maps/eu/6.png",
+    )
+    shown = catalogue(manifest(tmp_path / "m.csv", ["source", *sources]), "source=source")
+    assert shown.folders() == [("a", 1), ("b", 2), ("maps", 1), ("row", 1)]
+    assert [(entry.id, entry.folder) for entry in shown.search(Wanted(folder="maps/eu")).entries] == [
+        ("s3://maps/eu/6.png", "maps/eu")
+    ]
+    assert shown.folders("b") == [("b/c", 1)]
+    assert shown.folders("b/c") == shown.folders("SECRET") == []
+    assert [entry.id for entry in shown.search(Wanted(under="b")).entries] == ["b/1.png", "b/c/2.png"]
+    assert [entry.id for entry in shown.search(Wanted(folder="b")).entries] == ["b/1.png"]
+    assert [entry.id for entry in shown.search(Wanted(folder="")).entries] == ["4.png"]
+    assert shown.search(Wanted("SECRET")).total == 0
+    named = open_catalogue([f"m={tmp_path / 'm.csv'}", str(tmp_path)], NetworkOptions())
+    assert ("m", 6) in named.folders()
+    assert named.folders("m/b") == [("m/b/c", 1)]
+    assert [entry.folder for entry in named.search(Wanted(under="m/b/c")).entries] == ["m/b/c"]
+
+
+def test_an_image_knows_the_pages_beside_it(served: Server) -> None:
+    place = served.get("/api/place/a%2F1.png").json
+    assert place == {
+        "ref": "a%2F1.png", "item": "b-1", "title": "Iphigenie", "beside": "item=b-1", "index": 1, "total": 3,
+    }  # fmt: skip
+    beside = served.get(f"/api/items?{place['beside']}").json["items"]
+    assert [(page["name"], page["title"]) for page in beside] == [
+        ("title", "Iphigenie"), ("verso", "Iphigenie"), ("recto", "Iphigenie"),
+    ]  # fmt: skip
+    alone = served.get(f"/api/place/{quote('loose, ü.png')}").json
+    assert (alone["title"], alone["beside"], alone["index"], alone["total"]) == (None, "folder=", 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("section", "parts"),
+    [(None, ()), ("", ()), ("Act I", ("Act I",)), ("Part 1 / Chapter 2", ("Part 1", "Chapter 2")), ("/", ("/",)),
+     ("/a//b/", ("a", "b"))],
+)  # fmt: skip
+def test_slashes_divide_a_section(section: str | None, parts: tuple[str, ...]) -> None:
+    assert section_parts(section) == parts
+
+
+def test_parts_of_parts_are_ranges_in_ranges(tmp_path: Path) -> None:
+    sections = ("", "Part 1", "Part 1/Chapter 1", "Part 1/Chapter 1", "Part 1/Chapter 2", "", "Part 2/Chapter 1/§ 1")
+    lines = [f"{number}.png,book,{section}" for number, section in enumerate(sections)]
+    for number in range(len(sections)):
+        write_image(tmp_path / f"{number}.png", picture(20, 20, seed=number))
+    with serving(manifest(tmp_path / "m.csv", ["source,item,section", *lines]), "--workers", 1) as server:
+        document = server.get("/presentation/3/book/manifest.json").json
+
+    def outline(ranges: list[dict[str, Any]]) -> list[Any]:
+        return [
+            one["id"].rpartition("/")[2]
+            if one["type"] == "Canvas"
+            else {one["label"]["none"][0]: outline(one["items"])}
+            for one in ranges
+        ]
+
+    assert outline(document["structures"]) == [
+        {"Part 1": ["2", {"Chapter 1": ["3", "4"]}, {"Chapter 2": ["5"]}]},
+        {"Part 2": [{"Chapter 1": [{"§ 1": ["7"]}]}]},
+    ]
+    ids = re.findall(r'"id": "([^"]*/range/[^"]*)"', json.dumps(document["structures"]))
+    assert len(set(ids)) == len(ids) == 6
 
 
 def test_folders_and_tables_are_searched_together(table: Path, tmp_path: Path) -> None:
@@ -112,8 +247,8 @@ def test_folders_and_tables_are_searched_together(table: Path, tmp_path: Path) -
         write_image(tmp_path / "more" / name)
     both = open_catalogue([f"m={table}", str(tmp_path / "more")], NetworkOptions(), columns={"source": "path"})
     assert both.search().total == 9
-    assert [entry.id for entry in both.search("Two.png").entries] == ["more/x/y/two.png"]
-    assert [entry.id for entry in both.search(folder="more/x").entries] == ["more/x/one.png", "more/x/y/two.png"]
+    assert [entry.id for entry in both.search(Wanted("Two.png")).entries] == ["more/x/y/two.png"]
+    assert [entry.id for entry in both.search(Wanted(under="more/x")).entries] == ["more/x/one.png", "more/x/y/two.png"]
     assert [entry.id for entry in both.search(offset=2, limit=2).entries] == ["more/x/y/two.png", "m/z/last.png"]
     assert both.find("m/z/last.png").url.endswith("/z/last.png")
 

@@ -78,10 +78,9 @@ def test_nothing_but_the_served_place_can_be_reached(server: Server, tempted: Pa
                 assert b"root:" not in answer.body
 
 
-def test_names_that_are_no_text_are_names_nevertheless(server: Server, collection: Path) -> None:
-    name = os.fsdecode(b"\xff\xfe.png")
-    shutil.copy(collection / "ramp.png", collection / name)
-    try:
+def test_names_that_are_no_text_are_names_nevertheless(tmp_path: Path) -> None:
+    write_image(tmp_path / os.fsdecode(b"\xff\xfe.png"), picture(600, 900))
+    with serving(tmp_path, "--workers", 1) as server:
         info = server.get("/iiif/3/%FF%FE.png/info.json")
         assert (info.status, info.json["width"]) == (200, 900)
         assert info.json["id"].endswith("/%FF%FE.png")
@@ -90,8 +89,50 @@ def test_names_that_are_no_text_are_names_nevertheless(server: Server, collectio
         assert server.get("/iiif/3/%FF%FD.png/info.json").status == 404
         assert server.get("/presentation/3/collection.json").status == 200
         assert server.get("/presentation/3/%FF%FE.png/manifest.json").status == 200
-    finally:
-        (collection / name).unlink()
+
+
+def test_folders_whose_names_are_no_text_are_browsed(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"served \xff")
+    write_image(folder / "plain.png")
+    for seed, name in enumerate(
+        (b"\xff/\xfe 1.png", b"\xff/\xfe 2.png", b"\xff/\xfd/deep.png", b"\xed\xa0\x80/half.png")
+    ):
+        write_image(folder / os.fsdecode(name), picture(20, 30 + seed, seed=seed))
+    with serving(folder, "--workers", 1) as server:
+        assert server.get("/api/site").json["title"].startswith("served ")
+        folders = server.get("/api/folders").json["folders"]
+        assert [(one["ref"], one["count"]) for one in folders] == [("%ED%A0%80", 1), ("%FF", 3)]
+        assert [one["ref"] for one in server.get("/api/folders?under=%FF").json["folders"]] == ["%FF%2F%FD"]
+        refs = [item["ref"] for item in server.get("/api/items?under=%FF").json["items"]]
+        assert refs == ["%FF%2F%FE%201.png", "%FF%2F%FE%202.png", "%FF%2F%FD%2Fdeep.png"]
+        assert [item["ref"] for item in server.get("/api/items?folder=%FF").json["items"]] == refs[:2]
+        assert server.get("/api/items?q=%FE").json["total"] == 2
+        assert server.get("/api/items").json["total"] == 5
+        for ref in (*refs, "%ED%A0%80%2Fhalf.png"):
+            info = server.get(f"/iiif/3/{ref}/info.json")
+            assert info.json["id"] == f"{server.url}/iiif/3/{ref}"
+            assert server.get(f"/iiif/3/{ref}/max/max/0/default.jpg").status == 400
+            assert server.get(f"/iiif/3/{ref}/full/max/0/default.jpg").size == (20, info.json["width"])
+            for path in (
+                f"/api/image/{ref}",
+                f"/api/place/{ref}",
+                f"/api/values/{ref}?x=1&y=1",
+                f"/zarr/{ref}/zarr.json",
+            ):
+                assert server.get(path).status == 200, path
+        place = server.get(f"/api/place/{refs[1]}").json
+        assert (place["item"], place["index"], place["total"]) == ("%FF", 1, 2)
+        beside = server.get(f"/api/items?{place['beside']}").json["items"]
+        assert [item["ref"] for item in beside] == refs[:2]
+        collection = server.get("/presentation/3/collection.json").json
+        assert f"{server.url}/presentation/3/%FF/manifest.json" in [item["id"] for item in collection["items"]]
+        assert len(server.get("/presentation/3/%FF/manifest.json").json["items"]) == 2
+    write_image(tmp_path / "images" / "other.png")
+    with serving(tmp_path / "images", f"named={folder}", "--workers", 1) as server:
+        assert server.get("/iiif/3/named%2F%FF%2F%FE%201.png/info.json").json["width"] == 30
+        assert [one["ref"] for one in server.get("/api/folders?under=named%2F%FF").json["folders"]] == [
+            "named%2F%FF%2F%FD"
+        ]
 
 
 def test_links_inside_of_the_served_place_are_followed(server: Server, collection: Path) -> None:

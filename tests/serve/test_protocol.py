@@ -3,10 +3,14 @@
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+import uvicorn
+
 from serving import Server
+from ziggurat.serve.protocol import BoundedProtocol
 
 TILE = "/iiif/3/ramp.png/0,0,50,50/max/0/default.jpg"
 
@@ -42,27 +46,128 @@ def test_endless_headers_end_the_connection(server: Server) -> None:
     assert server.get(TILE).status == 200
 
 
-def test_a_client_that_says_nothing_or_next_to_nothing_is_hung_up_on(server: Server) -> None:
-    def drip(text: bytes) -> float:
-        with connected(server) as client:
-            began = time.monotonic()
-            client.settimeout(1)
-            for letter in text * 40:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    client.sendall(bytes([letter]))
-                try:
-                    if not client.recv(1000):
-                        break
-                except TimeoutError:
-                    continue
-                except ConnectionResetError:
-                    break
-            return time.monotonic() - began
+BEGINNINGS = (
+    b"", b"GET /slow", b"GET / HTTP/1.1\r\nHost: x\r\nX-", b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n",
+    b"POST /api/job/review/x HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n",
+)  # fmt: skip
 
-    with ThreadPoolExecutor(40) as pool:
-        slow = [pool.submit(drip, b"GET /slow-loris") for _ in range(30)]
-        assert server.get(TILE).status == 200
-        assert all(10 < future.result() < 25 for future in slow)
+
+@pytest.mark.slow
+def test_hundreds_that_go_on_for_ever_a_byte_at_a_time_keep_nobody_waiting_and_are_hung_up_on(server: Server) -> None:
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        slow = {stack.enter_context(connected(server)): BEGINNINGS[number % len(BEGINNINGS)] for number in range(400)}
+        for client, beginning in slow.items():
+            client.sendall(beginning)
+            client.setblocking(False)
+        ended: dict[socket.socket, float] = {}
+        while len(ended) < len(slow) and time.monotonic() < began + 40:
+            for client in slow.keys() - ended.keys():
+                if has_ended(client, b"a" if slow[client] else b""):
+                    ended[client] = time.monotonic() - began
+            asked = time.monotonic()
+            assert server.get(TILE).status == 200
+            assert time.monotonic() - asked < 5
+            time.sleep(0.5)
+    assert len(ended) == len(slow)
+    assert all(10 < seconds < 30 for seconds in ended.values())
+
+
+def has_ended(client: socket.socket, more: bytes) -> bool:
+    """Goes on; whether the other side has hung up."""
+    try:
+        client.sendall(more)
+        while client.recv(1000):
+            pass
+    except BlockingIOError:
+        return False
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return True
+
+
+def test_more_connections_than_there_are_files_for_are_sent_away() -> None:
+    async def app(_scope: object, _receive: object, send: Callable[[object], Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    options = {"limit_concurrency": 20, "lifespan": "off", "log_config": None, "ws": "none"}
+    running = uvicorn.Server(uvicorn.Config(app, http=BoundedProtocol, **options))
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(running.run, [listener])
+        try:
+            port = listener.getsockname()[1]
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20)) for _ in range(30)]
+                time.sleep(1)
+                for number, client in enumerate(clients):
+                    with contextlib.suppress(ConnectionError):
+                        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    status = answered(client)[:12]
+                    assert status == b"HTTP/1.1 204" if number < 19 else status in {b"HTTP/1.1 503", b""}
+            with socket.create_connection(("127.0.0.1", port), 20) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert answered(client)[:12] == b"HTTP/1.1 204"
+        finally:
+            running.should_exit = True
+
+
+def asked_at_once(server: Server, said: bytes) -> bytes:
+    """What comes for bytes that are sent in one go, within seconds."""
+    began = time.monotonic()
+    with connected(server) as client:
+        with contextlib.suppress(ConnectionError):
+            client.sendall(said)
+        data = answered(client)
+    assert time.monotonic() - began < 10
+    return data
+
+
+def test_ten_thousand_ranges_cost_no_more_than_the_whole(server: Server) -> None:
+    whole = server.get("/download/ramp.png")
+    chunk = server.get("/zarr/ramp.png/0/c/0/0/0")
+    assert whole.status == chunk.status == 200
+    for ranges in (
+        "0-0," * 9_999 + "1-1",
+        ",".join(f"{number}-" for number in range(9_999)),
+        "-1," * 10_000,
+        "," * 10_000,
+    ):
+        for path, expected in (("/download/ramp.png", whole), ("/zarr/ramp.png/0/c/0/0/0", chunk)):
+            answer = server.get(path, Range=f"bytes={ranges}")
+            assert (answer.status, answer.body) == (200, expected.body)
+    longer = ",".join(f"{number}-{number}" for number in range(10_000)).encode()
+    head = b"GET /download/ramp.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\nRange: bytes=" + longer
+    assert b"multipart" not in asked_at_once(server, head + b"\r\n\r\n")
+
+
+def test_large_heads_and_bodies_that_nobody_needs_are_not_read(server: Server) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    assert b" 200 " in asked_at_once(server, head + b"a: b\r\n" * 9_000 + b"\r\n")
+    for large in (
+        head + b"X: " + b"a" * (1 << 20) + b"\r\n\r\n", head + b"X" * (1 << 20) + b": a\r\n\r\n",
+        head + b"a: b\r\n" * 200_000 + b"\r\n", b"GET /healthz?" + b"a" * (1 << 20) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"X" * (1 << 20),
+    ):  # fmt: skip
+        assert b" 200 " not in asked_at_once(server, large)
+    for body in (
+        b"Content-Length: 9\r\n\r\n123456789", b"Content-Length: 99999999999\r\n\r\n" + b"a" * (1 << 20),
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"ffff\r\n" + b"a" * 0xFFFF + b"\r\n", b"Expect: 100-continue\r\n\r\n",
+        b"Upgrade: websocket\r\n\r\n", b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
+    ):  # fmt: skip
+        answer = asked_at_once(server, head + body)
+        assert answer[:12] in {b"HTTP/1.1 200", b""}
+    assert server.get(TILE).status == 200
+
+
+def test_ten_thousand_parameters_are_too_many(server: Server) -> None:
+    query = "&".join(f"a{number}" for number in range(10_000))
+    for path in (TILE, "/api/items", "/api/folders", "/api/values/ramp.png", "/xyz/ramp.png/0/0/0.png"):
+        assert server.get(f"{path}?{query}").status == 400, path
+    for path in ("/", "/healthz", "/iiif/3/ramp.png/info.json", "/download/ramp.png"):
+        assert server.get(f"{path}?{query}").status == 200, path
 
 
 def test_nonsense_is_refused(server: Server) -> None:

@@ -115,12 +115,14 @@ def test_search_takes_words_in_any_order_and_case(server: Server) -> None:
     assert found("q=C%20A") == ["a b/c.png"]
     assert found("q=GR%C3%96SSE") == ["größe ü.png"]
     assert found("q=nothing") == []
-    assert found("under=a%20b") == ["a b/c.png"]
+    assert found("under=a%20b") == found("item=a%20b") == ["a b/c.png"]
+    assert found("item=ramp.png") == ["ramp.png"]
+    assert found("item=a%20b&q=ramp") == found("item=none") == []
     assert found("folder=") == [name for name in found("") if "/" not in name]
     assert server.get("/api/folders").json == {
         "under": "",
         "total": 1,
-        "folders": [{"folder": "a b", "name": "a b", "count": 1}],
+        "folders": [{"folder": "a b", "ref": "a%20b", "name": "a b", "count": 1}],
     }
 
 
@@ -139,8 +141,10 @@ def test_an_image_is_told_with_its_place_among_others(server: Server) -> None:
     said = server.get("/api/image/ramp.png").json
     assert (said["width"], said["height"], said["bands"], said["dtype"]) == (900, 600, 3, "uint8")
     place = server.get("/api/place/ramp.png").json
-    assert (place["item"], place["folder"], place["total"]) == ("ramp.png", "", 3)
-    below = {"ref": "a%20b%2Fc.png", "item": "a%20b", "folder": "a%20b", "index": 0, "total": 1}
+    assert (place["item"], place["title"], place["beside"], place["total"]) == ("ramp.png", None, "folder=", 3)
+    below = {
+        "ref": "a%20b%2Fc.png", "item": "a%20b", "title": "a b", "beside": "folder=a%20b", "index": 0, "total": 1,
+    }  # fmt: skip
     assert server.get("/api/place/a%20b%2Fc.png").json == below
     assert server.get("/api/image/none.png").status == 404
     assert server.get("/api/none").status == 404
@@ -182,7 +186,9 @@ def test_a_hundred_thousand_images_are_found_at_once() -> None:
     register = Register.of(grouped(names, [""], MANY, 0.0))
     assert len(register.identifiers) == MANY
     began = time.perf_counter()
-    assert register.search("SCAN 099/ box") == [f"box 099/scan {number:06}.jp2" for number in range(99_000, MANY)]
+    assert register.search(["SCAN", "099/", "box"]) == [
+        f"box 099/scan {number:06}.jp2" for number in range(99_000, MANY)
+    ]
     assert time.perf_counter() - began < 1
     assert register.folders()[99] == ("box 099", 1000)
     assert register.place("box 007/scan 007003.jp2") == (3, 1000)

@@ -235,6 +235,38 @@ def test_images_are_compared(browser: Browser, viewed: Server) -> None:
         tab.shot("compare-swipe")
 
 
+def test_both_images_of_a_comparison_are_shown_otherwise(browser: Browser, viewed: Server) -> None:
+    def sides(tab: Tab) -> list[NDArray[np.uint8]]:
+        settle(tab, 1200)
+        return [tab.pixels(f".side.{name} canvas") for name in ("left", "right")]
+
+    with browser.tab(f"{viewed.url}/compare?left=twin.png&right=same.png") as tab:
+        page = tab.page
+        page.wait_for_selector("#details:enabled")
+        before = sides(tab)
+        assert not page.is_visible("#panel")
+        page.keyboard.press("c")
+        page.check("[name=invert]")
+        page.wait_for_url("**#invert=1&*")
+        tab.until("document.querySelector('.modes output').textContent.includes('apart')")
+        after = sides(tab)
+        tab.shot("compare-display")
+        assert np.array_equal(*after)
+        seen = after[0][:, :, 3] == 255
+        # The panel takes room: what was at the left edge is there still, in a smaller picture.
+        assert abs(int(after[0][seen][:, 0].max()) + int(before[0][before[0][:, :, 3] == 255][:, 0].min()) - 255) < 2
+        address = page.url
+        page.goto("about:blank")
+        page.goto(address)
+        page.wait_for_selector("#details:enabled")
+        assert page.is_visible("#panel")
+        assert page.is_checked("[name=invert]")
+        assert np.array_equal(sides(tab)[0], after[0])
+        page.click("#display [type=reset]")
+        tab.until("!location.hash.includes('invert')")
+        assert sides(tab)[0].mean() != after[0].mean()
+
+
 @pytest.mark.parametrize(("other", "black"), [("same.png", True), ("other.png", False)])
 def test_the_difference_of_equal_images_is_black(browser: Browser, viewed: Server, other: str, black: bool) -> None:  # noqa: FBT001
     with browser.tab(f"{viewed.url}/compare?left=twin.png&right={other}#mode=difference") as tab:
@@ -383,17 +415,7 @@ def test_pages_fit_on_a_phone(browser: Browser, viewed: Server, path: str) -> No
 def test_everything_that_can_be_used_has_a_name(browser: Browser, viewed: Server, path: str) -> None:
     with browser.tab(f"{viewed.url}/{path}") as tab:
         settle(tab)
-        nameless = tab.page.evaluate(
-            """() => {
-                const used = "button, a[href], input, select, textarea, [role=slider], [tabindex='0']";
-                const named = (one) => one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length
-                    || one.getAttribute("aria-labelledby") || one.querySelector("img[alt]:not([alt=''])");
-                return [...document.querySelectorAll(used)]
-                    .filter((one) => one.checkVisibility() && !named(one))
-                    .map((one) => one.outerHTML.slice(0, 120));
-            }"""
-        )
-        assert nameless == []
+        assert tab.nameless == []
         assert tab.page.locator("main").count() == 1
         assert tab.page.locator("header").count() == 1
         assert tab.page.title()
@@ -417,5 +439,7 @@ def test_an_image_that_is_not_there_is_said_so(browser: Browser, viewed: Server)
     with browser.tab(f"{viewed.url}/image?id=none.png") as tab:
         tab.page.wait_for_selector("#notice:not([hidden])")
         assert "no image 'none.png'" in tab.page.inner_text("#notice")
+        assert not tab.page.is_visible("#panel")
+        tab.shot("image-missing")
         # The browser itself notes each answer of 404.
         tab.said.clear()

@@ -41,6 +41,17 @@ def asked(pool: ThreadPoolExecutor, server: Server, path: str) -> Future[Answer]
     return future
 
 
+def test_one_request_reads_no_more_than_is_allowed(tmp_path: Path) -> None:
+    write_image(tmp_path / "large.tif", picture(1000, 1000))
+    with serving(tmp_path, "--workers", 1, "--max-read", "1M") as server:
+        for _ in range(2):
+            assert server.get("/iiif/3/large.tif/0,0,90,90/max/0/default.jpg").status == 200
+            for path in ("/iiif/3/large.tif/full/300,/0/default.jpg", "/zarr/large.tif/1/c/0/0/0"):
+                refused = server.get(path)
+                assert (refused.status, refused.json["error"]) == (400, "TooManyBytes")
+                assert "smaller region" in refused.json["message"]
+
+
 def test_a_crash_costs_one_request(single: Server) -> None:
     with ThreadPoolExecutor() as pool:
         worker = halted(single)

@@ -54,9 +54,10 @@ def test_one_target_is_a_file_that_is_not_overwritten(image: Path, capsys: pytes
     assert run(["cutout", str(image), *AT, "--overwrite"]) == 0
 
 
-def test_packs_are_refused_until_there_are_some(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["cutout", str(image), *AT, "--out", "pack"]) == 1
-    assert "cutouts cannot be written into a pack yet" in capsys.readouterr().err
+def test_a_pack_is_for_a_catalogue(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cutout", str(image), *AT, "--out", "pack", "--dest", "a.zpk"]) == 2
+    assert "--out pack is for a catalogue's FITS cutouts" in capsys.readouterr().err
+    assert run(["cutout", str(image), "--catalogue", "t.csv", "--size", "10px", "--out", "pack", "--dest", "out"]) == 2
 
 
 def test_a_place_that_no_image_covers_says_so(image: Path, capsys: pytest.CaptureFixture[str]) -> None:

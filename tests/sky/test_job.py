@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import ziggurat
 from sky_files import save, sky, tan
 from ziggurat.cli import run
 
@@ -85,6 +86,20 @@ def test_targets_are_cut_image_by_image_whatever_their_order(fields: Path, tmp_p
     leads = [lead for _, lead in sorted(rows(tmp_path / "out.zgj", "finished_at, lead"))]
     assert leads == sorted(leads)
     assert len(set(leads)) == 3
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("pack", "fits"), ("png", "png")])
+def test_cutouts_go_into_a_pack(fields: Path, tmp_path: Path, kind: str, suffix: str) -> None:
+    catalogue, out = table(tmp_path / "t.csv", ["a,150,2", "b,150.05,2", "far,10,10"]), tmp_path / "stamps.zpk"
+    command = cutout(fields, catalogue, out, "--out", kind, "--workers", "2")
+    assert run(command) == 0
+    assert run(command) == 0
+    for name, number in (("a", 0), ("b", 1)):
+        with ziggurat.open(f"pack:{out}!/{name}.{suffix}") as image:
+            assert image.info.size == (20, 20)
+            if suffix == "fits":
+                np.testing.assert_array_equal(image.read()[:, :, 0], sky(SIZE, number)[90:110, 120:140])
+    assert [state for _, state in rows(tmp_path / "stamps.zpk.zgj")] == ["done", "done", "uncovered"]
 
 
 def test_the_same_command_again_does_nothing_twice_and_another_one_is_refused(

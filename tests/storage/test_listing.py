@@ -100,6 +100,17 @@ def test_links_are_followed_and_every_folder_listed_once(tree: Path) -> None:
     assert sorted(listing.skipped) == sorted(map(str, [tree / "a/self", tree / "a/x.tif", tree / "gone.jp2"]))
 
 
+def test_links_that_lead_out_of_given_folders_are_left_out(tree: Path) -> None:
+    (tree / "a/away").symlink_to(tree / "b")
+    (tree / "a/away.jp2").symlink_to(tree / "b/2.jp2")
+    (tree / "a/near.jp2").symlink_to("deep/er/y.j2k")
+    a, b = str(tree / "a"), str(tree / "b")
+    assert [item.key for item in list_sources(a, JP2, within=[a])] == ["deep/er/y.j2k", "near.jp2"]
+    both = [item.key for item in list_sources(a, JP2, within=[a, b])]
+    assert both == ["away/10.JP2", "away/2.jp2", "away.jp2", "deep/er/y.j2k", "near.jp2"]
+    assert [item.key for item in list_sources(a, JP2, within=["/"])] == both
+
+
 def test_pipes_and_devices_are_left_out(tree: Path) -> None:
     os.mkfifo(tree / "pipe.jp2")
     (tree / "null.jp2").symlink_to("/dev/null")

@@ -11,19 +11,19 @@ from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.convert import default_job
-from ziggurat.cli.parsing import NO_NETWORK, Network
+from ziggurat.cli.parsing import NO_NETWORK, Network, publish
 from ziggurat.cli.passing import counted
-from ziggurat.cli.several import publish
 from ziggurat.convert.job import default_workers, signals
 from ziggurat.convert.manifest import parse_columns
 from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import percent, visible
-from ziggurat.errors import UnsupportedFeature, UsageError, WriteError
+from ziggurat.errors import UsageError, WriteError
 from ziggurat.sky.angles import parse_angle, parse_extent, parse_position
 from ziggurat.sky.bands import parse_bands
 from ziggurat.sky.colour import ColourOptions, Curve
 from ziggurat.sky.options import CutoutOptions, Fields, Method, Quantity
 from ziggurat.storage.amounts import parse_bytes
+from ziggurat.storage.urls import is_pack
 
 if TYPE_CHECKING:
     from ziggurat.sky.job import CutoutJob, CutoutRequest
@@ -132,8 +132,8 @@ class Running:
     """Where cutouts go, and how the work runs.
 
     Attributes:
-        out: what cutouts are: fits, png, jpg, webp or avif.
-        dest: the file, or with a catalogue the folder or prefix; a file named by its position unless given.
+        out: what cutouts are: fits, png, jpg, webp or avif; pack is fits, and the destination a pack.
+        dest: the file, or with a catalogue the folder, prefix or pack (.zpk); unless given, a file in this folder.
         job: with a catalogue, the ledger's file; beside the destination unless given.
         workers: with a catalogue, processes; one per core unless given.
         memory: that one cutout may take, such as 2G.
@@ -185,10 +185,10 @@ def cutout(
     single = where.ra is not None and where.dec is not None
     if single == (where.catalogue is not None) or (where.ra is None) != (where.dec is None):
         raise UsageError("give --ra and --dec for one target, or --catalogue for many")
-    if running.out == "pack":
-        raise UnsupportedFeature("cutouts cannot be written into a pack yet; use --out fits or a kind of picture")
+    if running.out == "pack" and (single or not is_pack(running.dest or "")):
+        raise UsageError("--out pack is for a catalogue's FITS cutouts; give the pack with --dest NAME.zpk")
     options = CutoutOptions(
-        kind=running.out,
+        kind="fits" if running.out == "pack" else running.out,
         extent=parse_extent(what.size),
         bands=parse_bands(what.bands, what.band_pattern),
         fields=what.fields,
@@ -213,7 +213,7 @@ def _one(sources: tuple[str, ...], where: Where, options: CutoutOptions, running
     with counted("files looked at") as looked:
         made = cut_one(sources, place, options, memory=parse_bytes(running.memory), looked=looked)
     name = running.dest or f"{place.ra.deg:.5f}{place.dec.deg:+.5f}{made.suffix}"
-    print(f"{publish(made.data, name, overwrite=running.overwrite)}: {made.summary}")
+    print(f"{publish(lambda path: path.write_bytes(made.data), name, overwrite=running.overwrite)}: {made.summary}")
     for line in made.sources:
         print(f"  {visible(line)}")
     return EXIT_OK
@@ -224,7 +224,7 @@ def _many(sources: tuple[str, ...], where: Where, options: CutoutOptions, runnin
     from ziggurat.sky.job import CutoutJob, CutoutRequest  # noqa: PLC0415 - as above
 
     if where.catalogue is None or running.dest is None:
-        raise UsageError("a catalogue's cutouts need a folder or prefix; give it with --dest")
+        raise UsageError("a catalogue's cutouts need a folder, a prefix or a pack; give it with --dest")
     if running.workers is not None and running.workers < 1:
         raise UsageError(f"--workers {running.workers}: at least one is needed")
     request = CutoutRequest(

@@ -6,8 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import ziggurat
-from ziggurat.cli.parsing import NO_NETWORK, Network
-from ziggurat.cli.several import check_out, each, path_beside, publish
+from ziggurat.cli.parsing import NO_NETWORK, Network, publish
+from ziggurat.cli.several import check_out, each, path_beside
 from ziggurat.convert.text import size
 from ziggurat.format.shelf import beside_of
 
@@ -52,6 +52,6 @@ def _make(url: str, target: str | None, *, overwrite: bool) -> str:
             image.keep_index(data)
             place = "kept in the cache"
         else:
-            place = publish(data, target, overwrite=overwrite)
+            place = publish(lambda path: path.write_bytes(data), target, overwrite=overwrite)
         pixels = image.info.size.pixels / 1e6
         return f"{url}: {place}, {size(len(data))} for {pixels:,.0f} MP and {size(image.source.size)}, {seconds:.2f} s"

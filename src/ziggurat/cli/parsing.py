@@ -1,13 +1,17 @@
 """Words of the command line that several commands share: windows, numbers in a row, places."""
 
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from ziggurat.errors import UsageError
+from ziggurat.errors import TargetExists, UsageError
+from ziggurat.storage.destination import open_destination
 from ziggurat.storage.network import NetworkOptions, configure
+from ziggurat.storage.stored import digests_of
 from ziggurat.storage.urls import Remote, parse
 
 
@@ -46,6 +50,36 @@ def split_target(target: str) -> tuple[str, str]:
     if not key:
         raise UsageError(f"{target} names no file; give the name of the file to write")
     return folder, key
+
+
+def publish(write: Callable[[Path], object], target: str, *, overwrite: bool) -> str:
+    """Puts a file in its place, all or nothing.
+
+    Args:
+        write: writes it to the path that it is given.
+        target: a path, or an s3:, gs: or az: URL.
+        overwrite: replace what lies there.
+
+    Returns:
+        What it is called.
+
+    Raises:
+        TargetExists: if something lies there and is not to be replaced.
+        UsageError: if nothing can be written there.
+        WriteError: if it cannot be written.
+    """
+    folder, key = split_target(target)
+    with tempfile.TemporaryDirectory(prefix="ziggurat-") as scratch:
+        destination = open_destination(folder, scratch=scratch)
+        if not overwrite and destination.exists(key) is not None:
+            raise TargetExists(f"{target} exists already; use --overwrite to replace it")
+        temporary = destination.temporary(key, "new")
+        try:
+            write(temporary)
+            destination.publish(temporary, key, digests_of(temporary), overwrite=overwrite)
+        finally:
+            destination.cleanup(key, "new")
+        return destination.url(key)
 
 
 @Parameter(name="*")

@@ -1,10 +1,9 @@
-"""How far a command is: a line that is written over on a terminal, a line a minute elsewhere."""
+"""How far something is: a line that is written over on a terminal, a line a minute elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TextIO
 
 from ziggurat.convert.progress import FRAME_SECONDS, LINE_SECONDS
@@ -12,75 +11,62 @@ from ziggurat.convert.text import amount, count, duration, visible
 from ziggurat.pyramid.blocks import Progress
 
 
-@dataclass(slots=True)
-class _Line:
-    """One line that is told now and then."""
+@contextmanager
+def line(stream: TextIO | None = None) -> Iterator[Callable[[Callable[[float], str]], None]]:
+    """A function to be called with what makes the line of the seconds that have passed; at the end it is cleared.
 
-    out: TextIO
-    terminal: bool = field(init=False)
-    began: float = field(init=False)
-    last: float = field(init=False)
+    The line is asked for when it is time.
 
-    def __post_init__(self) -> None:
-        self.terminal = self.out.isatty()
-        self.began = self.last = time.monotonic()
+    Args:
+        stream: standard error unless given.
+    """
+    out = sys.stderr if stream is None else stream
+    terminal = out.isatty()
+    began = last = time.monotonic()
 
-    def due(self) -> bool:
-        """Whether it is time to tell it; if so, it counts as told."""
+    def show(make: Callable[[float], str]) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self.last < (FRAME_SECONDS if self.terminal else LINE_SECONDS):
-            return False
-        self.last = now
-        return True
+        if now - last < (FRAME_SECONDS if terminal else LINE_SECONDS):
+            return
+        last = now
+        text = make(now - began)
+        print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=out, flush=True)
 
-    def tell(self, text: str) -> None:
-        """Writes it, on a terminal over the one before."""
-        shown = f"\r\x1b[K{text}" if self.terminal else text
-        print(shown, end="" if self.terminal else "\n", file=self.out, flush=True)
-
-    def clear(self) -> None:
-        """Leaves the terminal as it was."""
-        if self.terminal and self.last > self.began:
-            print("\r\x1b[K", end="", file=self.out, flush=True)
+    try:
+        yield show
+    finally:
+        if terminal and last > began:
+            print("\r\x1b[K", end="", file=out, flush=True)
 
 
 @contextmanager
 def shown(name: str, stream: TextIO | None = None) -> Iterator[Progress]:
-    """A function to be called with what is done and what there is to do, in pixels; at the end the line is cleared.
+    """A function to be called with what is done and what there is to do, in pixels.
 
     Args:
         name: of the image.
         stream: standard error unless given.
     """
-    line = _Line(sys.stderr if stream is None else stream)
+    with line(stream) as show:
 
-    def show(done: int, total: int) -> None:
-        if line.due():
-            rate = done / (line.last - line.began)
-            left = duration((total - done) / rate)
-            line.tell(f"{visible(name, 60)}: {done / total:.0%} read, {amount(rate / 1e6)} MP/s, about {left} left")
+        def told(done: int, total: int, seconds: float) -> str:
+            rate = done / seconds
+            return (
+                f"{visible(name, 60)}: {done / total:.0%} read, {amount(rate / 1e6)} MP/s, "
+                f"about {duration((total - done) / rate)} left"
+            )
 
-    try:
-        yield show
-    finally:
-        line.clear()
+        yield lambda done, total: show(lambda seconds: told(done, total, seconds))
 
 
 @contextmanager
 def counted(what: str, stream: TextIO | None = None) -> Iterator[Callable[[int], None]]:
-    """A function to be called with how many there are so far; at the end the line is cleared.
+    """A function to be called with how many there are so far.
 
     Args:
         what: is counted.
         stream: standard error unless given.
     """
-    line = _Line(sys.stderr if stream is None else stream)
-
-    def show(number: int) -> None:
-        if line.due():
-            line.tell(f"{count(number)} {what}")
-
-    try:
-        yield show
-    finally:
-        line.clear()
+    with line(stream) as show:
+        yield lambda number: show(lambda _: f"{count(number)} {what}")

@@ -51,6 +51,7 @@ class Serving:
         download: hand out original files.
         workers: processes that decode; one a core unless given.
         memory: what each of them may take for a request.
+        max_read: of files and objects that one of them may read for a request.
         queue: requests that may wait for a worker; others get 503.
         timeout: seconds that one request may take.
         max_pixels: of a picture that is sent.
@@ -70,6 +71,7 @@ class Serving:
     download: bool = True
     workers: int | None = None
     memory: str = "2G"
+    max_read: str = "4G"
     queue: int = 256
     timeout: float = 30.0
     max_pixels: int = 40_000_000
@@ -81,7 +83,13 @@ class Serving:
 
     def settings(self, places: tuple[str, ...]) -> Settings:
         """The settings of the server."""
-        limits = Limits(pixels=self.max_pixels, seconds=self.timeout, memory=parse_bytes(self.memory), queue=self.queue)
+        limits = Limits(
+            pixels=self.max_pixels,
+            seconds=self.timeout,
+            memory=parse_bytes(self.memory),
+            read=parse_bytes(self.max_read),
+            queue=self.queue,
+        )
         settings = Settings(
             places=places,
             root_path=self.root_path,
@@ -135,8 +143,9 @@ def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK)
         ws="none",
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
+        # The other half is for what is being sent, and for the server itself.
+        limit_concurrency=_allow_files() // 2,
     )
-    _allow_files()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with _listening(serving.host, serving.port) as listener:
         host, port = listener.getsockname()[:2]
@@ -155,12 +164,18 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _allow_files() -> None:
-    """Raises the number of files that this process may have open, connections among them, as far as it may itself."""
+def _allow_files() -> int:
+    """Raises the number of files that this process may have open, connections among them, as far as it may itself.
+
+    Returns:
+        The number.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _listening(host: str, port: int) -> socket.socket:

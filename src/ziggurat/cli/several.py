@@ -1,16 +1,12 @@
 """What commands share that make something of images: beside each, at one place, or in the cache."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ziggurat.cli import EXIT_ERROR, EXIT_OK
-from ziggurat.cli.parsing import split_target
 from ziggurat.convert.text import visible
 from ziggurat.errors import UsageError, ZigguratError
-from ziggurat.storage.destination import open_destination
-from ziggurat.storage.stored import digests_of
 from ziggurat.storage.urls import local_path
 
 
@@ -65,27 +61,3 @@ def path_beside(url: str, name: Callable[[Path], Path]) -> Path:
     if image is None:
         raise UsageError(f"{url} is not local, nothing can be written beside it; use --out, or the cache")
     return name(image)
-
-
-def publish(data: bytes, target: str, *, overwrite: bool) -> str:
-    """Puts a result in its place, all or nothing, and says what the place is called.
-
-    Args:
-        data: the result.
-        target: a path, or an s3:, gs: or az: URL.
-        overwrite: whether what lies there is replaced.
-
-    Raises:
-        TargetExists: if something lies there and is not to be replaced.
-        WriteError: if it cannot be written.
-    """
-    folder, key = split_target(target)
-    with tempfile.TemporaryDirectory(prefix="ziggurat-") as scratch:
-        destination = open_destination(folder, scratch=Path(scratch))
-        temporary = destination.temporary(key, "result")
-        try:
-            temporary.write_bytes(data)
-            destination.publish(temporary, key, digests_of(temporary), overwrite=overwrite)
-        finally:
-            destination.cleanup(key, "result")
-        return destination.url(key)

@@ -1,7 +1,8 @@
-"""``ziggurat verify JOB``: outputs read again and compared with the ledger."""
+"""``ziggurat verify JOB|PACK``: outputs or images read again and compared with what is recorded."""
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,32 +12,54 @@ from ziggurat.cli import EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.parsing import NO_NETWORK, Network
 from ziggurat.convert.audit import Subset, audit
 from ziggurat.convert.text import visible
+from ziggurat.model import JSON
+from ziggurat.pack.audit import audit_pack, looks_like_pack
 
 
 def verify(
-    job: Path,
+    place: str,
     *,
     subset: str = "1/1",
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     network: Network = NO_NETWORK,
 ) -> int:
-    """Read a job's outputs again and compare them with its ledger; exit code 3 if one is not what it was.
+    """Read a job's outputs or a pack's images again and compare them with what is recorded; exit code 3 if one is not.
 
     Args:
-        job: the .zgj file.
-        subset: K/N reads every N-th output, beginning with the K-th: a collection can be checked in N goes.
-        json_: print one JSON object a line for every output.
+        place: the .zgj file, or path or URL of a pack.
+        subset: K/N reads every N-th output or image, beginning with the K-th: a collection can be checked in N goes.
+        json_: print one JSON object a line for each.
         network: how stores are reached.
     """
     network.options()
-    checked = wrong = 0
-    for finding in audit(job, Subset.parse(subset)):
-        checked += 1
-        wrong += finding.problem is not None
+    part = Subset.parse(subset)
+    of_pack = looks_like_pack(place)
+    checked = wrong = faults = 0
+    for name, facts, problem in _images(place, part) if of_pack else _outputs(Path(place), part):
+        if not name:
+            faults += 1
+        else:
+            checked += 1
+            wrong += problem is not None
         if json_:
-            print(json.dumps({"id": finding.image, "target": finding.target, "problem": finding.problem}))
-        elif finding.problem is not None:
-            print(f"image {finding.image} {visible(finding.target)}: {visible(finding.problem)}", file=sys.stderr)
+            print(json.dumps(facts | {"problem": problem}))
+        elif problem is not None:
+            print(f"{visible(name or place)}: {visible(problem)}", file=sys.stderr)
     if not json_:
-        print(f"{checked} outputs read, {checked - wrong} as recorded, {wrong} not")
-    return EXIT_SOME_FAILED if wrong else EXIT_OK
+        print(f"{checked} {'images' if of_pack else 'outputs'} read, {checked - wrong} as recorded, {wrong} not")
+        if faults:
+            print(
+                f"the pack itself is damaged: take what is as recorded with `ziggurat unpack {visible(place)} FOLDER`"
+            )
+    return EXIT_SOME_FAILED if wrong or faults else EXIT_OK
+
+
+def _outputs(job: Path, subset: Subset) -> Iterator[tuple[str, dict[str, JSON], str | None]]:
+    for finding in audit(job, subset):
+        facts: dict[str, JSON] = {"id": finding.image, "target": finding.target}
+        yield f"image {finding.image} {finding.target}", facts, finding.problem
+
+
+def _images(pack: str, subset: Subset) -> Iterator[tuple[str, dict[str, JSON], str | None]]:
+    for checked in audit_pack(pack, subset):
+        yield checked.key or "", {"key": checked.key}, checked.problem

@@ -22,7 +22,6 @@ from ziggurat.convert.manifest import (
     ROLES,
     Manifest,
     Row,
-    absolute,
     listed_rows,
     manifest_rows,
     open_manifest,
@@ -39,7 +38,7 @@ from ziggurat.format.table import FORMATS
 from ziggurat.model import JSON
 from ziggurat.storage.destination import Destination, open_destination
 from ziggurat.storage.network import NetworkOptions, configure
-from ziggurat.storage.urls import local_path
+from ziggurat.storage.urls import absolute, local_path
 from ziggurat.write.table import target
 
 COORDINATOR_BASE = 120 << 20
@@ -349,28 +348,28 @@ class Job:
 
 
 class Stoppable(Protocol):
-    """What runs until it is told to stop."""
+    """Work that can be asked to stop."""
 
     def drain(self) -> None:
-        """Starts nothing new."""
+        """Begins nothing more."""
         ...
 
     def abort(self) -> None:
-        """Stops at once."""
+        """Ends at once."""
         ...
 
 
 @contextmanager
-def signals(coordinator: Stoppable) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM drain the job; a second one aborts it. Yields the signals that came."""
+def signals(work: Stoppable) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM drain the work; a second one aborts it. Yields the signals that came."""
     received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         if len(received) == 1:
-            coordinator.drain()
+            work.drain()
         else:
-            coordinator.abort()
+            work.abort()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

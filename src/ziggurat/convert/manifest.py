@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ziggurat.errors import UsageError
 from ziggurat.storage.listing import Listing, list_sources
+from ziggurat.storage.urls import absolute
 
 FIELD_LIMIT = 1 << 20
 """Characters of one CSV field; a missing quote would otherwise swallow the file into memory."""
@@ -161,7 +162,7 @@ def _row(manifest: Manifest, base: str, values: Sequence[str], line: int) -> Row
         problem = f"line {line} of {manifest.path}: the source has a NUL character"
     if problem is not None:
         return Row(source=_shown(written), columns=shown, problem=problem)
-    relative = "://" not in written and not written.startswith(("/", "memory:", "file:"))
+    relative = "://" not in written and not written.startswith(("/", "memory:", "file:", "pack:"))
     fields |= path_fields(written if relative else written.rpartition("/")[2])
     for role, column in manifest.roles.items():
         fields[role] = values[manifest.header.index(column)]
@@ -191,11 +192,6 @@ def path_fields(key: str) -> dict[str, str]:
     if not dot or not stem:
         stem, suffix = name, ""
     return {"path": f"{folder}{slash}{stem}", "folder": folder, "stem": stem, "suffix": suffix}
-
-
-def absolute(place: str) -> str:
-    """A local path or glob from the root, so that it means the same from every folder; URLs as they are."""
-    return place if "://" in place or place.startswith(("memory:", "file:")) else os.path.abspath(place)  # noqa: PTH100 - links stay
 
 
 def listed_rows(

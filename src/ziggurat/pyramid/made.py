@@ -121,7 +121,7 @@ class MadeLevels:
             SourceError: if the image cannot be read.
             FormatError: if it does not decode.
         """
-        if self._should_make(number, window):
+        if self.makes_all(number, window):
             try:
                 self.make()
             except WriteError as error:
@@ -145,7 +145,7 @@ class MadeLevels:
         if not times:
             return reader.read_cost(level, window)
         cost = reduced_cost(reader, level, times, window, near=self._near)
-        return max(cost, write_cost(self._reader)) if self._should_make(number, window) else cost
+        return max(cost, write_cost(self._reader)) if self.makes_all(number, window) else cost
 
     def read_sampled(self, number: int, window: Window) -> Samples:
         """As ``read``, but where the level does not lie ready, single pixels of the next finer one that does."""
@@ -231,7 +231,8 @@ class MadeLevels:
 
         write_overview(self._plain(), path, self._version, limit=limit, progress=progress, near=self._near)
 
-    def _should_make(self, number: int, window: Window) -> bool:
+    def makes_all(self, number: int, window: Window) -> bool:
+        """Whether ``read`` of this window makes all levels first, in a pass over the image."""
         reader, level, times = self._nearest(number)
         if not times or reader is not self._reader or self._kept_under()[0] is None:
             return False

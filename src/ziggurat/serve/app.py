@@ -129,7 +129,7 @@ class _Front(BaseRoute):
         path, root = path_of(scope), self._settings.root_path
         if root and (path == root or path.startswith(root + "/")):
             path = path[len(root) :]
-        call = Call(scope, receive, path[1:].split("/"), "")
+        call = Call(scope, receive, path.removeprefix("/").split("/"), "")
         if self._settings.public_url is not None:
             call.base = self._settings.public_url
         else:
@@ -138,14 +138,13 @@ class _Front(BaseRoute):
         return call
 
     async def _answer(self, call: Call) -> Response:
-        method = call.scope["method"]
+        method, allowed = call.scope["method"], _methods(call.segments)
         if method == "OPTIONS":
-            return Response(None, 204, {"Allow": "GET, HEAD, OPTIONS"})
-        # Only what is written by the server's own pages is sent to it; no other site is told that it may.
-        if method not in {"GET", "HEAD"} and not (method == "POST" and call.segments[:3] == ["api", "job", "review"]):
-            said = f"{method} is not possible here; only GET and HEAD are"
+            return Response(None, 204, {"Allow": ", ".join(allowed)})
+        if method not in allowed:
+            said = f"{method} is not possible here; only {' and '.join(allowed[:-1])}"
             document: JSON = {"status": 405, "error": "UsageError", "message": said}
-            return json_response(document, headers={"Allow": "GET, HEAD, OPTIONS"}, status=405)
+            return json_response(document, headers={"Allow": ", ".join(allowed)}, status=405)
         name = call.segments[0]
         refused = None if name == "healthz" else self._gate.refuse(call)
         if refused is not None:
@@ -172,6 +171,12 @@ class _Front(BaseRoute):
             raw.append((b"access-control-max-age", b"86400"))
         elif not self._gate.open:
             self._gate.remember(call, response)
+
+
+def _methods(segments: list[str]) -> tuple[str, ...]:
+    """What is possible at a path: reviews alone are written, by the server's own pages. No other site is told so."""
+    reviewing = segments[:3] == ["api", "job", "review"] and len(segments) > 3  # noqa: PLR2004 - an item follows
+    return ("POST", "OPTIONS") if reviewing else ("GET", "HEAD", "OPTIONS")
 
 
 def _log(place: str | None) -> TextIO | None:

@@ -21,6 +21,7 @@ from ziggurat.errors import (
     SourceRefused,
     StoreUnavailable,
     TimedOut,
+    TooManyBytes,
     TooManyPixels,
     UnknownFormat,
     UnsupportedFeature,
@@ -33,6 +34,7 @@ from ziggurat.model import JSON
 STATUS: Final[tuple[tuple[type[ZigguratError], int], ...]] = (
     (UsageError, 400),
     (TooManyPixels, 400),
+    (TooManyBytes, 400),
     (SourceRefused, 403),
     (SourceNotFound, 404),
     (UnknownFormat, 404),
@@ -55,10 +57,7 @@ RETRY_SECONDS: Final = "1"
 
 
 LONGEST_BODY: Final = 1 << 16
-"""Bytes of what is sent with a request; a connection takes no more either."""
-
-BODY_SECONDS: Final = 15.0
-"""For it to come."""
+"""Bytes of what is sent with a request; a connection takes no more either, nor longer than some seconds."""
 
 
 class ClientGone(Exception):
@@ -106,23 +105,18 @@ class Call:
         """What was sent with the request.
 
         Raises:
-            UsageError: if it is too long, or does not come.
-            ClientGone: if the client hangs up.
+            UsageError: if it is too long.
+            ClientGone: if the client hangs up, or was hung up on.
         """
-        data = bytearray()
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                more = True
-                while more:
-                    message = await self.receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGone
-                    data += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(data) > LONGEST_BODY:
-                        raise UsageError(f"more than {LONGEST_BODY} bytes were sent; say it in fewer words")
-        except TimeoutError:
-            raise UsageError(f"what was to be sent did not come within {BODY_SECONDS:g} s") from None
+        data, more = bytearray(), True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            data += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(data) > LONGEST_BODY:
+                raise UsageError(f"more than {LONGEST_BODY} bytes were sent; say it in fewer words")
         return bytes(data)
 
     async def unless_gone[T](self, work: Coroutine[Any, Any, T]) -> T:

@@ -19,13 +19,17 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.format.table import FORMATS
+from ziggurat.pack import Pack
 from ziggurat.serve.found import Found, checked, is_text
-from ziggurat.serve.items import Contents, Entry, Hits, Item, Page, grouped, label
+from ziggurat.serve.items import EVERYTHING, Contents, Entry, Hits, Item, Page, Place, Wanted, grouped, label
 from ziggurat.serve.manifest import ManifestFile
+from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
-from ziggurat.storage.listing import list_sources
+from ziggurat.serve.words import terms
+from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
-from ziggurat.storage.urls import Held, Remote, parse, path_url
+from ziggurat.storage.pack_url import PackPlace
+from ziggurat.storage.urls import Held, Packed, Remote, is_pack, local_path, parse, path_url
 
 SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
 
@@ -49,8 +53,10 @@ class Root:
 
     Attributes:
         name: what its identifiers begin with; "" where they are paths below it alone.
-        kind: a folder of this machine, a prefix of a store, a single file anywhere, a job's ledger or a manifest.
-        place: the real path of a folder; a prefix without its last slash; the URL of a file; the path of a table.
+        kind: a folder of this machine, a prefix of a store, a pack or a single file anywhere, a job's ledger or a
+            manifest.
+        place: the real path of a folder; a prefix without its last slash; the URL of a file or a pack, the latter with
+            "!" behind it; the path of a table.
     """
 
     name: str
@@ -145,6 +151,8 @@ class Catalogue:
             return self._tables[root.name].find(below) if is_text(below) else None
         if not _is_plain(below):
             return None
+        if root.kind == "pack":
+            return Found(identifier, f"{root.place}{below}", None) if is_text(below) else None
         return self._local(root, below, identifier) if root.kind == "folder" else _object(root, below, identifier)
 
     def _local(self, root: Root, below: str, identifier: str) -> Found | None:
@@ -152,9 +160,7 @@ class Catalogue:
             real = os.path.realpath(os.path.join(root.place, below), strict=True)  # noqa: PTH118 - for speed
         except (OSError, ValueError):
             return None
-        if not any(real.startswith(folder if folder == os.sep else folder + os.sep) for folder in self._folders):
-            return None
-        return checked(real, identifier)
+        return checked(real, identifier) if is_within(real, self._folders) else None
 
     def _table(self, root: Root) -> Table:
         prefix = f"{root.name}/" if root.name else ""
@@ -226,17 +232,19 @@ class Catalogue:
         """
         return next((found for table in self._tables.values() if (found := table.entry(identifier))), None)
 
-    def search(
-        self, q: str = "", state: str | None = None, folder: str | None = None, offset: int = 0, limit: int = 100
-    ) -> Hits:
-        """Images whose names, or columns of a table, hold all words of a query, whatever the case of their letters.
+    def columns(self) -> tuple[str, ...]:
+        """The columns of jobs and manifests that can be searched.
 
-        Takes as long as listing does; of tables, as long as looking at all of their rows.
+        Raises:
+            JobError: if a ledger cannot be read.
+        """
+        return tuple(dict.fromkeys(name for table in self._tables.values() for name in table.columns()))
+
+    def search(self, wanted: Wanted = EVERYTHING, offset: int = 0, limit: int = 100) -> Hits:
+        """Images that are looked for, among what was listed last and in all rows of tables.
 
         Args:
-            q: words; none finds everything.
-            state: done, failed, pending, running, skipped or a state of the ledger: images of a job alone have one.
-            folder: an item's identifier; folders below a folder count as part of it.
+            wanted: which ones.
             offset: of the first image that is told.
             limit: of those that are told.
 
@@ -244,21 +252,65 @@ class Catalogue:
             SourceError: if a place cannot be listed.
             JobError: if a ledger cannot be read.
         """
-        words = q.split()
-        total, entries = 0, list[Entry]()
         for manifest in self._manifests.values():
             manifest.refresh()
-        if state is None and any(not root.is_table for root in self._roots):
-            self.contents()
-        if state is None and self._held is not None:
-            held = _matching(self._held, words, folder)
-            total, entries = len(held), held[offset : offset + limit]
+        sought = terms(wanted.q, self.columns())
+        held = self._register()
+        total, entries = 0, tuple[Entry, ...]()
+        if held is not None and wanted.state is None and not any(term.column for term in sought):
+            words = [term.text for term in sought]
+            if wanted.folder is None:
+                chosen = held.search(words, wanted.under, wanted.item)
+            else:
+                chosen = held.inside(wanted.folder)
+            total = len(chosen)
+            entries = tuple(_entry(held, identifier) for identifier in chosen[offset : offset + limit])
         for table in self._tables.values():
-            part = (max(0, offset - total), limit - len(entries))
-            hits = table.search(words, state, folder, part)
+            hits = table.search(wanted, sought, (max(0, offset - total), limit - len(entries)))
             total += hits.total
             entries += hits.entries
-        return Hits(total, tuple(entries))
+        return Hits(total, entries, held is None or held.complete)
+
+    def folders(self, under: str = "") -> list[tuple[str, int]]:
+        """The folders directly below one, and how many images lie below each.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+            JobError: if a ledger cannot be read.
+        """
+        held = self._register()
+        found = [] if held is None else held.folders(under)
+        return found + [folder for table in self._tables.values() for folder in table.folders(under)]
+
+    def place(self, identifier: str) -> Place:
+        """Where an image stands among those beside it.
+
+        Raises:
+            SourceError: if a place cannot be listed.
+            JobError: if a ledger cannot be read.
+        """
+        for table in self._tables.values():
+            if (found := table.place(identifier)) is not None:
+                return found
+        beside = Wanted(folder=identifier.rpartition("/")[0])
+        held = self._register()
+        if held is None:
+            return Place(identifier, None, beside, None, 0)
+        entry, (index, total) = _entry(held, identifier), held.place(identifier)
+        return Place(entry.item, entry.title, beside, index, total)
+
+    @property
+    def holds_images(self) -> bool:
+        """Whether a place holds images itself, which takes listing."""
+        return any(not root.is_table for root in self._roots)
+
+    def _register(self) -> Register | None:
+        """What places hold, as it was listed last; None where nothing but tables is served."""
+        if not self.holds_images:
+            return None
+        if self._held is None:
+            self.contents()
+        return None if self._held is None else Register.of(self._held)
 
     def listed(self) -> Iterator[tuple[str, str]]:
         """Identifiers of all images that places hold and their URLs, place by place, by their suffixes.
@@ -274,25 +326,19 @@ class Catalogue:
                 continue
             begin = f"{root.name}/" if root.name else ""
             # The slash keeps "scans" from listing "scans-old", and a folder that is empty is no error.
-            place = root.place if root.kind == "folder" else root.place + "/"
+            place = root.place + "/" if root.kind == "prefix" else root.place.removesuffix("!")
             try:
-                for item in list_sources(place, SUFFIXES, network=self._network):
-                    if _is_plain(item.key) and is_text(item.key):
+                for item in list_sources(place, SUFFIXES, network=self._network, within=self._folders):
+                    if _is_plain(item.key):
                         yield begin + item.key, item.url
             except SourceNotFound:
                 continue
 
 
-def _matching(contents: Contents, words: Sequence[str], folder: str | None) -> list[Entry]:
-    """Images by their identifiers."""
-    wanted = [word.casefold() for word in words]
-    return [
-        Entry(identifier, item, label(identifier))
-        for item, pages in contents.items.items()
-        if folder is None or item == folder or item.startswith(f"{folder}/")
-        for identifier in pages
-        if all(word in identifier.casefold() for word in wanted)
-    ]
+def _entry(held: Register, identifier: str) -> Entry:
+    """An image that lies in a place."""
+    item, folder = held.item(identifier), identifier.rpartition("/")[0]
+    return Entry(identifier, item, label(identifier), folder, None if item == identifier else label(item))
 
 
 def _none(identifier: str) -> Found:
@@ -310,7 +356,7 @@ def _is_plain(below: str) -> bool:
 
 def unquoted(segment: str) -> str:
     """Percent-encoding undone, to the name that a file of this system has, whatever its bytes."""
-    return os.fsdecode(unquote_to_bytes(segment)) if "%" in segment else segment
+    return os.fsdecode(unquote_to_bytes(os.fsencode(segment))) if "%" in segment else segment
 
 
 def quoted(identifier: str) -> str:
@@ -357,6 +403,10 @@ def _root(name: str | None, text: str) -> Root:
     place = parse(text)
     if isinstance(place, Held):
         raise UsageError(f"{text} lies in another process's memory and cannot be served; give a path or a URL")
+    if not isinstance(place, Packed) and is_pack(text):
+        place = Packed(PackPlace(text), "")
+    if isinstance(place, Packed):
+        return _pack_root(name, place)
     if isinstance(place, Remote):
         last = unquoted(place.key) if place.is_web else place.key
         own = name or last.rstrip("/").rpartition("/")[2] or place.root
@@ -367,6 +417,21 @@ def _root(name: str | None, text: str) -> Root:
         if place.key and not place.key.endswith("/") and last.lower().endswith(SUFFIXES):
             return Root(own, "file", text)
         return Root(own, "prefix", text.rstrip("/"))
+    return _local_root(name, text, place)
+
+
+def _pack_root(name: str | None, said: Packed) -> Root:
+    if said.key:
+        raise UsageError(f"{said.pack.key_url(said.key)} is one image of a pack; serve the pack: {said.pack.url}")
+    path = local_path(said.pack.place)
+    pack = said.pack if path is None else replace(said.pack, place=os.path.realpath(path))
+    last = pack.place.partition("?")[0].rstrip("/").rpartition("/")[2]
+    # Whether it is one is seen at once, not by the first reader.
+    Pack(pack.place, table=pack.table).close()
+    return Root(name or label(last), "pack", pack.key_url(""))
+
+
+def _local_root(name: str | None, text: str, place: Path) -> Root:
     real = os.path.realpath(place)
     own = name or Path(real).name or "root"
     if os.path.isdir(real):  # noqa: PTH112 - real is text

@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Final, Literal
 
 _DIGITS = re.compile(r"(\d+)")
 
 type Pairs = tuple[tuple[str, str], ...]
 """Labels and values, in order."""
+
+type Side = Literal["output", "source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,28 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which images are looked for: those that all of this is true of.
+
+    Attributes:
+        q: words of their names or of a table's columns, as ``words.terms`` takes them.
+        state: of a job: done, failed, pending, running, skipped or a state of the ledger.
+        item: the identifier of the item they belong to.
+        under: the folder that they lie in, or in one below it.
+        folder: the folder that they lie in itself.
+    """
+
+    q: str = ""
+    state: str | None = None
+    item: str | None = None
+    under: str = ""
+    folder: str | None = None
+
+
+EVERYTHING: Final = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An image that was searched for.
 
@@ -67,6 +92,9 @@ class Entry:
         id: its identifier.
         item: that of the item it belongs to.
         label: what people call it.
+        folder: that it lies in; of a job, the one that its output lies in or would.
+        title: what people call its item; None where it is one alone.
+        side: of a job, whether it is an output or a source.
         state: of the job, where it is of one.
         counterpart: of an output the identifier of its source, of a source that of its output.
         metadata: what a table says of it.
@@ -77,6 +105,9 @@ class Entry:
     id: str
     item: str
     label: str
+    folder: str
+    title: str | None = None
+    side: Side | None = None
     state: str | None = None
     counterpart: str | None = None
     metadata: Pairs = ()
@@ -86,10 +117,34 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Some of the images that were searched for, and how many there are in all."""
+    """Some of the images that were searched for, and how many there are in all.
+
+    Attributes:
+        complete: whether all images that are held could be looked through.
+    """
 
     total: int
     entries: tuple[Entry, ...]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image stands among those that are shown beside it.
+
+    Attributes:
+        item: the identifier of the item it belongs to.
+        title: what people call the item; None where the image is one alone.
+        beside: which images these are: those of its item, or else of its folder.
+        index: its number among them, from 0; None where it is not listed.
+        total: how many they are.
+    """
+
+    item: str
+    title: str | None
+    beside: Wanted
+    index: int | None
+    total: int
 
 
 def grouped(identifiers: Iterable[str], tops: Iterable[str], limit: int, when: float) -> Contents:
@@ -122,6 +177,12 @@ def item_of(identifier: str, name: str, pages: Sequence[Page]) -> Item:
         shared = {pair for page in pages for pair in page.metadata}
     own = tuple(replace(page, metadata=tuple(pair for pair in page.metadata if pair not in shared)) for page in pages)
     return Item(identifier, name, own, tuple(pair for pair in (pages[0].metadata if pages else ()) if pair in shared))
+
+
+def section_parts(section: str | None) -> tuple[str, ...]:
+    """A section and those inside of it, outermost first: "Part 1/Chapter 2" is Chapter 2 of Part 1."""
+    parts = tuple(part.strip() for part in (section or "").split("/"))
+    return tuple(filter(None, parts)) or tuple(filter(None, (section,)))
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -9,11 +9,16 @@ LONGEST_REQUEST: Final = 1 << 16
 """Bytes of a request: an address, headers, and a body that nobody needs here."""
 
 REQUEST_SECONDS: Final = 15.0
-"""For a client to say what it wants, once it has begun."""
+"""For a client to say what it wants, body included, once it has begun."""
+
+FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. A client that sends more than a request, or sends it too slowly, is hung up on."""
+    """One connection. A client that sends more than a request, or sends it too slowly, is hung up on.
+
+    So is one that comes when ``limit_concurrency`` connections are open: each is a file that this process has open.
+    """
 
     _received = 0
     _patience: asyncio.TimerHandle | None = None
@@ -22,6 +27,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begins to count and to wait."""
         super().connection_made(transport)
         self._wait()
+        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+            transport.write(FULL)
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Counts what has come since the last request."""
@@ -38,10 +46,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The client has said what it wants."""
+        """A body may be as long as a head."""
         self._received = 0
-        self._stop_waiting()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The client has said what it wants."""
+        self._stop_waiting()
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""

@@ -135,6 +135,7 @@ class Service:
         self.pool = Pool(
             WorkerConfig(
                 memory=settings.limits.memory,
+                read=settings.limits.read,
                 quality=settings.quality,
                 cache=settings.cache if keeps else None,
                 cache_limit=settings.cache_limit,

@@ -27,6 +27,7 @@ class Limits:
         pixels: of a picture that is sent.
         seconds: from the moment a worker begins with it; the worker is killed after that.
         memory: bytes that a worker process may take for it.
+        read: bytes of files and objects that a worker may read for it.
         queue: requests that wait for a worker; further ones are sent away with 503.
         listed: images that a collection shows.
     """
@@ -34,11 +35,12 @@ class Limits:
     pixels: int = 40_000_000
     seconds: float = 30.0
     memory: int = 2 << 30
+    read: int = 4 << 30
     queue: int = 256
     listed: int = 100_000
 
     def __post_init__(self) -> None:
-        for name in ("pixels", "seconds", "memory", "queue", "listed"):
+        for name in ("pixels", "seconds", "memory", "read", "queue", "listed"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"the limit of {name} is {getattr(self, name)}; give a number above 0")
 

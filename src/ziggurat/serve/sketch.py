@@ -20,9 +20,6 @@ from ziggurat.write.orientation import Turn
 INLINE: Final = 256 << 20
 """Bytes of pixels up to which a pass is made while somebody waits: two seconds or so."""
 
-MODEST: Final = 64 << 20
-"""Bytes of memory up to which a window of a made level is computed without a pass."""
-
 BUDGET: Final = 1 << 30
 """Bytes that the rows of a sketch may take all together, one after another."""
 
@@ -45,9 +42,7 @@ def is_long(image: Image) -> bool:
 
 def needs_pass(image: Image, level: int, window: Window) -> bool:
     """Whether reading a window would first make all levels, and that is nothing to wait for."""
-    if level < len(image.info.levels) or not is_long(image) or image.overview is not None:
-        return False
-    return image.read_cost(level, window) > MODEST
+    return is_long(image) and image.makes_levels(level, window)
 
 
 def sketch(image: Image, region: Window, target: Size) -> Iterator[tuple[slice, Samples]]:

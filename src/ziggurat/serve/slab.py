@@ -5,7 +5,7 @@ import sys
 import imagecodecs
 import numpy as np
 
-from ziggurat.errors import NotReady, UsageError
+from ziggurat.errors import UsageError
 from ziggurat.serve.multiscale import ZSTD_LEVEL
 from ziggurat.serve.render import Opened
 from ziggurat.serve.sketch import needs_pass
@@ -21,11 +21,8 @@ def slab(opened: Opened, task: Slab) -> bytes:
     """The bytes of a chunk, and ``END``.
 
     Raises:
-        NotReady: if its level must be made first.
         ZigguratError: as reading an image does.
     """
-    if must_wait_for(opened, task):
-        raise NotReady(f"{opened.image.url}: its level {task.level} is being made; try again in a while")
     levels = opened.image.levels
     if task.level >= len(levels) or not task.window.within(levels[task.level].shape):
         raise UsageError(f"{opened.image.url} has no such chunk any more; open it anew")

@@ -5,7 +5,7 @@ source, without the manifest's folder; where that would show the signature of an
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -17,8 +17,23 @@ from ziggurat.convert.ledger.view import Value, View
 from ziggurat.convert.report.places import Places
 from ziggurat.errors import JobError
 from ziggurat.model import JSON
+from ziggurat.serve.conditions import (
+    OUTPUT_PATH,
+    SHOWN_SOURCE,
+    Condition,
+    all_of,
+    beginning,
+    below,
+    directly_in,
+    folders_below,
+    holding,
+    one_of,
+    source_path,
+    source_without,
+)
 from ziggurat.serve.found import Found, is_text, named
-from ziggurat.serve.items import Entry, Hits, Item, Page, Pairs, item_of, label, natural
+from ziggurat.serve.items import EVERYTHING, Entry, Hits, Item, Page, Pairs, Place, Wanted, item_of, label, natural
+from ziggurat.serve.words import Term
 
 SHOWN: Final[Mapping[str, tuple[State, ...]]] = {
     "done": (State.DONE,),
@@ -146,7 +161,7 @@ class Table:
     @read_twice
     def contents(self, limit: int) -> tuple[dict[str, tuple[str, ...]], dict[str, str], bool]:
         """Items and their images in the table's order, their labels, and whether there was room for all."""
-        items: dict[str, list[tuple[_Row, str]]] = {}
+        items: dict[str, list[_Row]] = {}
         complete = True
         with View(self._ledger()) as view:
             roles = self.roles(view)
@@ -157,10 +172,10 @@ class Table:
                     break
                 identifier = self.identifier(row)
                 item = identifier if row.item is None else self._prefix + row.item
-                items.setdefault(item, []).append((row, identifier))
-        first = {item: rows[0][0] for item, rows in items.items()}
+                items.setdefault(item, []).append(row)
+        first = {item: rows[0] for item, rows in items.items()}
         labels = {item: text for item, row in first.items() if (text := _said(row, roles, "title") or row.item)}
-        ordered = {item: tuple(one for _, one in _in_order(rows, roles)) for item, rows in items.items()}
+        ordered = {item: tuple(map(self.identifier, _in_order(rows, roles))) for item, rows in items.items()}
         return ordered, labels, complete
 
     @read_twice
@@ -179,7 +194,7 @@ class Table:
             return item_of(identifier, name, [_page(alone, identifier, roles)])
         if not rows:
             return None
-        pages = [_page(row, one, roles) for row, one in _in_order([(row, self.identifier(row)) for row in rows], roles)]
+        pages = [_page(row, self.identifier(row), roles) for row in _in_order(rows, roles)]
         return item_of(identifier, _said(rows[0], roles, "title") or below, pages)
 
     def _row_of(self, view: View, below: str, columns: Sequence[str]) -> _Row | None:
@@ -201,43 +216,110 @@ class Table:
         return row if self._prefix + below in sides else None
 
     @read_twice
-    def search(self, words: Sequence[str], state: str | None, folder: str | None, part: tuple[int, int]) -> Hits:
-        """Images whose names or columns hold all of some words.
+    def columns(self) -> tuple[str, ...]:
+        """The columns that can be searched."""
+        with View(self._ledger()) as view:
+            return self._searched(view)
+
+    def _searched(self, view: View) -> tuple[str, ...]:
+        hidden = {self.roles(view).get(role) for role in UNSAID}
+        return tuple(name for name in view.manifest_columns() if name not in hidden)
+
+    @read_twice
+    def search(self, wanted: Wanted, sought: Sequence[Term], part: tuple[int, int]) -> Hits:
+        """Images that are looked for: those of an item in the order of its pages, others in that of the rows.
 
         Args:
-            words: to look for; the case of letters makes no difference.
-            state: a key of ``SHOWN``, or a state of the ledger.
-            folder: an item's identifier.
+            wanted: which ones.
+            sought: the terms of its query.
             part: offset and number of those that are told.
         """
-        elsewhere = folder is not None and not folder.startswith(self._prefix)
-        if (
-            (state is not None and not self.is_job)
-            or elsewhere
-            or not all(map(is_text, (*words, state or "", folder or "")))
-        ):
-            return Hits(0, ())
         with View(self._ledger()) as view:
-            roles = self.roles(view)
-            columns = view.manifest_columns()
-            hidden = {roles.get(role) for role in UNSAID}
-            texts = ["i.target", "i.item", *(f"m.{quoted(name)}" for name in columns if name not in hidden)]
-            texts.append("i.source" if self._base is None else _below(self._base))
-            conditions, values = _conditions(words, texts)
-            if state is None:
-                conditions.append(self._there)
-            else:
-                states = SHOWN.get(state, (state,))
-                conditions.append(f"i.state IN ({', '.join('?' * len(states))})")
-                values += list(states)
-            if folder is not None:
-                conditions.append("i.item = ?")
-                values.append(folder.removeprefix(self._prefix))
-            where = " AND ".join(conditions)
+            asked = self._asked(view, wanted, sought)
+            if asked is None:
+                return Hits(0, ())
+            roles, columns = self.roles(view), view.manifest_columns()
+            where, values = asked
             ((total,),) = view.query(f"SELECT count(*) FROM {_FROM} WHERE {where}", values)  # noqa: S608 - quoted identifiers
             offset, limit = part
-            rows = list(_rows(view, columns, where, f" OFFSET {offset:d}", (*values, limit))) if limit > 0 else []
+            if limit <= 0:
+                rows = []
+            elif wanted.item is None:
+                rows = list(_rows(view, columns, where, f" OFFSET {offset:d}", (*values, limit)))
+            else:
+                rows = _in_order(_rows(view, columns, where, "", (*values, -1)), roles)[offset : offset + limit]
         return Hits(int(total or 0), tuple(self._entry(row, roles) for row in rows))
+
+    def _asked(self, view: View, wanted: Wanted, sought: Sequence[Term]) -> Condition | None:
+        """What is asked of rows; None where none can be meant."""
+        names = (wanted.under, wanted.item or "", wanted.folder or "")
+        under, item, folder = (self._inside(name) if name else "" for name in names)
+        columns = self._searched(view)
+        if (
+            under is None
+            or item is None
+            or folder is None
+            or (wanted.state is not None and not self.is_job)
+            or not all(map(is_text, (wanted.state or "", *names, *(term.text for term in sought))))
+            or any(term.column is not None and term.column not in columns for term in sought)
+        ):
+            return None
+        state = wanted.state
+        found: list[Condition] = [(self._there, []) if state is None else one_of("i.state", SHOWN.get(state, (state,)))]
+        if wanted.item is not None:
+            found.append(("i.item = ?", [item]))
+        if wanted.folder is not None:
+            found.append(directly_in(self._path, folder))
+        if under:
+            found.append(below(self._path, under))
+        source = SHOWN_SOURCE if self._base is None else source_without(self._base)
+        everywhere = ["i.target", "i.item", *(f"m.{quoted(name)}" for name in columns), source]
+        found += [
+            holding(term.text, everywhere if term.column is None else [f"m.{quoted(term.column)}"]) for term in sought
+        ]
+        return all_of(found)
+
+    def _inside(self, identifier: str) -> str | None:
+        """An identifier of an item or a folder without the prefix; None where it is of another place."""
+        if identifier + "/" == self._prefix:
+            return ""
+        return identifier.removeprefix(self._prefix) if identifier.startswith(self._prefix) else None
+
+    @property
+    def _path(self) -> str:
+        """What folders are of, in SQL."""
+        return OUTPUT_PATH if self._base is None else source_path(self._base)
+
+    @read_twice
+    def folders(self, under: str) -> list[tuple[str, int]]:
+        """The folders directly below one, and how many images lie below each."""
+        if self._prefix and not under:
+            return [(self._prefix.rstrip("/"), self.search(EVERYTHING, (), (0, 0)).total)]
+        folder = self._inside(under)
+        if folder is None or not is_text(folder):
+            return []
+        with View(self._ledger()) as view:
+            counted = view.query(*folders_below(self._path, folder, self._there))
+        above = self._prefix + beginning(folder)
+        return sorted(((f"{above}{name}", int(count or 0)) for name, count in counted), key=lambda one: natural(one[0]))
+
+    @read_twice
+    def place(self, identifier: str) -> Place | None:
+        """Where an image stands in its item, or in its folder where it has none; None if there is no such image."""
+        if not identifier.startswith(self._prefix) or not is_text(identifier):
+            return None
+        with View(self._ledger()) as view:
+            roles, columns = self.roles(view), view.manifest_columns()
+            row = self._row_of(view, identifier.removeprefix(self._prefix), columns)
+            if row is None:
+                return None
+            entry = self._entry(row, roles)
+            beside = Wanted(folder=entry.folder) if row.item is None else Wanted(item=entry.item)
+            where, values = self._asked(view, beside, ()) or ("0", [])
+            wanted = [roles["page"]] if "page" in roles else []
+            rows = _in_order(_rows(view, wanted, where, "", (*values, -1)), roles if row.item else {})
+        index = next((number for number, one in enumerate(rows) if one.id == row.id), None)
+        return Place(entry.item, entry.title, beside, index, len(rows))
 
     @read_twice
     def entry(self, identifier: str) -> Entry | None:
@@ -247,20 +329,26 @@ class Table:
         with View(self._ledger()) as view:
             row = self._row_of(view, identifier.removeprefix(self._prefix), view.manifest_columns())
             found = None if row is None else self._entry(row, self.roles(view))
+        if found is None or found.id == identifier:
+            return found
         # A source is meant that has an output.
-        return replace(found, id=identifier, counterpart=found.id) if found and found.id != identifier else found
+        return replace(found, id=identifier, counterpart=found.id, side="source")
 
     def _entry(self, row: _Row, roles: Mapping[str, str]) -> Entry:
         identifier, source = self.identifier(row), self.source_id(row.id, row.source)
+        path = row.target or "" if self.is_job else _without_scheme(identifier.removeprefix(self._prefix))
         return Entry(
             identifier,
             identifier if row.item is None else self._prefix + row.item,
             _said(row, roles, "name") or label(identifier),
-            row.state if self.is_job else None,
-            source if source != identifier else None,
-            _metadata(row, roles),
-            row.psnr,
-            row.ssimulacra2,
+            (self._prefix + path).rpartition("/")[0],
+            title=None if row.item is None else _said(row, roles, "title") or row.item,
+            side=None if not self.is_job else "source" if source == identifier else "output",
+            state=row.state if self.is_job else None,
+            counterpart=source if source != identifier else None,
+            metadata=_metadata(row, roles),
+            psnr=row.psnr,
+            ssimulacra2=row.ssimulacra2,
         )
 
     # -- names ------------------------------------------------------------------------------------------------
@@ -319,32 +407,15 @@ def _page(row: _Row, identifier: str, roles: Mapping[str, str]) -> Page:
     return Page(identifier, _said(row, roles, "name"), _metadata(row, roles), _said(row, roles, "section"))
 
 
-def _conditions(words: Sequence[str], texts: Sequence[str]) -> tuple[list[str], list[Value]]:
-    """SQLite compares letters without regard to case in ASCII alone: of others both cases are looked for."""
-    conditions: list[str] = []
-    values: list[Value] = []
-    for word in words:
-        forms = [word] if word.isascii() else list(dict.fromkeys((word, word.lower(), word.upper(), word.capitalize())))
-        conditions.append("(" + " OR ".join(f"{text} LIKE ? ESCAPE '\\'" for text in texts for _ in forms) + ")")
-        patterns = ["%" + re.sub(r"([%_\\])", r"\\\1", form) + "%" for form in forms]
-        values += [pattern for _ in texts for pattern in patterns]
-    return conditions, values
-
-
 def _real(value: Value) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _below(base: str) -> str:
-    """A source without the folder that all have in common, in SQL."""
-    begin = "'" + base.replace("'", "''") + "/'"
-    return f"iif(instr(i.source, {begin}) = 1, substr(i.source, length({begin}) + 1), i.source)"
-
-
-def _in_order(rows: Sequence[tuple[_Row, str]], roles: Mapping[str, str]) -> Sequence[tuple[_Row, str]]:
+def _in_order(rows: Iterable[_Row], roles: Mapping[str, str]) -> list[_Row]:
+    """The rows of an item in the order of its pages."""
     if "page" not in roles:
-        return rows
-    return sorted(rows, key=lambda one: natural(_said(one[0], roles, "page") or ""))
+        return list(rows)
+    return sorted(rows, key=lambda row: natural(_said(row, roles, "page") or ""))
 
 
 def _said(row: _Row, roles: Mapping[str, str], role: str) -> str | None:
@@ -355,6 +426,10 @@ def _said(row: _Row, roles: Mapping[str, str], role: str) -> str | None:
 def _metadata(row: _Row, roles: Mapping[str, str]) -> Pairs:
     hidden = {roles.get(role) for role in UNSAID}
     return tuple(pair for pair in row.columns if pair[0] not in hidden)
+
+
+def _without_scheme(source: str) -> str:
+    return source.partition("://")[2] or source
 
 
 def _is_shown(source: str) -> bool:

@@ -14,9 +14,12 @@ type Stretch = Literal["linear", "asinh", "log", "sqrt"]
 
 STRETCHES: Final[Mapping[str, Stretch]] = {name: name for name in ("linear", "asinh", "log", "sqrt")}
 
-MOST_BANDS: Final = 3
+BANDS: Final = "[0-9]{1,5}(,[0-9]{1,5},[0-9]{1,5})?"
+NUMBER: Final = r" ?[-+]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?"
+PAIR: Final = f"{NUMBER},{NUMBER}"
+"""What values look like; whether they make sense is another question."""
 
-_BAND = re.compile(r"\d{1,5}", re.ASCII)
+_BANDS, _NUMBER, _PAIR = (re.compile(pattern) for pattern in (BANDS, NUMBER, PAIR))
 
 LONGEST_QUERY: Final = 1000
 
@@ -120,10 +123,7 @@ def _pair(said: Mapping[str, str], name: str) -> tuple[float, float] | None:
     text = said.get(name)
     if text is None:
         return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low = high = math.nan
+    low, high = map(float, text.split(",")) if _PAIR.fullmatch(text) else (math.nan, math.nan)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UsageError(f"{name}={text[:80]!a} is not two numbers with a comma between them, such as {name}=1,99")
     return low, high
@@ -132,21 +132,17 @@ def _pair(said: Mapping[str, str], name: str) -> tuple[float, float] | None:
 def _bands(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
-    parts = text.split(",")
-    if len(parts) not in {1, MOST_BANDS} or not all(map(_BAND.fullmatch, parts)):
+    if _BANDS.fullmatch(text) is None:
         raise UsageError(
             f"bands={text[:80]!a} is not one band, or three for red, green and blue: bands=0 or bands=2,1,0"
         )
-    return tuple(map(int, parts))
+    return tuple(map(int, text.split(",")))
 
 
 def _gamma(text: str | None) -> float:
     if text is None:
         return 1.0
-    try:
-        gamma = float(text)
-    except ValueError:
-        gamma = math.nan
+    gamma = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not 0.1 <= gamma <= 10:  # noqa: PLR2004 - beyond, everything is black or white
         raise UsageError(f"gamma={text[:40]!a} is not a number from 0.1 to 10")
     return gamma

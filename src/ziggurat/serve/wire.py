@@ -43,6 +43,7 @@ class WorkerConfig:
 
     Attributes:
         memory: bytes that it may allocate beyond what it starts with.
+        read: bytes of files and objects that it may read for one task; levels are made of all of a file.
         quality: of lossy pictures.
         cache: folder of encoded pictures, or None.
         cache_limit: bytes of that folder.
@@ -52,6 +53,7 @@ class WorkerConfig:
     """
 
     memory: int
+    read: int
     quality: int
     cache: Path | None
     cache_limit: int

@@ -25,6 +25,7 @@ from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render, stored
 from ziggurat.serve.slab import must_wait_for, slab
 from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Probe, Slab, Task, WorkerConfig
+from ziggurat.storage.allowance import allow
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
 from ziggurat.storage.resolve import open_source
@@ -137,7 +138,11 @@ def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes
         case Probe():
             return json.dumps(probe(opened, task.y, task.x)).encode()
         case Slab():
-            return slab(_renewed(shelf, task) if must_wait_for(opened, task) else opened, task)
+            if must_wait_for(opened, task):
+                opened = _renewed(shelf, task)
+                if opened.image.overview is None:
+                    raise NotReady(f"{task.url}: its level {task.level} is being made; try again in a while")
+            return slab(opened, task)
         case Build():
             opened.image.build_levels()
             return b""
@@ -147,7 +152,7 @@ def _drawn(task: Draw, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     opened = shelf.get(task.url, task.version)
     if must_wait(opened, task.plan):
         opened = _renewed(shelf, task)
-        if must_wait(opened, task.plan):
+        if opened.image.overview is None:
             return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
     if (data := stored(opened, task.plan)) is not None:
         return Kind.DONE if local_path(task.url) is None else Kind.STORED, data
@@ -172,6 +177,7 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     while (task := _next(stream, connection, kept, cache)) is not None:
         if not isinstance(task, Describe | Detail | Probe | Draw | Slab | Build):
             return
+        allow(None if isinstance(task, Build) else config.read)
         kind, payload = _attempt(task, shelf, config)
         answered += 1
         last = answered % LOOK_EVERY == 0 and _is_worn(shelf, config)

@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 
 import apsw
 
-from ziggurat.convert.manifest import absolute
 from ziggurat.convert.records import naming
 from ziggurat.errors import CorruptImage, JobError, ZigguratError
 from ziggurat.format.table import FORMATS
@@ -18,6 +17,7 @@ from ziggurat.sky.footprint import Footprint
 from ziggurat.sky.images import RECORD, SkyImage, find_images
 from ziggurat.storage.listing import Listed, list_sources
 from ziggurat.storage.resolve import open_source
+from ziggurat.storage.urls import absolute
 
 APPLICATION_ID: Final = 0x5A_47_46_31
 """SQLite's application id of an index: "ZGF1"."""

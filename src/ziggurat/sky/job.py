@@ -14,7 +14,6 @@ from ziggurat import __version__
 from ziggurat.convert.guard import Guard
 from ziggurat.convert.job import ACCESS_CHECK
 from ziggurat.convert.ledger.connection import is_blank
-from ziggurat.convert.manifest import absolute
 from ziggurat.convert.naming import Template, parse_template
 from ziggurat.convert.options import differences
 from ziggurat.convert.progress import Progress
@@ -33,6 +32,7 @@ from ziggurat.sky.worker import WorkerConfig, serve
 from ziggurat.storage.destination import open_destination
 from ziggurat.storage.names import check_key
 from ziggurat.storage.network import NetworkOptions, configure
+from ziggurat.storage.urls import absolute
 
 WORKER_BASE: Final = 320 << 20
 """Resident bytes of a worker with astropy and reproject loaded and nothing in hand (measured 200 to 290 MiB)."""

@@ -1,15 +1,16 @@
-"""Where results go: a folder, or a prefix in an object store."""
+"""Where results go: a folder, a prefix in an object store, or a pack."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.local_destination import LocalDestination
 from ziggurat.storage.network import NetworkOptions, configured
 from ziggurat.storage.object_destination import ObjectDestination
 from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.resolve import packs
 from ziggurat.storage.stored import Digests, Stored, digests_of, writing
-from ziggurat.storage.urls import Remote, parse
+from ziggurat.storage.urls import Packed, Remote, is_pack, parse
 
 __all__ = ["Destination", "Digests", "Stored", "digests_of", "open_destination", "writing"]
 
@@ -93,7 +94,7 @@ def open_destination(
     """Opens a place to publish to. Nothing is made or asked yet.
 
     Args:
-        url: a folder, or scheme://bucket/prefix of an s3:, gs: or az: store.
+        url: a folder, scheme://bucket/prefix of an s3:, gs: or az: store, or a pack (.zpk) on a disk.
         scratch: local folder for temporary files; needed for stores.
         network: how stores are reached; None is what ``configure`` set in this process.
 
@@ -102,6 +103,12 @@ def open_destination(
         WriteError: if a file lies where the folder is to be.
     """
     place = parse(url)
+    if is_pack(url) and not isinstance(place, Packed):
+        if not isinstance(place, Path):
+            raise UsageError(
+                f"{url} is a pack in a store: packs are written on a disk, and put there when they are done"
+            )
+        return cast("Destination", packs("ziggurat.pack.destination", "PackDestination")(place))
     if isinstance(place, Path):
         if place.exists() and not place.is_dir():
             raise WriteError(f"{url} is a file; give a folder as the destination")

@@ -14,9 +14,10 @@ from ziggurat.storage.client import asking, bind, tag_of
 from ziggurat.storage.local import local_tag, reading
 from ziggurat.storage.names import OURS
 from ziggurat.storage.network import NetworkOptions, configured
+from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.pattern import Pattern, is_pattern, parse_pattern
-from ziggurat.storage.resolve import open_source
-from ziggurat.storage.urls import Held, Remote, parse, path_url
+from ziggurat.storage.resolve import open_source, packs
+from ziggurat.storage.urls import Held, Packed, Remote, is_pack, parse, path_url
 
 PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
@@ -41,9 +42,17 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """What a walk through folders carries along: the pattern, the folders seen, and where to note oddities."""
+    """What a walk through folders carries along.
+
+    Attributes:
+        pattern: of what is to be found; None finds everything.
+        within: real folders that links must not lead out of; None follows all.
+        seen: the folders in which it was.
+        skip: notes oddities.
+    """
 
     pattern: Pattern | None
+    within: Sequence[str] | None
     seen: set[tuple[int, int]]
     skip: Callable[[str], None]
 
@@ -70,9 +79,13 @@ class Listing:
 
 
 def list_sources(
-    place: str, suffixes: Sequence[str] | None = None, *, network: NetworkOptions | None = None
+    place: str,
+    suffixes: Sequence[str] | None = None,
+    *,
+    network: NetworkOptions | None = None,
+    within: Sequence[str] | None = None,
 ) -> Listing:
-    """Lists a folder with all folders below it, a pattern, an object-store prefix, or one file.
+    """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, or one file.
 
     Links are followed; every folder is listed once, however many links lead to it. A name that exists is
     taken as it is, even if it holds a wildcard.
@@ -81,6 +94,7 @@ def list_sources(
         place: path, pattern (``*``, ``?``, ``[...]``, ``**``) or URL.
         suffixes: endings to keep, such as ".jp2", whatever their case; None keeps all.
         network: how stores are reached; None is what ``configure`` set in this process.
+        within: real paths of folders that links must not lead out of; None follows all.
 
     Raises:
         SourceNotFound: while iterating, if there is nothing at that place.
@@ -92,24 +106,39 @@ def list_sources(
     where = parse(place)
     if isinstance(where, Held):
         raise UsageError(f"{place} cannot be listed; give a path or the URL of a store")
+    if not isinstance(where, Packed) and is_pack(place):
+        where = Packed(PackPlace(place), "")
+    if isinstance(where, Packed):
+        # Everything in it is an image, whatever its key ends in.
+        return Listing(_packed(where, network), None, skipped)
     if isinstance(where, Path):
-        return Listing(_local(where, skipped.append), suffixes, skipped)
+        return Listing(_local(where, within, skipped.append), suffixes, skipped)
     options = configured() if network is None else network
     found = _single(where, place, options) if where.is_web else _objects(where, options)
     return Listing(found, suffixes, skipped)
 
 
-def _local(path: Path, skip: Callable[[str], None]) -> Iterator[Listed]:
+def is_within(real: str, folders: Sequence[str]) -> bool:
+    """Whether a real path is one of some real folders, or lies below one."""
+    return any(f"{real}{os.sep}".startswith(f"{folder.rstrip(os.sep)}{os.sep}") for folder in folders)
+
+
+def _packed(place: Packed, network: NetworkOptions | None) -> Iterator[Listed]:
+    for url, key, size, tag in packs("ziggurat.pack.opening", "list_packed")(place, network):
+        yield Listed(url, key, size, tag)
+
+
+def _local(path: Path, within: Sequence[str] | None, skip: Callable[[str], None]) -> Iterator[Listed]:
     text = os.fspath(path)
     if is_pattern(text) and not os.path.lexists(path):
         pattern = parse_pattern(text)
-        yield from _some(_walk(pattern.root or os.curdir, pattern.root, _Walk(pattern, set(), skip)), text)
+        yield from _some(_walk(pattern.root or os.curdir, pattern.root, _Walk(pattern, within, set(), skip)), text)
         return
     url = path_url(path)
     with reading(url):
         status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        yield from _walk(text, text, _Walk(None, set(), skip))
+        yield from _walk(text, text, _Walk(None, within, set(), skip))
     elif stat.S_ISREG(status.st_mode):
         yield Listed(url, path.name, status.st_size, local_tag(status))
     else:
@@ -133,6 +162,9 @@ def _walk(root: str, shown: str, walk: _Walk) -> Iterator[Listed]:
             open_folders.pop()
             continue
         path, key = os.path.join(above, entry.name), prefix + entry.name  # noqa: PTH118 - for speed
+        if walk.within is not None and entry.is_symlink() and not is_within(os.path.realpath(path), walk.within):
+            walk.skip(path_url(path))
+            continue
         try:
             status = entry.stat()
         except OSError:  # a link to nothing, or a file that is gone by now

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ziggurat.errors import SourceChanged, SourceNotFound, SourceRefused, StoreUnavailable, UsageError
+from ziggurat.storage.allowance import take
 from ziggurat.storage.protocol import SourceVersion
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.urls import path_url
@@ -92,8 +93,10 @@ class LocalSource:
         Raises:
             SourceChanged: if the file was changed since it was opened, or a range leaves it.
             StoreUnavailable: if the file system fails.
+            TooManyBytes: if this process may not read so much.
             UsageError: if the source is closed.
         """
+        take(ranges)
         with self._reading():
             return [self._read(item) for item in ranges]
 
@@ -103,8 +106,10 @@ class LocalSource:
         Raises:
             SourceChanged: if the file was changed since it was opened, or the range leaves it.
             StoreUnavailable: if the file system fails.
+            TooManyBytes: if this process may not read so much.
             UsageError: if the source is closed.
         """
+        take([ByteRange(start, start + len(room))])
         with self._reading():
             at = 0
             while at < len(room):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import obstore
 
 from ziggurat.errors import SourceChanged, UsageError
+from ziggurat.storage.allowance import take
 from ziggurat.storage.client import Bound, asking, tag_of
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.protocol import SourceVersion
@@ -101,6 +102,7 @@ class ObjectSource:
             SourceNotFound: if it was removed since.
             SourceRefused: if it may no longer be read.
             StoreUnavailable: if the store does not answer.
+            TooManyBytes: if this process may not read so much.
             UsageError: if the source is closed.
         """
         if self._closed:
@@ -113,6 +115,7 @@ class ObjectSource:
                 )
         result = [self._prefix[item.start : item.end] for item in ranges]
         missing = [item if item.end > len(self._prefix) else ByteRange(0, 0) for item in ranges]
+        take(missing)
         fetches = coalesce_to(missing, requests=ROUNDS * self._connections, gaps=GAPS, limit=PIECE)
         for fetch, data in zip(fetches, self._fetch_all(fetches), strict=True):
             for member in fetch.members:

@@ -2,15 +2,19 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
 from ziggurat.errors import UsageError
+from ziggurat.storage.pack_url import SCHEME, PackPlace, parse_pack
 
 STORES: Final = ("s3", "gs", "az")
 """Schemes of object stores: scheme://bucket/key, the key as it is, without percent-encoding."""
+
+PACK: Final = ".zpk"
+"""What the names of packs end in."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -43,13 +47,21 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """An image in a database of images, or all of them where the key is empty."""
+
+    pack: PackPlace
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Bytes in this process's memory, by the name that follows ``memory:``."""
 
     name: str
 
 
-def parse(url: str) -> Path | Remote | Held:
+def parse(url: str) -> Path | Remote | Held | Packed:
     """Tells what kind of place a string names. The one function that understands URLs and paths.
 
     A string without a known scheme is a path, taken as it is: relative or absolute, ``~`` not expanded. Of
@@ -58,6 +70,8 @@ def parse(url: str) -> Path | Remote | Held:
     Raises:
         UsageError: if the scheme is unknown, or the URL is not complete.
     """
+    if url.startswith(SCHEME):
+        return Packed(*parse_pack(url))
     if url.startswith("memory:"):
         return Held(url.removeprefix("memory:"))
     if url.startswith("file:/"):
@@ -110,10 +124,24 @@ def _shown(url: str) -> str:
     return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
 
 
+def is_pack(place: str) -> bool:
+    """Whether a path or URL names a pack, by its suffix."""
+    return place.partition("?")[0].lower().endswith(PACK)
+
+
 def local_path(url: str) -> Path | None:
     """The path that a string names, or None where it names a store, a web server or memory."""
     place = parse(url)
     return place if isinstance(place, Path) else None
+
+
+def absolute(url: str) -> str:
+    """A place that means the same from every folder: a local path from the root, links in it kept; URLs as they are."""
+    if url.startswith(SCHEME):
+        pack, key = parse_pack(url)
+        moved = replace(pack, place=absolute(pack.place))
+        return moved.key_url(key) if key else moved.url
+    return url if "://" in url or url.startswith(("memory:", "file:")) else os.path.abspath(url)  # noqa: PTH100 - links stay
 
 
 def path_url(path: Path | str) -> str:
@@ -143,4 +171,4 @@ def _is_text(text: str) -> bool:
 
 
 def _looks_like_url(text: str) -> bool:
-    return text.startswith(("memory:", "file:/")) or _SCHEME.match(text) is not None
+    return text.startswith(("memory:", SCHEME, "file:/")) or _SCHEME.match(text) is not None

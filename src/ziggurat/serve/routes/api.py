@@ -16,8 +16,7 @@ from ziggurat.model import JSON
 from ziggurat.serve.call import Call, json_response
 from ziggurat.serve.catalogue import quoted
 from ziggurat.serve.colourmaps import COLOUR_MAPS
-from ziggurat.serve.items import Entry, label
-from ziggurat.serve.register import Register
+from ziggurat.serve.items import Entry, Wanted, label
 from ziggurat.serve.routes.job import job
 from ziggurat.serve.service import Looked, Service
 from ziggurat.serve.view import STRETCHES
@@ -52,6 +51,7 @@ async def _site(service: Service, call: Call) -> Response:  # noqa: ARG001 - as 
         "version": __version__,
         "download": service.settings.download,
         "job": service.desk is not None,
+        "columns": list(await asyncio.to_thread(service.catalogue.columns)),
         "colormaps": list(COLOUR_MAPS),
         "stretches": list(STRETCHES),
     }
@@ -59,39 +59,50 @@ async def _site(service: Service, call: Call) -> Response:  # noqa: ARG001 - as 
 
 
 async def _items(service: Service, call: Call) -> Response:
-    """A page of the images whose identifiers hold all words of a search, or of those in one folder."""
+    """A page of the images that all fields are true of."""
     asked = _fields(call)
     offset, limit = _whole(asked, "offset", 0), min(_whole(asked, "limit", 100), MOST)
-    if service.catalogue.tables and not {"folder", "under"} & {name for name, value in asked.items() if value}:
-        hits = await asyncio.to_thread(
-            service.catalogue.search, asked.get("q", ""), asked.get("state") or None, None, offset, limit
-        )
-        items: list[JSON] = [_item(service, entry.id, entry) for entry in hits.entries]
-        return json_response({"total": hits.total, "complete": True, "items": items}, headers=NO_STORE)
-    register = await _register(service)
-    if "folder" in asked:
-        chosen = await asyncio.to_thread(register.inside, asked["folder"])
-    else:
-        chosen = await asyncio.to_thread(register.search, asked.get("q", ""), asked.get("under", ""))
-    page = chosen[offset : offset + limit]
+    wanted = Wanted(
+        asked.get("q", ""),
+        state=asked.get("state") or None,
+        item=asked.get("item") or None,
+        under=asked.get("under", ""),
+        folder=asked.get("folder"),
+    )
+    await _listed(service)
+    hits = await asyncio.to_thread(service.catalogue.search, wanted, offset, limit)
     document: dict[str, JSON] = {
-        "total": len(chosen),
-        "complete": register.complete,
-        "items": [_item(service, identifier) for identifier in page],
+        "total": hits.total,
+        "complete": hits.complete,
+        "items": [_item(service, entry) for entry in hits.entries],
     }
     return json_response(document, headers=NO_STORE)
 
 
-def _item(service: Service, identifier: str, entry: Entry | None = None) -> JSON:
-    facts = service.known(identifier)
+def _item(service: Service, entry: Entry) -> JSON:
+    facts = service.known(entry.id)
     return {
-        "id": _shown(identifier),
-        "ref": quoted(identifier),
-        "name": label(identifier) if entry is None else entry.label,
-        "folder": _shown(identifier.rpartition("/")[0]),
+        "id": _shown(entry.id),
+        "ref": quoted(entry.id),
         "width": None if facts is None else facts.size.width,
         "height": None if facts is None else facts.size.height,
-        "state": None if entry is None else entry.state,
+        **_belonging(entry),
+    }
+
+
+def _belonging(entry: Entry) -> dict[str, JSON]:
+    """What an image is called, and where it belongs."""
+    equal = entry.psnr is not None and math.isinf(entry.psnr)
+    return {
+        "name": entry.label,
+        "folder": _shown(entry.folder),
+        "item": quoted(entry.item),
+        "title": None if entry.title is None else _shown(entry.title),
+        "side": entry.side,
+        "state": entry.state,
+        "counterpart": None if entry.counterpart is None else quoted(entry.counterpart),
+        "fidelity": {"psnr": None if equal else entry.psnr, "ssimulacra2": entry.ssimulacra2},
+        "identical": equal,
     }
 
 
@@ -99,14 +110,19 @@ async def _folders(service: Service, call: Call) -> Response:
     """The folders directly below one, and how many images each holds."""
     asked = _fields(call)
     under = asked.get("under", "")
-    register = await _register(service)
-    found = await asyncio.to_thread(register.folders, under)
+    await _listed(service)
+    found = await asyncio.to_thread(service.catalogue.folders, under)
     offset, limit = _whole(asked, "offset", 0), min(_whole(asked, "limit", MOST), MOST)
     document: JSON = {
-        "under": under,
+        "under": _shown(under),
         "total": len(found),
         "folders": [
-            {"folder": folder, "name": _shown(folder.rpartition("/")[2]), "count": count}
+            {
+                "folder": _shown(folder),
+                "ref": quoted(folder),
+                "name": _shown(folder.rpartition("/")[2]),
+                "count": count,
+            }
             for folder, count in found[offset : offset + limit]
         ],
     }
@@ -121,8 +137,6 @@ async def _image(service: Service, call: Call) -> Response:
     document: dict[str, JSON] = {
         "id": _shown(identifier),
         "ref": quoted(identifier),
-        "name": label(identifier),
-        "folder": _shown(identifier.rpartition("/")[0]),
         "width": facts.size.width,
         "height": facts.size.height,
         "bytes": facts.version[0],
@@ -131,39 +145,27 @@ async def _image(service: Service, call: Call) -> Response:
     if facts.resolution is not None:
         document["resolution"] = list(facts.resolution)
     entry = await asyncio.to_thread(service.catalogue.entry, identifier)
-    if entry is not None:
-        document |= _said(entry)
+    if entry is None:
+        document |= {"name": label(identifier), "folder": _shown(identifier.rpartition("/")[0])}
+    else:
+        described: list[JSON] = [{"label": name, "value": value} for name, value in entry.metadata]
+        document |= {**_belonging(entry), "described": described}
     return json_response(document, headers={"Cache-Control": "no-cache"})
 
 
-def _said(entry: Entry) -> dict[str, JSON]:
-    """What a job or a manifest says of an image."""
-    equal = entry.psnr is not None and math.isinf(entry.psnr)
-    return {
-        "name": entry.label,
-        "state": entry.state,
-        "counterpart": None if entry.counterpart is None else quoted(entry.counterpart),
-        "fidelity": {"psnr": None if equal else entry.psnr, "ssimulacra2": entry.ssimulacra2},
-        "identical": equal,
-        "described": [{"label": name, "value": value} for name, value in entry.metadata],
-    }
-
-
 async def _place(service: Service, call: Call) -> Response:
-    """Where an image stands among those of its folder, and the item that it is a page of."""
+    """Where an image stands among those beside it: those of its item, or else of its folder."""
     found = service.catalogue.decode(_segment(call))
-    folder = found.id.rpartition("/")[0]
-    contents = await service.seen()
-    register = await asyncio.to_thread(Register.of, contents)
-    index, total = await asyncio.to_thread(register.place, found.id)
-    entry = await asyncio.to_thread(service.catalogue.entry, found.id)
-    item = folder if folder in contents.items else found.id
+    await _listed(service)
+    place = await asyncio.to_thread(service.catalogue.place, found.id)
+    item, folder = place.beside.item, place.beside.folder
     document: JSON = {
         "ref": quoted(found.id),
-        "item": quoted(item if entry is None else entry.item),
-        "folder": quoted(folder),
-        "index": index,
-        "total": total,
+        "item": quoted(place.item),
+        "title": None if place.title is None else _shown(place.title),
+        "beside": f"folder={quoted(folder or '')}" if item is None else f"item={quoted(item)}",
+        "index": place.index,
+        "total": place.total,
     }
     return json_response(document, headers=NO_STORE)
 
@@ -191,9 +193,10 @@ def _segment(call: Call) -> str:
     return segment
 
 
-async def _register(service: Service) -> Register:
-    contents = await service.seen()
-    return await asyncio.to_thread(Register.of, contents)
+async def _listed(service: Service) -> None:
+    """Sees to it that what places hold is listed, and not too long ago."""
+    if service.catalogue.holds_images:
+        await service.seen()
 
 
 def _shown(text: str) -> str:

@@ -12,7 +12,7 @@ from ziggurat.serve.desk import LONGEST_NOTE, MOST_PAIRS
 from ziggurat.serve.plan import MEDIA_TYPES, QUALITIES
 from ziggurat.serve.routes.job import LONGEST_NAME
 from ziggurat.serve.service import Service
-from ziggurat.serve.view import STRETCHES
+from ziggurat.serve.view import BANDS, NUMBER, PAIR, STRETCHES
 
 MOST: Final = 999_999_999
 """Of numbers of levels, rows and columns."""
@@ -44,7 +44,6 @@ _WHOLE: Final = "[0-9]{1,10}"
 _REGION: Final = f"^(full|square|{_WHOLE}(,{_WHOLE}){{3}}|pct:{_NUMBER}(,{_NUMBER}){{3}})$"
 _SIZE: Final = f"^\\^?(max|full|pct:{_NUMBER}|{_WHOLE},|,{_WHOLE}|!?{_WHOLE},{_WHOLE})$"
 _ROTATION: Final = f"^!?{_NUMBER}$"
-_FLOAT: Final = f"[-+]?{_NUMBER}"
 
 
 async def description(service: Service, call: Call) -> Response:
@@ -65,11 +64,10 @@ async def description(service: Service, call: Call) -> Response:
         "/api/items": _get(
             "A page of the images, all or those that a search finds.",
             "application/json",
-            *(_asked(name, "^[^/]{0,80}$") for name in ("q", "under", "folder")),
+            *map(_asked, ("q", "under", "folder", "item", "state")),
             *(_asked(name, "^[0-9]{1,9}$") for name in ("offset", "limit")),
-            _asked("state", "^[a-z]{0,20}$"),
         ),
-        "/api/folders": _get("The folders below one.", "application/json", _asked("under", "^[^/]{0,80}$")),
+        "/api/folders": _get("The folders below one.", "application/json", _asked("under")),
         "/api/image/{id}": _get("All that is known of an image.", "application/json", _text("id")),
         "/api/place/{id}": _get("Where an image stands in its folder.", "application/json", _text("id")),
         "/api/values/{id}": _get(
@@ -145,10 +143,10 @@ def _get(summary: str, media_type: str, *parameters: JSON) -> JSON:
 
 def _picture(summary: str, *parameters: JSON) -> JSON:
     query: list[JSON] = [
-        _asked("bands", "^[0-9]{1,5}(,[0-9]{1,5},[0-9]{1,5})?$"),
-        _asked("range", f"^{_FLOAT},{_FLOAT}$"),
-        _asked("percentile", f"^{_NUMBER},{_NUMBER}$"),
-        _asked("gamma", f"^{_NUMBER}$"),
+        _asked("bands", f"^{BANDS}$"),
+        _asked("range", f"^{PAIR}$"),
+        _asked("percentile", f"^{PAIR}$"),
+        _asked("gamma", f"^{NUMBER}$"),
         {"name": "stretch", "in": "query", "schema": {"type": "string", "enum": list(STRETCHES)}},
         {"name": "colormap", "in": "query", "schema": {"type": "string", "enum": list(COLOUR_MAPS)}},
         {"name": "invert", "in": "query", "schema": {"type": "string", "enum": ["0", "1"]}},
@@ -164,5 +162,5 @@ def _number(name: str) -> JSON:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0, "maximum": MOST}}
 
 
-def _asked(name: str, pattern: str, *, required: bool = False) -> JSON:
+def _asked(name: str, pattern: str = "", *, required: bool = False) -> JSON:
     return {"name": name, "in": "query", "required": required, "schema": {"type": "string", "pattern": pattern}}

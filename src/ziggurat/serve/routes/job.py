@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from ziggurat.convert.ledger.reviews import Verdict
 from ziggurat.errors import SourceNotFound, UsageError
-from ziggurat.model import JSON
 from ziggurat.serve.call import Call, json_response
 from ziggurat.serve.catalogue import unquoted
 from ziggurat.serve.desk import LONGEST_NOTE, Desk
@@ -42,12 +41,8 @@ async def job(service: Service, call: Call) -> Response:
             return json_response(await asyncio.to_thread(desk.progress), headers=_LIVE)
         case ["review"]:
             return json_response(await asyncio.to_thread(desk.sample, _count(call.query)), headers=_LIVE)
-        case ["review", *parts] if parts and call.scope["method"] == "POST":
+        case ["review", *parts]:
             return await _judge(service, desk, call, unquoted("/".join(parts)))
-        case ["review", *_]:
-            said = "a review is sent with POST; what was said before is in /api/job/review"
-            document: JSON = {"status": 405, "error": "UsageError", "message": said}
-            return json_response(document, headers={"Allow": "POST, OPTIONS"}, status=405)
     raise SourceNotFound("there is nothing here; see /api/job and /api/job/review")
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 from starlette.responses import Response
@@ -15,7 +14,7 @@ from ziggurat.errors import Overloaded, SourceNotFound, ZigguratError
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call
 from ziggurat.serve.catalogue import quoted, unquoted
-from ziggurat.serve.items import Contents, Item, Page, Pairs, item_of, label
+from ziggurat.serve.items import Contents, Item, Page, Pairs, item_of, label, section_parts
 from ziggurat.serve.service import Looked, Service, etag
 
 CONTEXT: Final = "http://iiif.io/api/presentation/3/context.json"
@@ -121,24 +120,31 @@ def _manifest(service: Service, base: str, item: Item, looked: list[Looked | Zig
         document["thumbnail"] = [_thumbnail(base, readable[0][1])]
     if len(readable) < len(looked):
         document["summary"] = _text(f"{len(looked) - len(readable)} of {len(looked)} images cannot be read")
-    ranges = _ranges(here, [(page.section, uri) for page, _, uri in canvases])
+    parts = _ranges(f"{here}/range", [(section_parts(page.section), uri) for page, _, uri in canvases])
+    ranges: list[JSON] = [part for part in parts if part["type"] == "Range"]
     if ranges:
         document["structures"] = ranges
     return document
 
 
-def _ranges(here: str, sections: Sequence[tuple[str | None, str]]) -> list[JSON]:
-    """A Range for every run of canvases of one section."""
-    runs = [(name, [uri for _, uri in run]) for name, run in groupby(sections, key=itemgetter(0)) if name is not None]
-    return [
-        {
-            "id": f"{here}/range/{number}",
-            "type": "Range",
-            "label": _text(name),
-            "items": [{"id": uri, "type": "Canvas"} for uri in uris],
-        }
-        for number, (name, uris) in enumerate(runs, 1)
-    ]
+def _ranges(here: str, sections: Sequence[tuple[tuple[str, ...], str]]) -> list[dict[str, JSON]]:
+    """A Range for every run of canvases of one section, with those of its parts inside; canvases of none stay as such.
+
+    Args:
+        here: what the identifiers of ranges begin with.
+        sections: of every canvas the section's parts, outermost first, and its identifier.
+    """
+    found: list[dict[str, JSON]] = []
+    number = 0
+    for name, run in groupby(sections, key=lambda one: one[0][:1]):
+        if not name:
+            found += [{"id": uri, "type": "Canvas"} for _, uri in run]
+            continue
+        number += 1
+        inside = f"{here}/{number}"
+        items: list[JSON] = [*_ranges(inside, [(parts[1:], uri) for parts, uri in run])]
+        found.append({"id": inside, "type": "Range", "label": _text(name[0]), "items": items})
+    return found
 
 
 def _metadata(pairs: Pairs) -> list[JSON]:

@@ -1,21 +1,28 @@
 // The page of all images: search, folders, and a grid that stays smooth with a hundred thousand of them.
 
+import {
+  addressOf,
+  filterLink,
+  nothingFound,
+  offerColumns,
+  queryOf,
+  readAddress,
+  showFilters,
+  showStates,
+} from "./filters.js";
 import { ask, at, el, find, keysDialog, number, onKeys, settled, tell } from "./page.js";
 import { lazyImage, Pages, VirtualList } from "./tiles.js";
+import { fidelityWords, stateGroup, stateWords } from "./words.js";
 
 const CAPTION = 54;
 const FIRST = 100;
 
-const query = new URLSearchParams(location.search);
-const here = {
-  q: query.get("q") ?? "",
-  under: query.get("under") ?? "",
-  start: Number(location.hash.match(/at=(\d+)/)?.[1] ?? 0),
-};
+let here = readAddress();
 const field = find("q");
 const size = find("size");
 let pages = null;
 let round = 0;
+let title = "";
 
 const grid = new VirtualList(find("grid"), {
   label: "Images",
@@ -45,23 +52,52 @@ function fillCard(cell, index) {
     onfail: () => frame.replaceChildren(el("span", { class: "broken" }, "cannot be read")),
   });
   frame.append(image);
-  const facts = [item.folder, item.width ? `${number(item.width)} × ${number(item.height)}` : "", item.state ?? ""];
+  const size = item.width ? `${number(item.width)} × ${number(item.height)}` : "";
+  const facts = item.state
+    ? [item.state === "done" ? fidelityWords(item, true) || "done" : stateGroup(item.state)]
+    : [item.title ? "" : item.folder, size];
   cell.append(
     el(
       "a",
       { class: "card", href: at.image(item.ref), title: item.id },
       frame,
+      el("span", { class: "caption" }, el("span", { class: "name" }, item.name)),
+    ),
+    el(
+      "p",
+      { class: "where" },
+      ...itemLink(item),
       el(
         "span",
-        { class: "caption" },
-        el("span", { class: "name" }, item.name),
-        el("span", { class: `where state ${item.state ?? ""}` }, facts.filter(Boolean).join(" · ")),
+        { class: `state ${stateGroup(item.state)}`, title: stateWords(item.state) },
+        facts.filter(Boolean).join(" · "),
       ),
     ),
     markButton(item),
+    item.counterpart && item.side === "output" ? againstSource(item) : "",
   );
   if (!grid.hurried) image.start();
 }
+
+/** The item that an image belongs to: its pages alone are shown where it is followed. */
+function itemLink({ item, title }) {
+  if (!title) return [];
+  const name = el("span", { class: "unseen" }, "Only the item ");
+  return [filterLink({ ...here, item }, go, { class: "item", tabIndex: -1, title: `Only ${title}` }, name, title), " "];
+}
+
+const againstSource = (item) =>
+  el(
+    "a",
+    {
+      class: "mark against",
+      tabIndex: -1,
+      href: at.compare(item.counterpart, item.ref),
+      title: "Compare with its source",
+      "aria-label": `Compare ${item.name} with its source`,
+    },
+    "⇄",
+  );
 
 /** Starts the pictures of what is in sight, and fetches the names that are missing. */
 function load() {
@@ -86,8 +122,10 @@ find("grid").addEventListener(
 
 async function show(start = 0) {
   const mine = (round += 1);
-  const fields = new URLSearchParams({ q: here.q, under: here.under });
-  const list = (offset, limit, signal) => ask(`api/items?${fields}&offset=${offset}&limit=${limit}`, { signal });
+  const fields = queryOf(here);
+  const list = (offset, limit, signal) =>
+    ask(`api/items?${fields ? `${fields}&` : ""}offset=${offset}&limit=${limit}`, { signal });
+  showFilters(here, title, go);
   let said;
   try {
     said = await list(0, FIRST);
@@ -110,15 +148,35 @@ async function show(start = 0) {
   grid.hurried = false;
   grid.reset(said.total, start);
   load();
+  title = (here.item && said.items[0]?.title) || title;
+  showFilters(here, title, go);
   if (!said.total) {
-    tell({
-      message:
-        here.q || here.under
-          ? `No image has “${here.q}” in its name${here.under ? ` below ${here.under}` : ""}.`
-          : "There are no images here yet.",
-    });
+    tell({ message: nothingFound(here, title) });
     find("notice").classList.add("calm");
   }
+}
+
+/** Looks for something else, in an address of its own. */
+function go(wanted) {
+  history.pushState(null, "", addressOf(wanted));
+  arrive();
+}
+
+function arrive() {
+  const before = here;
+  here = readAddress();
+  if (here.item !== before.item) title = "";
+  field.value = here.q;
+  show().then(keepPlace);
+  showFolders();
+  countStates();
+}
+
+/** How many images are in which state; asked for anew with every step, because a job may go on. */
+async function countStates() {
+  const job = (await site).job ? await ask("api/job").catch(() => null) : null;
+  showStates(job?.counts ?? null, here, go);
+  find("side").hidden = find("folders").hidden && find("states").hidden;
 }
 
 async function showFolders() {
@@ -128,8 +186,9 @@ async function showFolders() {
   }));
   const nav = find("folders");
   nav.hidden = !said.total && !here.under;
+  find("side").hidden = nav.hidden && find("states").hidden;
   const steps = here.under ? here.under.split("/") : [];
-  const trail = [["All images", ""], ...steps.map((name, place) => [name, steps.slice(0, place + 1).join("/")])];
+  const trail = [["All folders", ""], ...steps.map((name, place) => [name, steps.slice(0, place + 1).join("/")])];
   find("path").replaceChildren(
     ...trail.map(([name, under], place) => folderLink(name, under, null, place === trail.length - 1)),
   );
@@ -143,31 +202,17 @@ async function showFolders() {
 }
 
 function folderLink(name, under, count, current = false) {
-  const address = `./?${new URLSearchParams({ ...(here.q && { q: here.q }), ...(under && { under }) })}`;
-  return el(
-    "a",
-    {
-      href: address,
-      title: name,
-      "aria-current": current ? "page" : null,
-      onclick: (event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        history.pushState(null, "", address);
-        here.under = under;
-        show();
-        showFolders();
-      },
-    },
+  return filterLink(
+    { ...here, under },
+    go,
+    { title: name, "aria-current": current ? "page" : null },
     el("span", {}, name),
     count === null ? "" : el("span", {}, number(count)),
   );
 }
 
 const keepPlace = settled(200, () => {
-  const fields = new URLSearchParams({ ...(here.q && { q: here.q }), ...(here.under && { under: here.under }) });
-  const said = fields.toString();
-  history.replaceState(null, "", `./${said ? `?${said}` : ""}${grid.first ? `#at=${grid.first}` : ""}`);
+  history.replaceState(null, "", `${addressOf(here)}${grid.first ? `#at=${grid.first}` : ""}`);
   sessionStorage.setItem("collection", location.href);
 });
 
@@ -228,11 +273,15 @@ function showMarked() {
   );
 }
 
+const site = ask("api/site");
+
 async function begin() {
-  const site = await ask("api/site");
-  find("title").textContent = site.title;
-  document.title = site.title;
-  find("job").hidden = !site.job;
+  const said = await site;
+  find("title").textContent = said.title;
+  document.title = said.title;
+  find("job").hidden = !said.job;
+  offerColumns(said.columns, field);
+  if (said.columns.length) field.placeholder = "Search names and all columns";
 }
 
 field.value = here.q;
@@ -259,28 +308,32 @@ field.addEventListener("keydown", (event) => {
     grid.focus(grid.first);
   }
 });
-addEventListener("popstate", () => {
-  const back = new URLSearchParams(location.search);
-  [here.q, here.under] = [back.get("q") ?? "", back.get("under") ?? ""];
-  field.value = here.q;
-  show();
-  showFolders();
-});
+addEventListener("popstate", arrive);
+const press = (part) => document.activeElement.closest("li")?.querySelector(part)?.click();
 const help = keysDialog([
   ["/", "search"],
+  [
+    "material:map",
+    "in the search: what holds “map” in the column “material”; words that belong together stand in quotes",
+  ],
   ["← ↑ → ↓", "from image to image"],
   ["Enter", "open the image"],
   ["c", "mark the image for comparison"],
+  ["s", "compare an output with its source"],
+  ["i", "only the item of the image"],
   ["Home End", "first and last image"],
   ["?", "these keys"],
 ]);
 onKeys({
   "/": () => field.focus(),
   "?": help,
-  c: () => document.activeElement.closest("li")?.querySelector(".mark")?.click(),
+  c: () => press("button.mark"),
+  s: () => press(".against"),
+  i: () => press(".item"),
 });
 showMarked();
 begin().catch(tell);
-show(here.start);
+show(Number(location.hash.match(/at=(\d+)/)?.[1] ?? 0));
 showFolders();
+countStates().catch(() => {});
 sessionStorage.setItem("collection", location.href);

@@ -2,11 +2,10 @@
 
 import { Comparison } from "./comparison.js";
 import { displayOf } from "./display.js";
-import { ask, at, el, find, keysDialog, number, onKeys, raw, tell } from "./page.js";
+import { at, el, find, folding, keysDialog, number, onKeys, raw, tell } from "./page.js";
 
 const hash = new URLSearchParams(location.hash.slice(1));
-const display = displayOf(hash);
-const query = display.toString().replaceAll("%2C", ",");
+const asked = displayOf(hash);
 const refs = [raw("left"), raw("right")];
 let opened = false;
 
@@ -14,12 +13,14 @@ const comparison = new Comparison(find("comparison"), {
   onerror: tell,
   onchange: () => {
     if (!opened || !comparison.view) return;
-    const said = new URLSearchParams({ mode: comparison.mode, ...Object.fromEntries(display) });
+    const said = new URLSearchParams(comparison.query);
+    said.set("mode", comparison.mode);
     for (const [name, value] of Object.entries(comparison.view))
       if (name !== "r" || value) said.set(name, String(Number(value.toFixed(2))));
-    history.replaceState(null, "", `${at.compare(...refs)}#${said}`);
+    history.replaceState(null, "", `${at.compare(...refs)}#${said.toString().replaceAll("%2C", ",")}`);
   },
 });
+comparison.query = asked;
 comparison.show(hash.get("mode") ?? "side");
 
 async function begin() {
@@ -31,11 +32,7 @@ async function begin() {
     : null;
   const short = names.map((name) => name.split("/").at(-1));
   const alike = short[0] === short[1] ? names : short;
-  const sizes = await comparison.open(
-    { ref: refs[0], name: alike[0], query },
-    { ref: refs[1], name: alike[1], query },
-    view,
-  );
+  const sizes = await comparison.open({ ref: refs[0], name: alike[0] }, { ref: refs[1], name: alike[1] }, view);
   opened = true;
   document.title = `${short[0]} and ${short[1]}`;
   find("title").replaceChildren(
@@ -52,6 +49,7 @@ async function begin() {
 
 const exchange = () => location.replace(`${at.compare(refs[1], refs[0])}${location.hash}`);
 find("exchange").addEventListener("click", exchange);
+const fold = folding(find("details"), find("panel"), Boolean(asked));
 const help = keysDialog([
   ["s", "side by side"],
   ["w", "swipe"],
@@ -61,6 +59,7 @@ const help = keysDialog([
   ["0", "show all of it"],
   ["1", "one to one"],
   ["r", "rotate"],
+  ["c", "contrast, bands and curve"],
   ["x", "exchange left and right"],
   ["Esc", "all images"],
   ["?", "these keys"],
@@ -69,11 +68,11 @@ onKeys({
   ...comparison.keys,
   r: comparison.moves.right,
   x: exchange,
+  c: () => !find("details").disabled && fold(),
   "?": help,
   Escape: () => {
     location.href = find("back").href;
   },
 });
 find("back").href = sessionStorage.getItem("collection") ?? "./";
-ask("api/site").catch(tell);
 begin().catch(tell);

@@ -1,7 +1,8 @@
 // Two images that move together: side by side, under a swipe, as their difference, or one after the other.
 
-import { connect, drawn, makeViewer, showView, tilesOf, viewOf } from "./drawing.js";
-import { el, settled } from "./page.js";
+import { displayOfBoth } from "./display.js";
+import { connect, drawn, makeViewer, redraw, showView, tilesOf, viewOf } from "./drawing.js";
+import { ask, el, find, settled } from "./page.js";
 
 const MODES = [
   ["side", "Side by side"],
@@ -20,6 +21,7 @@ export class Comparison {
     this.split = 0.5;
     this.moved = false;
     this.held = null;
+    this.query = "";
     this.parent = parent;
     parent.classList.add("empty");
     this.#build(parent);
@@ -167,11 +169,13 @@ export class Comparison {
     this.rightSide.style.clipPath = this.mode === "swipe" ? `inset(0 0 0 ${percent}%)` : "none";
   }
 
-  /** Opens two images, each {ref, name, query}, at a view if one is given. */
+  /** Opens two images, each {ref, name}, as `query` shows samples, at a view if one is given. */
   async open(left, right, view = null) {
-    // Lossless tiles: what is seen is what the images differ by.
-    const sources = await Promise.all([left, right].map(({ ref, query }) => tilesOf(ref, query, "png")));
-    this.sources = sources;
+    const refs = [left.ref, right.ref];
+    this.refs = refs;
+    const sources = await this.#tiles(refs);
+    if (refs !== this.refs) return [];
+    this.#offer(refs).catch(this.onerror);
     [left, right].forEach(({ name }, place) => {
       this.titles[place].textContent = name;
       this.viewers[place].canvas.setAttribute("aria-label", `${place ? "Right" : "Left"} image: ${name}`);
@@ -191,6 +195,30 @@ export class Comparison {
     this.held = view?.w ? { ...view, scale: view.w / width } : null;
     this.#restore();
     return sources.map((source) => source.dimensions);
+  }
+
+  // Lossless tiles: what is seen is what the images differ by.
+  #tiles(refs) {
+    return Promise.all(refs.map((ref) => tilesOf(ref, this.query, "png")));
+  }
+
+  /** The form of the page that says how samples of both become colours. */
+  async #offer(refs) {
+    find("details").disabled = true;
+    const [site, ...images] = await Promise.all([ask("api/site"), ...refs.map((ref) => ask(`api/image/${ref}`))]);
+    if (refs !== this.refs) return;
+    displayOfBoth(find("display"), images, site, this.query, (query) => this.#develop(query).catch(this.onerror));
+    find("details").disabled = false;
+  }
+
+  async #develop(query) {
+    const { refs } = this;
+    this.query = query;
+    this.onchange();
+    const sources = await this.#tiles(refs);
+    if (refs !== this.refs || query !== this.query) return;
+    await Promise.all(this.viewers.map((viewer, place) => redraw(viewer, sources[place])));
+    this.measure();
   }
 
   show(mode) {

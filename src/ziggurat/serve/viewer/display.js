@@ -4,14 +4,32 @@ import { el, settled } from "./page.js";
 
 const NAMES = ["bands", "range", "percentile", "stretch", "gamma", "colormap", "invert"];
 
-/** The part of a link that is about display. */
+const text = (said) => said.toString().replaceAll("%2C", ",");
+
+/** The part of a link that is about display, as the server takes it. */
 export function displayOf(fields) {
   const said = new URLSearchParams();
   for (const name of NAMES) if (fields.get(name)) said.set(name, fields.get(name));
-  return said;
+  return text(said);
 }
 
-const text = (said) => said.toString().replaceAll("%2C", ",");
+/** What two images have in common, as far as their display goes. */
+function alike([one, two], query) {
+  const same = one.dtype === two.dtype && one.bit_depth === two.bit_depth;
+  return {
+    ...(two.bands < one.bands ? two : one),
+    own_range: one.own_range && two.own_range,
+    // Values of one file say nothing of another one's where samples are not of one kind.
+    valueless: !same && !new URLSearchParams(query).has("range"),
+  };
+}
+
+/** A form for two images at once, by what the server says of both. */
+export const displayOfBoth = (form, images, site, query, onchange) => {
+  const display = new Display(form, alike(images, query), site, onchange);
+  display.query = query;
+  return display;
+};
 
 export class Display {
   /** form: where it stands. image: what the server says of it. site: which curves and colours there are. */
@@ -100,12 +118,12 @@ export class Display {
         ["1,99", "1 – 99 %"],
         ["2,98", "2 – 98 %"],
         ["5,95", "5 – 95 %"],
-        ["values", "Values…"],
+        ...(this.image.valueless ? [] : [["values", "Values…"]]),
       ]),
     );
-    this.pair = this.#ends();
-    this.pairLabel = el("span", { class: "for" }, "Black, white");
-    rows.push(this.pairLabel, this.pair);
+    this.ends = this.#ends();
+    this.endsLabel = el("span", { class: "for" }, "Black, white");
+    rows.push(this.endsLabel, this.ends);
     row(
       "Curve",
       select("stretch", [
@@ -164,13 +182,13 @@ export class Display {
     // Where samples have no range of their own, what is shown by itself lies in the middle of the slider.
     const [least, greatest] = this.image.own_range ? [low, high] : [low - span / 2, high + span * 2];
     const step = this.most !== null && span > 20 ? "1" : "any";
-    const pair = el("div", { class: "pair" });
+    const ends = el("div", { class: "ends" });
     for (const name of ["low", "high"]) {
       const text = name === "low" ? "Value shown black" : "Value shown white";
-      pair.append(el("input", { id: `f-${name}`, name, type: "number", step: "any", "aria-label": text }));
+      ends.append(el("input", { id: `f-${name}`, name, type: "number", step: "any", "aria-label": text }));
     }
     for (const name of ["low", "high"]) {
-      const field = pair.querySelector(`[name="${name}"]`);
+      const field = ends.querySelector(`[name="${name}"]`);
       const slider = el("input", {
         type: "range",
         min: least,
@@ -184,9 +202,9 @@ export class Display {
       field.addEventListener("input", () => {
         slider.value = field.value;
       });
-      pair.append(slider);
+      ends.append(slider);
     }
-    return pair;
+    return ends;
   }
 
   /** Fields as they are before anybody touches them, but for those that the browser itself resets. */
@@ -199,13 +217,13 @@ export class Display {
   }
 
   #slide() {
-    const [low, high, ...sliders] = this.pair.querySelectorAll("input");
+    const [low, high, ...sliders] = this.ends.querySelectorAll("input");
     [low, high].forEach((field, place) => (sliders[place].value = field.value));
   }
 
   #follow() {
     const { bands, range } = this.form.elements;
-    this.pair.hidden = this.pairLabel.hidden = range.value !== "values";
+    this.ends.hidden = this.endsLabel.hidden = range.value !== "values";
     if (this.three) this.three.hidden = this.threeLabel.hidden = bands.value !== "three";
     this.colours.disabled = bands?.value === "three";
   }

@@ -1,6 +1,8 @@
 // What is told of an image: facts, links, and the metadata that its file carries.
 
+import { addressOf, columnQuery } from "./filters.js";
 import { at, bytes, el, number } from "./page.js";
+import { fidelityWords, stateWords } from "./words.js";
 
 const SCREEN = 97;
 
@@ -75,6 +77,35 @@ export function showFacts(list, image) {
   );
 }
 
+/** What a job or a manifest says of an image; a value leads to all images with the same one. */
+export function showSaid(list, image) {
+  const said = pairs([
+    ["Item", image.title],
+    ["Shown", image.side && `the ${image.side}`],
+    ["State", stateWords(image.state)],
+    ["Fidelity", image.side === "output" ? fidelityWords(image) : ""],
+  ]);
+  if (image.title) said[1].replaceChildren(el("a", { href: addressOf({ item: image.item }) }, image.title));
+  for (const { label, value } of image.described ?? []) {
+    if (value === image.title) continue;
+    const q = columnQuery(label, value);
+    said.push(
+      el("dt", {}, label),
+      el("dd", {}, q ? el("a", { href: addressOf({ q }), title: `All images with ${q}` }, value) : value),
+    );
+  }
+  list.replaceChildren(...said);
+  list.closest("section").hidden = !said.length;
+}
+
+/** The step from an output of a job to its source, or back. */
+export function showAgainst(link, { ref, side, counterpart }) {
+  link.hidden = !counterpart;
+  if (!counterpart) return;
+  link.href = side === "source" ? at.compare(ref, counterpart) : at.compare(counterpart, ref);
+  link.textContent = side === "source" ? "Compare with output" : "Compare with source";
+}
+
 export function showMore(box, image) {
   const groups = [];
   const group = (title, ...content) => groups.push(el("details", {}, el("summary", {}, title), ...content));
@@ -114,7 +145,10 @@ export function showLinks(list, image, site, { part, query, item, copy, mark }) 
       lively("Picture as shown (JPEG)", () => `iiif/3/${ref}/full/max/0/default.jpg${shown()}`),
       lively("Visible part as shown (PNG)", () => `iiif/3/${ref}/${part()}/max/0/default.png${shown()}`),
       link("IIIF image", at.info(ref), { target: "_blank", rel: "noopener" }),
-      lively("IIIF manifest", () => `presentation/3/${item()}/manifest.json`),
+      lively(
+        image.title ? "IIIF manifest of the item" : "IIIF manifest",
+        () => `presentation/3/${item()}/manifest.json`,
+      ),
       link("Deep Zoom", `deepzoom/${ref}.dzi`, { target: "_blank", rel: "noopener" }),
     ].filter(Boolean),
   );

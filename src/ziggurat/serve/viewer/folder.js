@@ -1,4 +1,4 @@
-// The images of a folder in a strip, and the steps from one to the next.
+// The images of an item or a folder in a strip, and the steps from one to the next.
 
 import { ask, at, el, find, number } from "./page.js";
 import { lazyImage, Pages, VirtualList } from "./tiles.js";
@@ -12,10 +12,10 @@ export class Folder {
   /** go(ref): shows another image. */
   constructor(go) {
     this.go = go;
-    this.place = { ref: "", item: "", folder: null, index: null, total: 0 };
+    this.place = { ref: "", item: "", title: null, beside: null, index: null, total: 0 };
     this.pages = null;
     this.list = new VirtualList(find("strip"), {
-      label: "Images of this folder",
+      label: "Images beside this one",
       measure: (width, height) => ({ columns: 0, width: WIDTH, height }),
       fill: (cell, index) => this.#fill(cell, index),
       onsettle: () => this.pages?.want(...this.list.range),
@@ -43,9 +43,10 @@ export class Folder {
       this.pages = null;
       return;
     }
+    find("strip").setAttribute("aria-label", place.title ? `Pages of ${place.title}` : "Images of this folder");
     find("position").textContent = `${number(place.index + 1)} / ${number(place.total)}`;
-    if (!this.pages || before.folder !== place.folder || before.total !== place.total) {
-      this.pages = this.#pages(place.folder);
+    if (!this.pages || before.beside !== place.beside || before.total !== place.total) {
+      this.pages = this.#pages(place.beside);
       this.list.reset(place.total, place.index);
     }
     for (const link of find("strip").querySelectorAll("a")) this.#point(link);
@@ -71,9 +72,8 @@ export class Folder {
     this.go(item.ref);
   }
 
-  #pages(folder) {
-    const load = (offset, limit, signal) =>
-      ask(`api/items?folder=${folder}&offset=${offset}&limit=${limit}`, { signal });
+  #pages(beside) {
+    const load = (offset, limit, signal) => ask(`api/items?${beside}&offset=${offset}&limit=${limit}`, { signal });
     const pages = new Pages(load, {
       size: 100,
       onpage: (from, to) => {
@@ -99,7 +99,7 @@ export class Folder {
     };
     const link = el(
       "a",
-      { href: at.image(item.ref), title: item.name, "data-ref": item.ref, onclick: open },
+      { href: at.image(item.ref), title: item.name, "data-index": index, onclick: open },
       el("span", { class: "frame" }, picture),
       el("span", { class: "label" }, item.name),
     );
@@ -110,7 +110,8 @@ export class Folder {
   }
 
   #point(link) {
-    if (link.dataset.ref === this.place.ref) link.setAttribute("aria-current", "page");
+    // By its number: of a job, a source stands in the place of its output.
+    if (Number(link.dataset.index) === this.place.index) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 

@@ -1,10 +1,10 @@
 // The page of one image, and of the others in its folder.
 
-import { ask, at, el, find, keysDialog, number, onKeys, raw, settled, tell } from "./page.js";
+import { ask, at, el, find, folding, keysDialog, number, onKeys, raw, settled, tell } from "./page.js";
 import { Display, displayOf } from "./display.js";
 import { connect, makeViewer, redraw, showView, tilesOf, unfinished, viewOf } from "./drawing.js";
 import { Folder } from "./folder.js";
-import { pixelSize, showFacts, showLinks, showMore, unitOf } from "./facts.js";
+import { pixelSize, showAgainst, showFacts, showLinks, showMore, showSaid, unitOf } from "./facts.js";
 import { Readout, scaleBar } from "./measure.js";
 
 const AGAIN = 4000;
@@ -36,7 +36,8 @@ const asked = (query) => [query, made ? "made=1" : ""].filter(Boolean).join("&")
 async function open(ref) {
   const mine = (round += 1);
   const hash = new URLSearchParams(location.hash.slice(1));
-  const query = displayOf(hash).toString().replaceAll("%2C", ",");
+  const query = displayOf(hash);
+  document.body.classList.remove("empty");
   find("notice").hidden = true;
   find("note").hidden = true;
   made = false;
@@ -89,6 +90,7 @@ async function follow(source, mine, waited = false) {
 }
 
 function fail(error) {
+  document.body.classList.add("empty");
   viewer.close();
   find("name").textContent = decodeURIComponent(raw("id")) || "No image";
   tell(error);
@@ -97,21 +99,24 @@ function fail(error) {
 function describe(around, query) {
   document.title = image.name;
   find("name").textContent = image.name;
-  find("where").textContent = [image.folder, `${number(image.width)} × ${number(image.height)}`]
+  const side = image.side === "source" ? "source" : "";
+  find("where").textContent = [image.title ?? image.folder, side, `${number(image.width)} × ${number(image.height)}`]
     .filter(Boolean)
     .join(" · ");
+  showAgainst(find("against"), image);
   viewer.canvas.setAttribute(
     "aria-label",
     `${image.name}, ${image.width} by ${image.height} pixels; arrows move, plus and minus zoom`,
   );
   display = new Display(find("display"), image, around, show);
   display.query = query;
+  showSaid(find("said"), image);
   showFacts(find("facts"), image);
   showMore(find("more"), image);
   showLinks(find("links"), image, around, {
     part,
     query: () => display.query,
-    item: () => (folder.place.ref === image.ref && folder.place.item) || image.ref,
+    item: () => image.item ?? ((folder.place.ref === image.ref && folder.place.item) || image.ref),
     copy,
     mark,
   });
@@ -227,14 +232,10 @@ viewer.addHandler("animation-finish", keepView);
 viewer.addHandler("rotate", keepView);
 addEventListener("popstate", () => open(raw("id")));
 
-const details = find("details");
-function toggle(open_ = find("panel").hidden) {
-  find("panel").hidden = !open_;
-  details.setAttribute("aria-expanded", String(open_));
-  localStorage.setItem("panel", open_ ? "1" : "");
-}
-details.addEventListener("click", () => toggle());
-toggle(matchMedia("(min-width: 721px)").matches && localStorage.getItem("panel") !== "");
+const wide = matchMedia("(min-width: 721px)").matches;
+const toggle = folding(find("details"), find("panel"), wide && localStorage.getItem("panel") !== "", (open_) =>
+  localStorage.setItem("panel", open_ ? "1" : ""),
+);
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
@@ -253,6 +254,7 @@ const help = keysDialog([
   ["d", "details"],
   ["v", "value of the pixel in the middle"],
   ["m", "mark for comparison"],
+  ["s", "compare an output with its source"],
   ["Esc", "all images"],
   ["?", "these keys"],
 ]);
@@ -271,6 +273,7 @@ onKeys({
   d: () => toggle(),
   v: () => readout.middle(),
   m: mark,
+  s: () => !find("against").hidden && find("against").click(),
   "?": help,
   Escape: () => {
     location.href = find("back").href;

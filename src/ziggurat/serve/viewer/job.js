@@ -1,16 +1,15 @@
 // Watches a job while it runs.
 
+import { addressOf } from "./filters.js";
 import { ask, bytes, duration, el, find, number } from "./page.js";
+import { stateGroup } from "./words.js";
 
 const EVERY = 2000;
 const SLOWLY = 15000;
-const ORDER = ["done", "running", "committing", "failed", "quarantined", "pending"];
+const ORDER = ["done", "running", "failed", "pending", "skipped"];
 const ENDED = ["done", "finished", "failed", "cancelled", "stopped"];
 
 let said = 0;
-
-const kind = (state) =>
-  ["failed", "quarantined"].includes(state) ? "failed" : ["running", "committing"].includes(state) ? "running" : state;
 
 function show(job) {
   document.title = job.name;
@@ -25,7 +24,7 @@ function show(job) {
   const bars = states
     .filter(([state]) => state !== "pending")
     .map(([state, count]) => {
-      const bar = el("span", { class: kind(state) });
+      const bar = el("span", { class: state });
       bar.style.width = `${(count / total) * 100}%`;
       return bar;
     });
@@ -34,9 +33,15 @@ function show(job) {
   meter.replaceChildren(...bars);
   meter.setAttribute("aria-valuemax", String(job.total));
   meter.setAttribute("aria-valuenow", String(done));
-  find("counts").replaceChildren(
-    ...states.map(([state, count]) => el("li", { class: kind(state) }, `${number(count)} ${state}`)),
-  );
+  const list = find("counts");
+  // Links stay where they are, so that they keep the focus.
+  if ([...list.children].map((line) => line.className).join() !== states.map(([state]) => state).join())
+    list.replaceChildren(
+      ...states.map(([state]) => el("li", { class: state }, el("a", { href: addressOf({ state }) }))),
+    );
+  states.forEach(([state, count], place) => {
+    list.children[place].firstChild.textContent = `${number(count)} ${stateGroup(state)}`;
+  });
   const figures = [
     ["Images", number(job.total)],
     ["Done", `${((done / total) * 100).toFixed(done && done < total ? 1 : 0)} %`],

@@ -113,6 +113,18 @@ export function keysDialog(lines) {
   return () => dialog.showModal();
 }
 
+/** A button that folds a panel; gives back what does the same. */
+export function folding(button, panel, open, onfold = () => {}) {
+  const fold = (wanted = panel.hidden) => {
+    panel.hidden = !wanted;
+    button.setAttribute("aria-expanded", String(wanted));
+    onfold(wanted);
+  };
+  fold(open);
+  button.addEventListener("click", () => fold());
+  return fold;
+}
+
 /** Takes a token out of the address: the browser has it as a cookie by now. */
 export function hideToken() {
   const address = new URL(location.href);

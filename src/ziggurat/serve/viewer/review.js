@@ -1,27 +1,19 @@
 // Judges samples of a job: source and output side by side, accepted or rejected, with a note.
 
 import { Comparison } from "./comparison.js";
-import { ask, el, find, keysDialog, onKeys, tell } from "./page.js";
+import { displayOf } from "./display.js";
+import { ask, el, find, folding, keysDialog, onKeys, tell } from "./page.js";
+import { fidelityWords } from "./words.js";
 
-const FIGURES = {
-  psnr: ["PSNR", "dB"],
-  ssimulacra2: ["SSIMULACRA2", ""],
-  ssim: ["SSIM", ""],
-  max: ["largest difference", ""],
-};
-
-const comparison = new Comparison(find("comparison"), { onerror: tell });
+const asked = new URLSearchParams(location.hash.slice(1));
+const comparison = new Comparison(find("comparison"), { onerror: tell, onchange: keepAddress });
+comparison.query = displayOf(asked);
 let pairs = [];
 let current = -1;
 
-function fidelity(values) {
-  return Object.entries(values ?? {})
-    .filter(([, value]) => value !== null)
-    .map(([name, value]) => {
-      const [shown, unit] = FIGURES[name] ?? [name, ""];
-      return `${shown} ${typeof value === "number" ? Number(value.toFixed(2)) : value}${unit && ` ${unit}`}`;
-    })
-    .join(" · ");
+function keepAddress() {
+  if (current >= 0)
+    history.replaceState(null, "", `review#${[`pair=${current + 1}`, comparison.query].filter(Boolean).join("&")}`);
 }
 
 async function show(index) {
@@ -29,11 +21,11 @@ async function show(index) {
   current = index;
   const pair = pairs[index];
   find("name").textContent = pair.item;
-  find("fidelity").textContent = fidelity(pair.fidelity);
+  find("fidelity").textContent = fidelityWords(pair);
   find("note").value = pair.note ?? "";
   marks();
   find("notice").hidden = true;
-  history.replaceState(null, "", `review#pair=${index + 1}`);
+  keepAddress();
   try {
     const side = (id, name) => ({ ref: encodeURIComponent(id), name });
     await comparison.open(side(pair.source_id, "Source"), side(pair.output_id, "Output"));
@@ -106,9 +98,9 @@ async function begin() {
   pairs = (await ask("api/job/review")).pairs;
   if (!pairs.length) throw new Error("There is nothing to review yet: no image of this job is done.");
   find("verdict").hidden = false;
-  const asked = Number(location.hash.match(/pair=(\d+)/)?.[1] ?? 0) - 1;
+  const wanted = Number(asked.get("pair") ?? 0) - 1;
   const open = pairs.findIndex((pair) => !pair.verdict);
-  await show(asked >= 0 && asked < pairs.length ? asked : Math.max(0, open));
+  await show(pairs[wanted] ? wanted : Math.max(0, open));
 }
 
 find("accept").addEventListener("click", () => judge("accept"));
@@ -120,12 +112,14 @@ find("verdict").addEventListener("submit", (event) => {
   event.preventDefault();
   keepNote();
 });
+const fold = folding(find("details"), find("panel"), Boolean(displayOf(asked)));
 const help = keysDialog([
   ["a", "accept"],
   ["x", "reject"],
   ["t", "write a note"],
   ["n p", "next and previous pair"],
   ["s w d b", "side by side, swipe, difference, blink"],
+  ["c", "contrast, bands and curve"],
   ["+ −", "zoom"],
   ["0", "show all of it"],
   ["1", "one to one"],
@@ -137,6 +131,7 @@ onKeys({
   n: () => show(current + 1),
   p: () => show(current - 1),
   t: () => find("note").focus(),
+  c: () => !find("details").disabled && fold(),
   ...comparison.keys,
   "?": help,
 });

@@ -1,0 +1,332 @@
+"""A pack as a mapping of keys to encoded images, read where it lies: on a disk, in a store, on a web server."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import batched
+from pathlib import Path
+from random import Random
+from typing import Final, Self
+
+import apsw
+
+from ziggurat.errors import SourceNotFound
+from ziggurat.image import DEFAULT_MEMORY, Image, open_image
+from ziggurat.pack.connection import connected, open_reader, open_remote, reading
+from ziggurat.pack.entry import CHUNK, Entry, Tables
+from ziggurat.pack.foreign import ForeignTables
+from ziggurat.pack.packed import PackTables
+from ziggurat.pack.schema import Column
+from ziggurat.pack.vfs import SourceFile
+from ziggurat.storage.network import NetworkOptions
+from ziggurat.storage.pack_url import PackPlace, Table
+from ziggurat.storage.protocol import ByteSource, SourceVersion
+from ziggurat.storage.ranges import ByteRange
+from ziggurat.storage.urls import local_path
+
+SCANNED: Final = 64
+"""Images that a scan has in memory."""
+
+AT_ONCE: Final = 16
+"""Images that are fetched side by side from a store."""
+
+_inherited: list[apsw.Connection] = []
+"""Connections of the process that this one was forked from: not to be used, and not to be closed."""
+
+
+class Pack(Mapping[str, bytes]):
+    """Encoded images by their keys. Safe to use from several threads, and in processes forked from this one.
+
+    ``pack[key]`` is the file's bytes, ``pack.image(key)`` the open image, ``pack.batch(keys)`` many files at once.
+    Iterating gives the keys in the order in which the images lie. Close it, or use ``with``.
+
+    Args:
+        place: path of the pack, or its s3:, gs:, az:, http: or https: URL.
+        table: where the images are in a database that is no pack.
+        network: how stores are reached; None is what ``configure`` set in this process.
+
+    Raises:
+        SourceError: if there is none, or it cannot be read.
+    """
+
+    def __init__(self, place: str | Path, *, table: Table | None = None, network: NetworkOptions | None = None) -> None:
+        self.place = PackPlace(os.fspath(place), table)
+        self._network = network
+        self._open()
+
+    @classmethod
+    def open(cls, place: str | Path, *, table: Table | None = None, network: NetworkOptions | None = None) -> Self:
+        """The same as ``Pack(...)``."""
+        return cls(place, table=table, network=network)
+
+    def _open(self) -> None:
+        place = self.place.place
+        path = local_path(place)
+        self._lock = threading.RLock()
+        self._process, self._depth = os.getpid(), 0
+        self._file: SourceFile | None = None
+        self._source: ByteSource | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._own = threading.local()
+        if path is None:
+            self._file, self._source = open_remote(place, self._network)
+            self._db = connected(self._file, place)
+        else:
+            self._db = open_reader(path, place)
+        self._tables: Tables
+        try:
+            with self.snapshot() as db:
+                if self.place.table is not None:
+                    self._tables = ForeignTables(db, place, self.place.table)
+                    return
+                self._tables = tables = PackTables(db, place, self._network)
+        except BaseException:
+            self.close()
+            raise
+        if self._file is not None:
+            self._file.listed = int(tables.facts.get("listed", 0))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of attributes."""
+        return self._tables.columns
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What the pack says of itself."""
+        return self._tables.facts
+
+    @contextmanager
+    def snapshot(self) -> Iterator[apsw.Connection]:
+        """One state of the pack for all that is read inside. Many reads are faster inside one: its lock is taken once.
+
+        Whoever changes the pack waits until it ends.
+        """
+        if self._process != os.getpid():
+            # SQLite's connections and locks do not survive a fork.
+            _inherited.append(self._db)
+            self._open()
+        with self._lock, reading(self.place.place, self._file):
+            if not self._depth:
+                self._db.execute("BEGIN")
+            self._depth += 1
+            try:
+                yield self._db
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    self._db.execute("COMMIT")
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        with self.snapshot() as db:
+            return self._tables.count(db)
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys, in the order in which the images lie."""
+        with self.snapshot() as db:
+            images = self._tables.lying(db)
+        yield from images.keys
+
+    def __contains__(self, key: object) -> bool:
+        """Whether there is an image of this key."""
+        with self.snapshot() as db:
+            return isinstance(key, str) and self._tables.find(db, key) is not None
+
+    def __getitem__(self, key: str) -> bytes:
+        """The bytes of an image.
+
+        Raises:
+            KeyError: if there is none of this key.
+            SourceError: if they cannot be read.
+        """
+        with self.snapshot() as db:
+            found = self._tables.whole(db, key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def listing(self) -> Iterator[str]:
+        """The keys, in the order that costs least: of a pack their own."""
+        yield from self._in_chunks(self._tables.keys)
+
+    def entries(self, where: str | None = None) -> Iterator[Entry]:
+        """What is known of the images, in the order of ``listing``.
+
+        Args:
+            where: an SQL expression over attributes, ``key``, ``length``, ``format``, ``height``, ``width``, ``bands``
+                and ``dtype``; None gives all.
+
+        Raises:
+            SourceError: if the expression makes no sense.
+        """
+
+        def chunk(db: apsw.Connection, after: Entry | None) -> list[Entry]:
+            return self._tables.entries(db, where, after)
+
+        yield from self._in_chunks(chunk)
+
+    def stored(self, where: str | None = None) -> Iterator[Entry]:
+        """As ``entries``, in the order in which the images lie."""
+        places = sorted((entry.id, entry.key) for entry in self.entries(where))
+        for part in batched(places, CHUNK):
+            with self.snapshot() as db:
+                found = {entry.id: entry for entry in self._tables.told(db, [key for _, key in part])}
+            # What is removed meanwhile is left out.
+            yield from (found[place] for place, _ in part if place in found)
+
+    def _in_chunks[T](self, chunk: Callable[[apsw.Connection, T | None], list[T]]) -> Iterator[T]:
+        """All of what a query gives, without a transaction between two chunks: whoever iterates may take his time."""
+        last: T | None = None
+        while True:
+            with self.snapshot() as db:
+                found = chunk(db, last)
+            yield from found
+            if len(found) < CHUNK:
+                return
+            last = found[-1]
+
+    def entry(self, key: str) -> Entry:
+        """What is known of one image, without its attributes.
+
+        Raises:
+            SourceNotFound: if there is none of this key.
+        """
+        with self.snapshot() as db:
+            found = self._tables.find(db, key)
+        if found is None:
+            raise SourceNotFound(f"{self.place.place} has no image {key[:300]!a}; `ziggurat ls` lists what it has")
+        return found
+
+    def batch(self, keys: Sequence[str]) -> list[bytes]:
+        """The bytes of several images; of a pack in a store they are fetched side by side.
+
+        Raises:
+            KeyError: if there is none of a key.
+            SourceError: if they cannot be read.
+        """
+        if self._file is not None and len(keys) > 1:
+            return self._side_by_side(keys)
+        with self.snapshot():
+            return [self[key] for key in keys]
+
+    def _side_by_side(self, keys: Sequence[str]) -> list[bytes]:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ziggurat-pack")
+        return list(self._threads.map(self._apart, keys))
+
+    def _apart(self, key: str) -> bytes:
+        """The bytes of an image, through a connection of this thread's own."""
+        file, place = self._file, self.place.place
+        if file is not None and not hasattr(self._own, "db"):
+            self._own.db = connected(file, place)
+        with reading(place, file):
+            found = self._tables.whole(self._own.db, key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def scan(self) -> Iterator[tuple[str, bytes]]:
+        """Keys and bytes of all images, in the order in which they lie: one pass from one end to the other."""
+        with self.snapshot() as db:
+            images = self._tables.lying(db)
+        for start in range(0, len(images.keys), SCANNED):
+            some = images[start : start + SCANNED]
+            with self.snapshot() as db:
+                found = self._tables.scan(db, some)
+            yield from zip(some.keys, found, strict=True)
+
+    def sample(self, count: int, *, seed: int | None = None) -> list[str]:
+        """Keys of some images, each at most once.
+
+        Args:
+            count: how many; all there are if there are fewer.
+            seed: the same one gives the same keys.
+        """
+        keys = list(self.listing())
+        return Random(seed).sample(keys, min(count, len(keys)))  # noqa: S311 - no secret
+
+    def read(self, entry: Entry, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Some bytes of an image, in the order of the ranges.
+
+        Raises:
+            SourceError: if they cannot be read.
+        """
+        with self.snapshot() as db:
+            return self._tables.read(db, entry, ranges)
+
+    def source(self, key: str) -> "PackedSource":
+        """An image as a source of bytes.
+
+        Raises:
+            SourceNotFound: if there is none of this key.
+        """
+        return PackedSource(self, self.entry(key))
+
+    def image(self, key: str, *, memory: int = DEFAULT_MEMORY) -> Image:
+        """An open image; the pack must stay open as long.
+
+        Args:
+            key: of the image.
+            memory: bytes that one ``read`` may take.
+
+        Raises:
+            SourceNotFound: if there is none of this key.
+            FormatError: if the bytes are not an image that can be read.
+        """
+        return open_image(self.source(key), memory=memory)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        if self._process == os.getpid():
+            if self._threads is not None:
+                self._threads.shutdown()
+            self._db.close()
+            if self._source is not None:
+                self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A pack in another process is opened anew."""
+        return _reopened, (type(self), self.place, self._network)
+
+    def __repr__(self) -> str:
+        return f"<Pack {self.place.place}>"
+
+
+def _reopened(kind: type[Pack], place: PackPlace, network: NetworkOptions | None) -> Pack:
+    return kind(place.place, table=place.table, network=network)
+
+
+def version_of(entry: Entry) -> SourceVersion:
+    """What tells an image from another one under the same key: its digest, or its row in a database without."""
+    return SourceVersion(entry.length, entry.sha256.hex() or f"row:{entry.id}")
+
+
+class PackedSource:
+    """The bytes of one packed image. Closing it leaves the pack open."""
+
+    def __init__(self, pack: Pack, entry: Entry) -> None:
+        self._pack = pack
+        self._entry = entry
+        self.url = pack.place.key_url(entry.key)
+        self.size = entry.length
+        self.version = version_of(entry)
+
+    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """The bytes of all ranges, in the order given.
+
+        Raises:
+            SourceError: if they cannot be read.
+        """
+        return self._pack.read(self._entry, ranges)
+
+    def close(self) -> None:
+        """The pack stays open for others."""

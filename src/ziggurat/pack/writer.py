@@ -1,0 +1,431 @@
+"""Putting images into a pack: one process, many images a transaction, nothing that was committed ever lost."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+import apsw
+
+from ziggurat import __version__
+from ziggurat.errors import SourceChanged, TargetExists, UsageError
+from ziggurat.pack.connection import changing, number, open_writer, reading
+from ziggurat.pack.entry import Kind, Value
+from ziggurat.pack.packed import BESIDE, KINDS, Spans, beside, parted
+from ziggurat.pack.schema import (
+    APPLICATION_ID,
+    ATTRIBUTE,
+    LARGEST,
+    PAGE,
+    TABLES,
+    TAKEN,
+    VERSION,
+    Column,
+    attribute_index,
+    attribute_table,
+    check_schema,
+    quoted,
+)
+from ziggurat.storage.local_destination import LocalDestination
+from ziggurat.storage.names import check_key
+from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
+from ziggurat.storage.stored import writing
+
+BATCH_BYTES: Final = 1 << 25
+BATCH_SECONDS: Final = 2.0
+"""After so much, or so long, what was added is committed."""
+
+PIECE: Final = 1 << 22
+"""Bytes of a large image that are in memory at a time."""
+
+
+LIMIT: Final = "beside_over"
+"""The fact of a pack that says over which size images lie beside it."""
+
+STEPS: Final = 100_000
+"""Of SQLite's machine, between two looks whether somebody wants it to stop."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Packable:
+    """An image on its way into a pack, or out of one.
+
+    Attributes:
+        key: its name.
+        kind: its form, and the bytes that it shares with others: it begins with ``kind.head``.
+        rest: its other bytes; of a large one the source to take all bytes from.
+        length: bytes.
+        sha256: of all its bytes.
+        attributes: values of the pack's columns.
+        spans: bytes of the image that are to lie with the coarse ones of all others, behind its head.
+    """
+
+    key: str
+    kind: Kind
+    rest: bytes | ByteSource
+    length: int
+    sha256: bytes
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    spans: Spans = ()
+
+
+class PackWriter:
+    """The one process that changes a pack. Leaving ``with`` commits; an error undoes the open transaction.
+
+    Args:
+        path: of the pack; a file that is not there is made.
+        columns: of attributes, when it is made; of one that is there they are added where it has them not.
+        beside_over: bytes of an image over which it lies beside the pack, in a folder of the pack's name; remembered.
+        wait: for another process to be done with it, up to a minute.
+
+    Raises:
+        PackLocked: if another process writes it.
+        SourceRefused: if it is there and no pack.
+        WriteError: if it cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, *, columns: Sequence[Column] = (), beside_over: int | None = None, wait: bool = False
+    ) -> None:
+        self.path = path
+        self._db, self._lock = open_writer(path, page=PAGE, wait=wait)
+        self._beside_over = LARGEST
+        self._kinds: dict[Kind, int] = {}
+        self._pending = 0
+        self._since = 0.0
+        try:
+            with changing(path):
+                self.made = not number(self._db, "SELECT count(*) FROM sqlite_schema")
+                if self.made:
+                    self._make(columns)
+            with reading(str(path)):
+                self.columns = check_schema(self._db, str(path))
+            with changing(path):
+                self.add_columns(columns)
+                self._next = number(self._db, "SELECT max(id) FROM data") + 1
+                self._limit(beside_over)
+        except BaseException:
+            self.close()
+            raise
+
+    def _limit(self, beside_over: int | None) -> None:
+        """Takes the size over which images lie beside the pack, or the one that was said before."""
+        said = self.fact(LIMIT)
+        if beside_over is not None and str(beside_over) != said:
+            self.say(LIMIT, said := str(beside_over))
+        self._beside_over = min(int(said), LARGEST) if said is not None and said.isdecimal() else LARGEST
+
+    def _make(self, columns: Sequence[Column]) -> None:
+        with self._db:
+            for table in (*list(TABLES.values())[:-2], attribute_table(tuple(columns)), *list(TABLES.values())[-2:]):
+                self._db.execute(table)
+            self._db.pragma("application_id", APPLICATION_ID)
+            self._db.pragma("user_version", VERSION)
+        self.say("made_by", f"Ziggurat {__version__}")
+        self.say("made_at", str(time.time()))
+
+    def add_columns(self, columns: Sequence[Column]) -> None:
+        """Gives the images further attributes.
+
+        Raises:
+            UsageError: if the pack has a column of this name and another type, or no column can have this name.
+        """
+        for column in columns:
+            if column.name.lower() in TAKEN:
+                raise UsageError(f"no attribute can be called {column.name}: every image has one; take another name")
+        own = {column.name.lower(): column for column in self.columns}
+        wanted = [column for column in columns if column.name.lower() not in own]
+        for column in columns:
+            there = own.get(column.name.lower())
+            if there is not None and column.type not in {there.type, "INTEGER"}:
+                raise UsageError(
+                    f"{self.path}: the attribute {column.name} is {there.type} there and {column.type} here; "
+                    "give it another name"
+                )
+        if not wanted:
+            return
+        with self._db:
+            for column in wanted:
+                self._db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
+        self.columns = (*self.columns, *wanted)
+
+    def say_of(self, key: str, values: Mapping[str, Value]) -> bool:
+        """Gives attributes to an image, in the open transaction; others that it has stay. False if it is not there."""
+        with self._changing() as db:
+            row = db.execute("SELECT id FROM image WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return False
+            db.execute(f"INSERT OR IGNORE INTO {ATTRIBUTE} (id) VALUES (?)", row)
+            if values:
+                own = ", ".join(f"{quoted(name)} = ?" for name in values)
+                db.execute(f"UPDATE {ATTRIBUTE} SET {own} WHERE id = ?", (*values.values(), *row))
+        return True
+
+    def index_columns(self, names: Sequence[str]) -> None:
+        """Makes indexes of attributes, where they are missing.
+
+        Raises:
+            UsageError: if there is no such attribute.
+        """
+        own = {column.name for column in self.columns}
+        for name in names:
+            if name not in own:
+                raise UsageError(f"{self.path} has no attribute {name!a}; it has {', '.join(sorted(own)) or 'none'}")
+        self.commit()
+        there = {sql for (sql,) in self._db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")}
+        with changing(self.path), self._db:
+            for sql in {attribute_index(name) for name in names} - there:
+                self._db.execute(sql)
+
+    def say(self, fact: str, value: str) -> None:
+        """Notes a fact of the pack as a whole, in the open transaction."""
+        with self._changing():
+            self._db.execute("INSERT OR REPLACE INTO pack VALUES (?, ?)", (fact, value))
+
+    def fact(self, name: str) -> str | None:
+        """A fact of the pack as a whole."""
+        with reading(str(self.path)):
+            row = self._db.execute("SELECT value FROM pack WHERE key = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def totals(self) -> tuple[int, int]:
+        """How many images there are, and how many bytes they have."""
+        with reading(str(self.path)):
+            count = number(self._db, "SELECT count(*) FROM image")
+            return count, number(self._db, "SELECT sum(length) FROM image")
+
+    def is_empty(self) -> bool:
+        """Whether there is no image."""
+        with reading(str(self.path)):
+            return not self._db.execute("SELECT 1 FROM image LIMIT 1").fetchall()
+
+    def size(self) -> int:
+        """Bytes of the file, with what is not committed."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA page_count") * number(self._db, "PRAGMA page_size")
+
+    def free(self) -> int:
+        """Bytes of the file that the next images will use."""
+        with reading(str(self.path)):
+            return number(self._db, "PRAGMA freelist_count") * number(self._db, "PRAGMA page_size")
+
+    def find(self, key: str) -> tuple[int, bytes] | None:
+        """Length and SHA-256 of the image of a key."""
+        with reading(str(self.path)):
+            row = self._db.execute("SELECT length, sha256 FROM image WHERE key = ?", (key,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def put(self, image: Packable, *, replace: bool = False) -> bool:
+        """Adds an image; it is safe when ``commit`` has returned, or enough others have been added.
+
+        Args:
+            image: what to add.
+            replace: take the place of another image of this key.
+
+        Returns:
+            False if the same image was there already.
+
+        Raises:
+            TargetRefused: if it cannot be unpacked everywhere under its key.
+            TargetExists: if another image has this key.
+            WriteError: if it cannot be written.
+        """
+        check_key(image.key)
+        with self._changing() as db:
+            row = (image.key, self._next, self._kind(image.kind), image.length, image.sha256)
+            # What may fail for its own sake is undone alone, not with those before it.
+            with db if replace or not isinstance(image.rest, bytes) else nullcontext():
+                if not self._claim(row, replace=replace):
+                    return False
+                self._put_data(self._next, image)
+                if image.attributes:
+                    values = [image.attributes.get(column.name) for column in self.columns]
+                    db.execute(f"INSERT INTO {ATTRIBUTE} VALUES (?{', ?' * len(values)})", (self._next, *values))
+        self._next += 1
+        self._pending += image.length
+        if self._pending >= BATCH_BYTES or time.monotonic() - self._since > BATCH_SECONDS:
+            self.commit()
+        return True
+
+    def _claim(self, row: tuple[str, int, int, int, bytes], *, replace: bool) -> bool:
+        """Takes a key; false if the same image has it already."""
+        key, _, _, length, sha256 = row
+        sql = "INSERT INTO image VALUES (?, ?, ?, ?, ?)"
+        try:
+            self._db.execute(sql, row)
+        except apsw.ConstraintError:
+            if self.find(key) == (length, sha256):
+                return False
+            if not replace:
+                raise TargetExists(
+                    f"{self.path} has another image {key!a}; remove it first, or ask for replacing"
+                ) from None
+            self.remove(key)
+            self._db.execute(sql, row)
+        return True
+
+    def _put_data(self, place: int, image: Packable) -> None:
+        db = self._db
+        if image.length > self._beside_over:
+            self._put_beside(image)
+            db.execute("INSERT INTO data VALUES (?, NULL)", (place,))
+        elif not isinstance(image.rest, bytes):
+            self._stream(place, image, image.rest)
+        elif not image.spans:
+            db.execute("INSERT INTO data VALUES (?, ?)", (place, image.rest))
+        else:
+            coarse, rest, spans = parted(image.rest, len(image.kind.head), image.spans)
+            db.execute("INSERT INTO coarse VALUES (?, ?, ?)", (place, spans, coarse))
+            db.execute("INSERT INTO data VALUES (?, ?)", (place, rest))
+
+    def _stream(self, place: int, image: Packable, source: ByteSource) -> None:
+        """Writes a large image piece by piece; what is read is what was hashed, or nothing is kept."""
+        self._db.execute("INSERT INTO data VALUES (?, zeroblob(?))", (place, image.length))
+        digest = sha256()
+        with self._db.blob_open("main", "data", "bytes", place, True) as blob:
+            for start in range(0, image.length, PIECE):
+                piece = source.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
+                digest.update(piece)
+                blob.write(piece)
+        if digest.digest() != image.sha256:
+            raise SourceChanged(f"{source.url} changed while it was packed; run the same again")
+
+    def _put_beside(self, image: Packable) -> None:
+        """Writes an image into the folder beside the pack, under the name of its digest."""
+        folder, _, name = beside(str(self.path), image.sha256).rpartition("/")
+        place = LocalDestination(Path(folder))
+        temporary = place.temporary(name, "new")
+        digest = sha256(image.kind.head)
+        with writing(str(temporary)), temporary.open("wb") as file:
+            if isinstance(image.rest, bytes):
+                file.write(image.kind.head)
+                file.write(image.rest)
+                digest.update(image.rest)
+            else:
+                for start in range(0, image.length, PIECE):
+                    piece = image.rest.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
+                    digest.update(piece)
+                    file.write(piece)
+        if digest.digest() != image.sha256:
+            temporary.unlink()
+            raise SourceChanged(f"{image.key} changed while it was packed; run the same again")
+        place.move(temporary, name, overwrite=True)
+
+    def _kind(self, kind: Kind) -> int:
+        place = self._kinds.get(kind)
+        if place is None:
+            sql = "INSERT INTO kind (format, height, width, bands, dtype, head) VALUES (?, ?, ?, ?, ?, ?)"
+            self._db.execute(sql, kind)
+            place = self._db.last_insert_rowid()
+            if len(self._kinds) >= KINDS:
+                self._kinds.clear()
+            self._kinds[kind] = place
+        return place
+
+    def remove(self, key: str) -> bool:
+        """Removes an image; false if there is none of this key. The room is used for the next ones."""
+        with self._changing() as db:
+            row = db.execute("SELECT id FROM image WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return False
+            db.execute("DELETE FROM image WHERE key = ?", (key,))
+            for table in (ATTRIBUTE, "coarse", "data"):
+                db.execute(f"DELETE FROM {table} WHERE id = ?", row)
+        return True
+
+    def commit(self) -> None:
+        """Makes sure that everything so far survives a power cut.
+
+        Raises:
+            WriteError: if it cannot be written.
+        """
+        if self._db.in_transaction:
+            with changing(self.path):
+                self._db.execute("COMMIT")
+        self._pending = 0
+
+    def compact(self) -> None:
+        """Writes the pack anew, without holes: what is listed first, then all coarse bytes, then the others.
+
+        It takes as much room again while it lasts. Nothing is lost if it is interrupted.
+
+        Raises:
+            WriteError: if there is not enough room.
+        """
+        self.commit()
+        with changing(self.path):
+            # Python is called now and then, so that Ctrl-C ends it.
+            self._db.set_progress_handler(lambda: False, STEPS)
+            try:
+                self._db.execute("VACUUM")
+            finally:
+                self._db.set_progress_handler(None)
+            self.say("listed", str(self._listed()))
+        self.commit()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes the files beside the pack whose images are no longer in it."""
+        folder = Path(f"{self.path}{BESIDE}")
+        left = {path.name: path for path in folder.glob("*/*") if _DIGEST.fullmatch(path.name)}
+        if left:
+            with reading(str(self.path)):
+                for (digest,) in self._db.execute("SELECT sha256 FROM image"):
+                    left.pop(digest.hex(), None)
+        for path in left.values():
+            with writing(str(path)):
+                path.unlink()
+
+    def _listed(self) -> int:
+        """Bytes of all that is not an image's: of a pack just compacted they lie in front of the images."""
+        sql = "SELECT pageno FROM dbstat WHERE aggregate = 1 AND name = ?"
+        trees = [
+            name for (name,) in self._db.execute("SELECT name FROM sqlite_schema") if name not in {"coarse", "data"}
+        ]
+        pages = sum(number(self._db, sql, (name,)) for name in trees)
+        # Its own page and the roots of the two others come first, too.
+        return (pages + 3) * PAGE
+
+    @contextmanager
+    def _changing(self) -> Iterator[apsw.Connection]:
+        """The open transaction, or a new one. What SQLite cannot write undoes it."""
+        with changing(self.path):
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._since = time.monotonic()
+            try:
+                yield self._db
+            except apsw.Error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._kinds.clear()
+                raise
+
+    def close(self) -> None:
+        """Undoes what was not committed, and lets others write."""
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            # Leaves one file at rest.
+            self._db.pragma("journal_mode", "DELETE")
+            self._db.close()
+        finally:
+            os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.close()
