@@ -95,7 +95,7 @@ def test_cutouts_go_into_a_pack(fields: Path, tmp_path: Path, kind: str, suffix:
     assert run(command) == 0
     assert run(command) == 0
     for name, number in (("a", 0), ("b", 1)):
-        with ziggurat.open(f"pack:{out}!/{name}.{suffix}") as image:
+        with ziggurat.open(f"pack:{out}!{name}.{suffix}") as image:
             assert image.info.size == (20, 20)
             if suffix == "fits":
                 np.testing.assert_array_equal(image.read()[:, :, 0], sky(SIZE, number)[90:110, 120:140])
