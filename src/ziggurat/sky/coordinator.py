@@ -25,6 +25,9 @@ ATTEMPTS: Final = 2
 PATIENCE_SECONDS: Final = 600.0
 """Seconds after which a cutout counts as hung: exact resampling of ten megapixels takes a tenth of that."""
 
+GATHER: Final = 0.05
+"""Seconds for which what workers say is gathered: a durable transaction for every cutout would cost as much as it."""
+
 TICK: Final = 0.1
 """Seconds between two looks at the workers."""
 
@@ -90,6 +93,9 @@ class Coordinator:
     def _turn(self) -> bool:
         """Records what workers said and hands out more; returns whether something was handed out."""
         events = list(self.guard.events(TICK)) if self.guard.workers else []
+        if events:
+            time.sleep(GATHER)
+            events += self.guard.events(0)
         taken: list[Batch] = []
         with self.ledger.transaction():
             outcomes = [event for event in events if isinstance(event, Outcome)]
