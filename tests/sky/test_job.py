@@ -206,10 +206,10 @@ def test_a_kill_at_any_moment_loses_nothing(fields: Path, tmp_path: Path) -> Non
 
 def test_a_worker_that_dies_costs_one_target(fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue, out = table(tmp_path / "t.csv", ["a,150,2", "bad,150.001,2", "c,150.002,2"]), tmp_path / "out"
-    helper = tmp_path / "helper"
-    helper.mkdir()
+    patched = tmp_path / "patched"
+    patched.mkdir()
     # Workers are new interpreters: they import this, which ends them at one target.
-    (helper / "sitecustomize.py").write_text(
+    (patched / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'spawn_main' in ' '.join(sys.argv) or '--multiprocessing-fork' in sys.argv:\n"
         "    import os\n"
@@ -221,7 +221,7 @@ def test_a_worker_that_dies_costs_one_target(fields: Path, tmp_path: Path, monke
         "        return real(self, place, images)\n"
         "    make.Maker.make = deadly\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(helper))
+    monkeypatch.setenv("PYTHONPATH", str(patched))
     assert run(cutout(fields, catalogue, out)) == 3
     found = rows(tmp_path / "out.zgj", "name, state, error_class, attempts")
     assert [row[:3] for row in found] == [
