@@ -152,3 +152,15 @@ def manifest(path: Path, lines: list[str]) -> Path:
     """Writes a CSV file."""
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def others_gone(group: int) -> bool:
+    """Whether no process of a killed coordinator's session is left."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == group and fields[0] != "Z":
+            return False
+    return True

@@ -13,7 +13,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from jobs import query
+from jobs import others_gone, query
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 IMAGES = 24
@@ -71,18 +71,6 @@ def finish(collection: Path) -> None:
     assert found == {target for _, target, *_ in rows}, "a temporary or foreign file remains"
     assert not list(out.parent.glob("*.scratch"))
     assert query(ledger, "SELECT sum(images), sum(done) FROM items") in ([(None, None)], [(IMAGES, IMAGES)])
-
-
-def others_gone(group: int) -> bool:
-    """Whether no process of a killed coordinator's session is left."""
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == group and fields[0] != "Z":
-            return False
-    return True
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Final
 from ziggurat import pyramid
 from ziggurat.errors import ZigguratError
 from ziggurat.image import Image, open_image
-from ziggurat.pack.packed import Spans
+from ziggurat.pack.packed import MOST_SPANS, Spans
 from ziggurat.storage.memory import MemorySource
 from ziggurat.storage.protocol import SourceVersion
 from ziggurat.storage.ranges import ByteRange
@@ -16,9 +16,6 @@ WAVELET: Final = frozenset({"jp2", "j2k", "jph", "jpx"})
 
 SMALL: Final = 256
 """Pixels of the longer side of a small picture."""
-
-MOST_SPANS: Final = 64
-"""Pieces of a file's bytes: of one that is in more, nothing is put apart."""
 
 
 class _Recording:

@@ -1,6 +1,6 @@
 """What a database of images says of each of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -12,6 +12,9 @@ from ziggurat.storage.ranges import ByteRange
 
 CHUNK: Final = 5000
 """Images that a listing takes from the database at a time."""
+
+MOST_TEXT: Final = 1 << 25
+"""Characters of attributes that a listing takes at a time: fewer images of long ones."""
 
 type Value = int | float | str | None
 """Of an attribute."""
@@ -55,6 +58,17 @@ class Entry:
         return None if height is None or width is None else Size(height, width)
 
 
+def not_too_much(entries: Iterable[Entry]) -> list[Entry]:
+    """The first entries whose attributes are not too much to be held together, one at least."""
+    found, room = [], MOST_TEXT
+    for entry in entries:
+        found.append(entry)
+        room -= sum(len(value) for value in entry.attributes.values() if isinstance(value, str))
+        if room < 0:
+            break
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Lying:
     """Images in the order in which they lie: key, number, number of the kind, and bytes of each."""
@@ -88,16 +102,16 @@ class Tables(Protocol):
         """All images, in the order in which they lie."""
         ...
 
-    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes]:
-        """The bytes of images that lie behind each other."""
+    def scan(self, db: apsw.Connection, some: Lying) -> list[bytes | None]:
+        """The bytes of images that lie behind each other; None for those that were removed meanwhile."""
         ...
 
-    def keys(self, db: apsw.Connection, after: str | None) -> list[str]:
-        """The next ``CHUNK`` keys behind one, in the order that costs least."""
+    def keys(self, db: apsw.Connection, after: tuple[str, int] | None) -> list[tuple[str, int]]:
+        """The next ``CHUNK`` keys behind one, with the images' numbers, in the order that costs least."""
         ...
 
     def entries(self, db: apsw.Connection, where: str | None, after: Entry | None) -> list[Entry]:
-        """The next ``CHUNK`` images behind one, with attributes: all, or those that an SQL expression is true of."""
+        """At most ``CHUNK`` images behind one, with attributes: all, or those that an SQL expression is true of."""
         ...
 
     def told(self, db: apsw.Connection, keys: Sequence[str]) -> list[Entry]:

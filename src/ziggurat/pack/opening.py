@@ -8,6 +8,7 @@ from typing import Final
 
 from ziggurat.errors import UsageError
 from ziggurat.pack.pack import Pack, PackedSource, version_of
+from ziggurat.storage.local import reading
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.urls import Packed, local_path
@@ -54,19 +55,38 @@ def _pack(place: PackPlace, network: NetworkOptions | None) -> Pack:
     path = local_path(place.place)
     # Another file under the same name is another pack.
     state = None
-    if path is not None and path.exists():
-        status = path.stat()
+    if path is not None:
+        with reading(place.place):
+            status = path.stat()
         state = (status.st_dev, status.st_ino)
     name = (place, network, state)
     with _lock:
         pack = _open.get(name)
-        if pack is None:
-            pack = _open[name] = Pack(place.place, table=place.table, network=network)
-        _open.move_to_end(name)
+    if pack is None:
+        # Others need not wait for a store that answers slowly.
+        opened = Pack(place.place, table=place.table, network=network)
+        with _lock:
+            pack = _open.setdefault(name, opened)
+        if pack is not opened:
+            opened.close()
+    with _lock:
+        if name in _open:
+            _open.move_to_end(name)
         if len(_open) > OPEN:
             # Sources of it may still be in use: it is closed with the last of them.
             _open.popitem(last=False)
-        return pack
+    return pack
 
 
-os.register_at_fork(after_in_child=_open.clear)
+_inherited: list[Pack] = []
+
+
+def _after_fork() -> None:
+    """Leaves what was open to the process that opened it: neither used nor closed."""
+    global _lock  # noqa: PLW0603 - a thread that is not here any more may have held it
+    _lock = threading.Lock()
+    _inherited.extend(_open.values())
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -14,7 +14,7 @@ import apsw
 
 from ziggurat.errors import SourceNotFound
 from ziggurat.image import DEFAULT_MEMORY, Image, open_image
-from ziggurat.pack.connection import connected, open_reader, open_remote, reading
+from ziggurat.pack.connection import Steps, check_there, connected, open_reader, open_remote, reading
 from ziggurat.pack.entry import CHUNK, Entry, Tables
 from ziggurat.pack.foreign import ForeignTables
 from ziggurat.pack.packed import PackTables
@@ -35,6 +35,8 @@ AT_ONCE: Final = 16
 _inherited: list[apsw.Connection] = []
 """Connections of the process that this one was forked from: not to be used, and not to be closed."""
 
+_reopening = threading.Lock()
+
 
 class Pack(Mapping[str, bytes]):
     """Encoded images by their keys. Safe to use from several threads, and in processes forked from this one.
@@ -54,6 +56,7 @@ class Pack(Mapping[str, bytes]):
     def __init__(self, place: str | Path, *, table: Table | None = None, network: NetworkOptions | None = None) -> None:
         self.place = PackPlace(os.fspath(place), table)
         self._network = network
+        self._process = 0
         self._open()
 
     @classmethod
@@ -62,10 +65,11 @@ class Pack(Mapping[str, bytes]):
         return cls(place, table=table, network=network)
 
     def _open(self) -> None:
-        place = self.place.place
+        place, table = self.place.place, self.place.table
         path = local_path(place)
+        self._path = None if path is None else os.fspath(path)
         self._lock = threading.RLock()
-        self._process, self._depth = os.getpid(), 0
+        self._depth = 0
         self._file: SourceFile | None = None
         self._source: ByteSource | None = None
         self._threads: ThreadPoolExecutor | None = None
@@ -77,16 +81,19 @@ class Pack(Mapping[str, bytes]):
             self._db = open_reader(path, place)
         self._tables: Tables
         try:
-            with self.snapshot() as db:
-                if self.place.table is not None:
-                    self._tables = ForeignTables(db, place, self.place.table)
-                    return
-                self._tables = tables = PackTables(db, place, self._network)
+            with reading(place, self._file), self._db as db:
+                self._steps = Steps(db)
+                if table is not None:
+                    self._tables = ForeignTables(db, place, table)
+                else:
+                    self._tables = tables = PackTables(db, place, self._network)
+                    if self._file is not None:
+                        self._file.listed = tables.listed
         except BaseException:
-            self.close()
+            self._let_go()
             raise
-        if self._file is not None:
-            self._file.listed = int(tables.facts.get("listed", 0))
+        # The last that is done: other threads of a forked process wait for it.
+        self._process = os.getpid()
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -105,19 +112,28 @@ class Pack(Mapping[str, bytes]):
         Whoever changes the pack waits until it ends.
         """
         if self._process != os.getpid():
-            # SQLite's connections and locks do not survive a fork.
-            _inherited.append(self._db)
-            self._open()
+            self._reopen()
         with self._lock, reading(self.place.place, self._file):
+            self._steps.taken = 0
             if not self._depth:
+                if self._path is not None:
+                    check_there(self._path, self.place.place)
                 self._db.execute("BEGIN")
             self._depth += 1
             try:
                 yield self._db
             finally:
                 self._depth -= 1
-                if not self._depth:
+                # Where the disk fails, SQLite ends it itself.
+                if not self._depth and self._db.in_transaction:
                     self._db.execute("COMMIT")
+
+    def _reopen(self) -> None:
+        """Opens the pack anew in a forked process: SQLite's connections and locks do not survive that."""
+        with _reopening:
+            if self._process != os.getpid():
+                _inherited.append(self._db)
+                self._open()
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -150,7 +166,8 @@ class Pack(Mapping[str, bytes]):
 
     def listing(self) -> Iterator[str]:
         """The keys, in the order that costs least: of a pack their own."""
-        yield from self._in_chunks(self._tables.keys)
+        for key, _ in self._in_chunks(self._tables.keys):
+            yield key
 
     def entries(self, where: str | None = None) -> Iterator[Entry]:
         """What is known of the images, in the order of ``listing``.
@@ -183,9 +200,9 @@ class Pack(Mapping[str, bytes]):
         while True:
             with self.snapshot() as db:
                 found = chunk(db, last)
-            yield from found
-            if len(found) < CHUNK:
+            if not found:
                 return
+            yield from found
             last = found[-1]
 
     def entry(self, key: str) -> Entry:
@@ -213,16 +230,21 @@ class Pack(Mapping[str, bytes]):
             return [self[key] for key in keys]
 
     def _side_by_side(self, keys: Sequence[str]) -> list[bytes]:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ziggurat-pack")
-        return list(self._threads.map(self._apart, keys))
+        # Of a pack that is closed, or comes from before a fork, this says so.
+        with self.snapshot():
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ziggurat-pack")
+            threads = self._threads
+        return list(threads.map(self._apart, keys))
 
     def _apart(self, key: str) -> bytes:
         """The bytes of an image, through a connection of this thread's own."""
         file, place = self._file, self.place.place
         if file is not None and not hasattr(self._own, "db"):
             self._own.db = connected(file, place)
+            self._own.steps = Steps(self._own.db)
         with reading(place, file):
+            self._own.steps.taken = 0
             found = self._tables.whole(self._own.db, key)
         if found is None:
             raise KeyError(key)
@@ -236,7 +258,7 @@ class Pack(Mapping[str, bytes]):
             some = images[start : start + SCANNED]
             with self.snapshot() as db:
                 found = self._tables.scan(db, some)
-            yield from zip(some.keys, found, strict=True)
+            yield from ((key, data) for key, data in zip(some.keys, found, strict=True) if data is not None)
 
     def sample(self, count: int, *, seed: int | None = None) -> list[str]:
         """Keys of some images, each at most once.
@@ -279,13 +301,18 @@ class Pack(Mapping[str, bytes]):
         return open_image(self.source(key), memory=memory)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the file, when what other threads are reading of it has been read."""
         if self._process == os.getpid():
             if self._threads is not None:
                 self._threads.shutdown()
-            self._db.close()
-            if self._source is not None:
-                self._source.close()
+            with self._lock:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        # By force: what could not be read before is no news.
+        self._db.close(True)
+        if self._source is not None:
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -330,3 +357,11 @@ class PackedSource:
 
     def close(self) -> None:
         """The pack stays open for others."""
+
+
+def _after_fork() -> None:
+    global _reopening  # noqa: PLW0603 - a thread that is not here any more may have held it
+    _reopening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

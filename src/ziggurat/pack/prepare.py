@@ -9,12 +9,10 @@ from ziggurat.image import open_image
 from ziggurat.pack.coarse import WAVELET, coarse_spans
 from ziggurat.pack.entry import Kind
 from ziggurat.pack.packed import Spans
+from ziggurat.pack.schema import LONGEST_HEAD
 from ziggurat.storage.memory import MemorySource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.stored import source_digest
-
-LONGEST_HEAD: Final = 1 << 12
-"""Bytes that images may have in common at their beginning: a JPEG's tables take 600."""
 
 LARGE: Final = 1 << 26
 """Bytes from which on an image is not taken into memory."""

@@ -14,9 +14,26 @@ APPLICATION_ID: Final = 0x5A_47_50_31
 VERSION: Final = 1
 """``PRAGMA user_version``: raised when a table changes."""
 
-PAGE: Final = 1 << 16
-"""Bytes of a page, SQLite's largest: small images lie whole in one, with a percent lost at its end; larger ones go on
-in pages behind it, of which there are few."""
+PAGE: Final = 1 << 14
+"""Bytes of a page while it is not known how large the images are."""
+
+SMALL_IMAGE: Final = 6000
+"""Mean bytes of images up to which several lie in a page: the largest pages then lose least at their ends."""
+
+LARGEST_PAGE: Final = 1 << 16
+LEAST_PAGE: Final = 1 << 12
+
+
+def page_for(mean: int) -> int:
+    """Bytes of a page for images of so many bytes on average.
+
+    Longer images go on in pages of their own, half of the last of which is lost: a twentieth of an image loses 3 %.
+    """
+    if mean <= SMALL_IMAGE:
+        return LARGEST_PAGE
+    fitting = 1 << ((mean // 20).bit_length() - 1)
+    return min(max(fitting, LEAST_PAGE), LARGEST_PAGE)
+
 
 LARGEST: Final = 1_000_000_000
 """Bytes of an image that lies inside: SQLite's own limit."""
@@ -44,6 +61,9 @@ ATTRIBUTE: Final = "attribute"
 
 TYPES: Final = ("INTEGER", "REAL", "TEXT")
 """Of such columns."""
+
+LONGEST_HEAD: Final = 1 << 12
+"""Bytes that images may have in common at their beginning: a JPEG's tables take 600."""
 
 TAKEN: Final = frozenset({
     "id", "key", "kind", "length", "sha256", "format", "height", "width", "bands", "dtype", "head", "rowid"
@@ -93,21 +113,30 @@ def check_schema(db: apsw.Connection, place: str) -> tuple[Column, ...]:
         SourceRefused: saying what is wrong.
     """
     application, version = db.pragma("application_id"), db.pragma("user_version")
+    if not application and not db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
+        raise SourceRefused(f"{place} is empty: making it was interrupted; run the same command again")
     if application != APPLICATION_ID:
         raise SourceRefused(
             f"{place} is an SQLite database and no pack; name its table to read images from it: --table, --key, --blob"
         )
     if version != VERSION:
         raise SourceRefused(f"{place} is a pack of version {version}, this Ziggurat knows {VERSION}; use a newer one")
+    if db.pragma("encoding") != "UTF-8":
+        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: its text is not UTF-8")
+    expected: dict[str, str | None] = {**TABLES, ATTRIBUTE: None}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema"):
+        known = expected.pop(name, "") if kind == "table" else ""
+        own = (known is None and str(sql).startswith(f"CREATE TABLE {ATTRIBUTE} (")) or (known and known == sql)
+        if own or (kind == "index" and (sql is None or _INDEX.fullmatch(sql))):
+            continue
+        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: it holds the {kind} {str(name)[:80]!a}")
+    if expected:
+        raise SourceRefused(f"{place} is no whole pack: it has no table {', '.join(expected)}")
+    # Only now: asking for the columns of what only looks like a table may run something.
     columns = tuple(
         Column(name, kind) for _, name, kind, *_ in db.execute(f"PRAGMA table_info({ATTRIBUTE})") if name != "id"
     )
-    expected = TABLES | {ATTRIBUTE: attribute_table(columns)}
-    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema"):
-        known = expected.pop(name, None) if kind == "table" else None
-        if known == sql or (kind == "index" and (sql is None or _INDEX.fullmatch(sql))):
-            continue
-        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: it holds the {kind} {name[:80]!a}")
-    if expected:
-        raise SourceRefused(f"{place} is no whole pack: it has no table {', '.join(expected)}")
+    said = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (ATTRIBUTE,)).fetchall()
+    if said != [(attribute_table(columns),)]:
+        raise SourceRefused(f"{place} is no pack as Ziggurat makes them: its table {ATTRIBUTE} is another one")
     return columns

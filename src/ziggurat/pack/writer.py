@@ -1,12 +1,11 @@
 """Putting images into a pack: one process, many images a transaction, nothing that was committed ever lost."""
 
-import os
+import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,7 +13,7 @@ import apsw
 
 from ziggurat import __version__
 from ziggurat.errors import SourceChanged, TargetExists, UsageError
-from ziggurat.pack.connection import changing, number, open_writer, reading
+from ziggurat.pack.connection import changing, number, open_writer, reading, settle, unlock
 from ziggurat.pack.entry import Kind, Value
 from ziggurat.pack.packed import BESIDE, KINDS, Spans, beside, parted
 from ziggurat.pack.schema import (
@@ -29,6 +28,7 @@ from ziggurat.pack.schema import (
     attribute_index,
     attribute_table,
     check_schema,
+    page_for,
     quoted,
 )
 from ziggurat.storage.local_destination import LocalDestination
@@ -40,6 +40,9 @@ from ziggurat.storage.stored import writing
 BATCH_BYTES: Final = 1 << 25
 BATCH_SECONDS: Final = 2.0
 """After so much, or so long, what was added is committed."""
+
+_NUMBERS = ("SELECT max(id) FROM data", "SELECT max(CAST(value AS INTEGER)) FROM pack WHERE key = 'last'")
+"""The largest number that an image has, and the largest that one had."""
 
 PIECE: Final = 1 << 22
 """Bytes of a large image that are in memory at a time."""
@@ -102,16 +105,17 @@ class PackWriter:
         self._pending = 0
         self._since = 0.0
         try:
-            with changing(path):
+            with reading(str(path)):
                 self.made = not number(self._db, "SELECT count(*) FROM sqlite_schema")
+                self.columns = () if self.made else check_schema(self._db, str(path))
+            with changing(path):
+                settle(self._db, path, new=self.made)
                 if self.made:
                     self._make(columns)
+            self.add_columns(columns)
             with reading(str(path)):
-                self.columns = check_schema(self._db, str(path))
-            with changing(path):
-                self.add_columns(columns)
-                self._next = number(self._db, "SELECT max(id) FROM data") + 1
-                self._limit(beside_over)
+                self._next = max(number(self._db, sql) for sql in _NUMBERS) + 1
+            self._limit(beside_over)
         except BaseException:
             self.close()
             raise
@@ -124,19 +128,21 @@ class PackWriter:
         self._beside_over = min(int(said), LARGEST) if said is not None and said.isdecimal() else LARGEST
 
     def _make(self, columns: Sequence[Column]) -> None:
-        with self._db:
+        with self._alone() as db:
             for table in (*list(TABLES.values())[:-2], attribute_table(tuple(columns)), *list(TABLES.values())[-2:]):
-                self._db.execute(table)
-            self._db.pragma("application_id", APPLICATION_ID)
-            self._db.pragma("user_version", VERSION)
-        self.say("made_by", f"Ziggurat {__version__}")
-        self.say("made_at", str(time.time()))
+                db.execute(table)
+            db.pragma("application_id", APPLICATION_ID)
+            db.pragma("user_version", VERSION)
+            facts = (("made_by", f"Ziggurat {__version__}"), ("made_at", str(time.time())))
+            db.executemany("INSERT INTO pack VALUES (?, ?)", facts)
+        self.columns = tuple(columns)
 
     def add_columns(self, columns: Sequence[Column]) -> None:
-        """Gives the images further attributes.
+        """Commits, and gives the images further attributes.
 
         Raises:
             UsageError: if the pack has a column of this name and another type, or no column can have this name.
+            WriteError: if there would be too many, or they cannot be written.
         """
         for column in columns:
             if column.name.lower() in TAKEN:
@@ -152,9 +158,9 @@ class PackWriter:
                 )
         if not wanted:
             return
-        with self._db:
+        with self._alone() as db:
             for column in wanted:
-                self._db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
+                db.execute(f"ALTER TABLE {ATTRIBUTE} ADD COLUMN {quoted(column.name)} {column.type}")
         self.columns = (*self.columns, *wanted)
 
     def say_of(self, key: str, values: Mapping[str, Value]) -> bool:
@@ -179,11 +185,10 @@ class PackWriter:
         for name in names:
             if name not in own:
                 raise UsageError(f"{self.path} has no attribute {name!a}; it has {', '.join(sorted(own)) or 'none'}")
-        self.commit()
-        there = {sql for (sql,) in self._db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")}
-        with changing(self.path), self._db:
+        with self._alone() as db:
+            there = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")}
             for sql in {attribute_index(name) for name in names} - there:
-                self._db.execute(sql)
+                db.execute(sql)
 
     def say(self, fact: str, value: str) -> None:
         """Notes a fact of the pack as a whole, in the open transaction."""
@@ -242,7 +247,8 @@ class PackWriter:
         with self._changing() as db:
             row = (image.key, self._next, self._kind(image.kind), image.length, image.sha256)
             # What may fail for its own sake is undone alone, not with those before it.
-            with db if replace or not isinstance(image.rest, bytes) else nullcontext():
+            by_itself = replace or not isinstance(image.rest, bytes) or image.length > self._beside_over
+            with self._apart() if by_itself else nullcontext():
                 if not self._claim(row, replace=replace):
                     return False
                 self._put_data(self._next, image)
@@ -289,35 +295,36 @@ class PackWriter:
     def _stream(self, place: int, image: Packable, source: ByteSource) -> None:
         """Writes a large image piece by piece; what is read is what was hashed, or nothing is kept."""
         self._db.execute("INSERT INTO data VALUES (?, zeroblob(?))", (place, image.length))
-        digest = sha256()
+        digest = hashlib.sha256()
         with self._db.blob_open("main", "data", "bytes", place, True) as blob:
             for start in range(0, image.length, PIECE):
                 piece = source.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
                 digest.update(piece)
                 blob.write(piece)
-        if digest.digest() != image.sha256:
-            raise SourceChanged(f"{source.url} changed while it was packed; run the same again")
+        _require(digest, image)
 
     def _put_beside(self, image: Packable) -> None:
         """Writes an image into the folder beside the pack, under the name of its digest."""
         folder, _, name = beside(str(self.path), image.sha256).rpartition("/")
         place = LocalDestination(Path(folder))
         temporary = place.temporary(name, "new")
-        digest = sha256(image.kind.head)
-        with writing(str(temporary)), temporary.open("wb") as file:
-            if isinstance(image.rest, bytes):
-                file.write(image.kind.head)
-                file.write(image.rest)
-                digest.update(image.rest)
-            else:
-                for start in range(0, image.length, PIECE):
-                    piece = image.rest.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
-                    digest.update(piece)
-                    file.write(piece)
-        if digest.digest() != image.sha256:
-            temporary.unlink()
-            raise SourceChanged(f"{image.key} changed while it was packed; run the same again")
-        place.move(temporary, name, overwrite=True)
+        digest = hashlib.sha256(image.kind.head)
+        try:
+            with writing(str(temporary)), temporary.open("wb") as file:
+                if isinstance(image.rest, bytes):
+                    file.write(image.kind.head)
+                    file.write(image.rest)
+                    digest.update(image.rest)
+                else:
+                    for start in range(0, image.length, PIECE):
+                        piece = image.rest.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
+                        digest.update(piece)
+                        file.write(piece)
+            _require(digest, image)
+            place.move(temporary, name, overwrite=True)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _kind(self, kind: Kind) -> int:
         place = self._kinds.get(kind)
@@ -337,6 +344,8 @@ class PackWriter:
             if row is None:
                 return False
             db.execute("DELETE FROM image WHERE key = ?", (key,))
+            # Numbers are not given again: who has the image open must not find another one in its place.
+            db.execute("INSERT OR REPLACE INTO pack VALUES ('last', ?)", (str(self._next - 1),))
             for table in (ATTRIBUTE, "coarse", "data"):
                 db.execute(f"DELETE FROM {table} WHERE id = ?", row)
         return True
@@ -348,7 +357,7 @@ class PackWriter:
             WriteError: if it cannot be written.
         """
         if self._db.in_transaction:
-            with changing(self.path):
+            with self._undoing():
                 self._db.execute("COMMIT")
         self._pending = 0
 
@@ -365,6 +374,8 @@ class PackWriter:
             # Python is called now and then, so that Ctrl-C ends it.
             self._db.set_progress_handler(lambda: False, STEPS)
             try:
+                mean = number(self._db, "SELECT CAST(avg(length) AS INTEGER) FROM image")
+                self._db.pragma("page_size", page_for(mean))
                 self._db.execute("VACUUM")
             finally:
                 self._db.set_progress_handler(None)
@@ -392,33 +403,71 @@ class PackWriter:
         ]
         pages = sum(number(self._db, sql, (name,)) for name in trees)
         # Its own page and the roots of the two others come first, too.
-        return (pages + 3) * PAGE
+        return (pages + 3) * number(self._db, "PRAGMA page_size")
+
+    @contextmanager
+    def _alone(self) -> Iterator[apsw.Connection]:
+        """A transaction for nothing else; what was open is committed before."""
+        self.commit()
+        with self._changing() as db:
+            yield db
+        self.commit()
 
     @contextmanager
     def _changing(self) -> Iterator[apsw.Connection]:
         """The open transaction, or a new one. What SQLite cannot write undoes it."""
-        with changing(self.path):
+        with self._undoing():
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._since = time.monotonic()
+            yield self._db
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Undoes what does not come to its end, and nothing that was done before; SQLite's own failures undo all."""
+        self._db.execute("SAVEPOINT apart")
+        try:
+            yield
+        except apsw.Error:
+            raise
+        except BaseException:
+            self._db.execute("ROLLBACK TO apart")
+            raise
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("RELEASE apart")
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        """Undoes the open transaction where SQLite fails, unless it only had to wait for others too long."""
+        with changing(self.path):
             try:
-                yield self._db
+                yield
+            except (apsw.BusyError, apsw.LockedError):
+                raise
             except apsw.Error:
+                # Those that were undone with it are not to be referred to.
+                self._kinds.clear()
+                self._pending = 0
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                self._kinds.clear()
                 raise
 
     def close(self) -> None:
         """Undoes what was not committed, and lets others write."""
+        if self._lock < 0:
+            return
+        lock, self._lock = self._lock, -1
         try:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            # Leaves one file at rest.
-            self._db.pragma("journal_mode", "DELETE")
+            # What cannot be undone now is undone by whoever opens it next.
+            with suppress(apsw.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                # Leaves one file at rest.
+                self._db.pragma("journal_mode", "DELETE")
             self._db.close()
         finally:
-            os.close(self._lock)
+            unlock(self.path, lock)
 
     def __enter__(self) -> Self:
         return self
@@ -429,3 +478,8 @@ class PackWriter:
                 self.commit()
         finally:
             self.close()
+
+
+def _require(digest: "hashlib._Hash", image: Packable) -> None:
+    if digest.digest() != image.sha256:
+        raise SourceChanged(f"{image.key} changed while it was packed; run the same again")

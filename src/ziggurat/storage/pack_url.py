@@ -64,4 +64,6 @@ def parse_pack(url: str) -> tuple[PackPlace, str]:
     place = place[: found.start()] if found else place
     if not place or bool(mark) != bool(key):
         raise UsageError(f"{url[:200]} names no packed image; write pack:PLACE!KEY")
+    if place.startswith(SCHEME):
+        raise UsageError(f"{url[:200]} names a pack in a pack; take the inner one out, and read from that")
     return PackPlace(_ESCAPED.sub(lambda match: "!" if not match[1] else f"%{match[1][2:]}21", place), table), key
