@@ -3,6 +3,7 @@
 # make check   lint, types, layers, tests: what CI runs
 # make bench   compares with the pipelines that people use today (needs their Debian packages, see README)
 # make bench-serve   compares the server with IIPImage and large_image (needs iipimage-server, lighttpd, opj and ojph tools)
+# make bench-cutout   compares the cutouts of a catalogue with a loop of astropy's Cutout2D
 # make bench-first-view  opens a strip BigTIFF of 24 GB on S3 in a browser (needs Ceph and Chromium)
 # make bench-window  compares windows of images up to a gigapixel, from disk and S3 (needs Ceph, opj_compress, libvips)
 
@@ -16,7 +17,7 @@ PYTHON ?= $(shell \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
 	done)
 
-.PHONY: demo test check lint bench bench-serve bench-first-view bench-window clean
+.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-window clean
 .DELETE_ON_ERROR:
 
 # The compiled modules are made on installation: what they are made of asks for a new one.
@@ -77,6 +78,9 @@ bench-first-view: $(VENV)/test-installed
 
 bench-window: $(VENV)/test-installed .venv-peers/installed .venv-large-image/installed
 	PYTHONPATH=tests $(BIN)/python bench/window.py
+
+bench-cutout: $(VENV)/test-installed
+	PYTHONPATH=tests $(BIN)/python bench/cutout.py
 
 clean:
 	rm -rf $(VENV) .venv-peers .venv-large-image demo build dist

@@ -9,7 +9,7 @@ from typing import Self, cast
 
 from ziggurat import pyramid
 from ziggurat.errors import OutOfMemory, UnsupportedFeature, UsageError
-from ziggurat.format.protocol import OpenReader, Reader, StoringJpeg
+from ziggurat.format.protocol import OnTheSky, OpenReader, Reader, StoringJpeg
 from ziggurat.format.shelf import Indexed, Shelf
 from ziggurat.format.table import FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
@@ -171,6 +171,21 @@ class Image:
         if not self._made.levels:
             raise UsageError(f"{self.url} has all its levels; there are none to make")
         self._made.write(path, progress=progress)
+
+    def place(self, y: float, x: float) -> tuple[float, float] | None:
+        """Where on the sky a pixel is, of formats that say so.
+
+        Args:
+            y: row of level 0 as stored, which need not lie inside; the middle of the first pixel is at 0.
+            x: column.
+
+        Returns:
+            Right ascension and declination in degrees, ICRS; None where there is no sky.
+
+        Raises:
+            CorruptImage: if the header's coordinates make no sense.
+        """
+        return self._reader.place(y, x) if isinstance(self._reader, OnTheSky) else None
 
     def make_index(self) -> bytes:
         """Where everything lies in the file, for readers that come later: ``open(url, index=...)``.

@@ -42,6 +42,10 @@ def required(words: list[str]) -> list[str]:
     words += [name, value] if name and name not in words else []
     if words[0] in {"convert", "transcode", "pack", "add", "get", "unpack", "merge", "split", "export"}:
         words += [] if len(places) >= 2 else ["in", "out"]
+    elif words[0] == "cutout":
+        words += [] if "--size" in words else ["--size", "1arcmin"]
+    elif words[0] == "footprints":
+        words += [] if "--out" in words else ["--out", "a.zgf"]
     elif not places and words[0] != "doctor":
         words += ["a", "b.npy"] if words[0] == "read" else ["a"]
     return words

@@ -94,6 +94,18 @@ def test_other_coordinates_are_given_as_they_stand() -> None:
     assert "centre" not in found
 
 
+def test_a_pixel_has_its_place_in_icrs_whatever_the_frame_and_the_order_of_axes() -> None:
+    assert opened(plain(noise(30, 40), **SKY)).place(14.5, 19.5) == pytest.approx((150.0, 2.0))
+    assert opened(packed(noise(30, 40), "RICE_1", cards=SKY)).place(14.5, 29.5) == pytest.approx((149.9, 2.0), abs=1e-4)
+    swapped = SKY | {"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 2.0, "CRVAL2": 150.0}
+    assert opened(plain(noise(30, 40), **swapped)).place(14.5, 19.5) == pytest.approx((150.0, 2.0))
+    galactic = SKY | {"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRVAL1": 0.0, "CRVAL2": 0.0}
+    assert opened(plain(noise(30, 40), **galactic)).place(14.5, 19.5) == pytest.approx((266.405, -28.936), abs=1e-3)
+    assert opened(plain(noise(30, 40))).place(0, 0) is None
+    beyond = SKY | {"CTYPE1": "RA---AIT", "CTYPE2": "DEC--AIT", "CDELT1": -10.0, "CDELT2": 10.0, "CRVAL2": 0.0}
+    assert opened(plain(noise(30, 40), **beyond)).place(0, 0) is None
+
+
 def test_reader_gives_the_transformation_itself() -> None:
     sky = opened(plain(noise(3, 30, 40), **SKY)).sky()
     assert sky is not None

@@ -11,6 +11,7 @@ import tifffile
 
 import ziggurat
 from serving import Server, serving
+from sky_files import SCALE, save, sky, tan
 from ziggurat.format.exif import build_exif
 from ziggurat.serve.call import Call
 from ziggurat.serve.details import exif_fields, iptc_fields
@@ -171,6 +172,13 @@ def test_values_are_upright_and_in_the_units_of_the_file(tmp_path: Path) -> None
         low, high = said["shown_range"]
         assert 0 <= low < 1
         assert 11 < high <= 11.75
+
+
+def test_values_of_fits_have_their_place_on_the_sky(tmp_path: Path) -> None:
+    save(tmp_path / "sky.fits", (sky((30, 40)), tan(150, 2, (30, 40))))
+    with serving(tmp_path, "--workers", 1) as server:
+        found = server.get("/api/values/sky.fits?x=19&y=14").json
+    assert found["sky"] == pytest.approx([150 + SCALE / 2, 2 - SCALE / 2], abs=1e-6)
 
 
 def test_a_hundred_thousand_images_are_found_at_once() -> None:

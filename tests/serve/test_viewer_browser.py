@@ -10,12 +10,14 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
 import ziggurat
 from browsing import Browser, Tab
 from jobs import write_image
 from serving import Server, serving
+from sky_files import save, sky, tan
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -158,6 +160,22 @@ def test_samples_under_the_cursor_are_the_files(browser: Browser, viewed: Server
         tab.page.wait_for_selector("#readout", state="hidden")
         tab.page.keyboard.press("v")
         tab.until("document.getElementById('spoken').textContent.startsWith('x ')")
+
+
+def test_the_place_on_the_sky_under_the_cursor_is_the_files(browser: Browser, tmp_path: Path) -> None:
+    save(tmp_path / "sky.fits", (sky((600, 800)), tan(359.99, -0.02, (600, 800))))
+    with serving(tmp_path, "--workers", 1) as server, browser.tab(f"{server.url}/image?id=sky.fits") as tab:
+        opened(tab)
+        tab.page.mouse.move(500, 400)
+        tab.until("/RA .* Dec/.test(document.getElementById('readout').textContent)")
+        told = tab.page.inner_text("#readout")
+    found = re.search(r"x (\d+)\s+y (\d+).*RA ([\d:.]+)\s+Dec ([-+][\d:.]+)", told)
+    assert found is not None, told
+    with ziggurat.open(str(tmp_path / "sky.fits")) as image:
+        place = image.place(int(found[2]), int(found[1]))
+    shown = SkyCoord(found[3], found[4], unit=("hourangle", "deg"))
+    assert place is not None
+    assert shown.separation(SkyCoord(*place, unit="deg")).arcsec < 0.1
 
 
 def test_pages_of_a_folder_are_turned_with_the_keyboard(browser: Browser, viewed: Server) -> None:

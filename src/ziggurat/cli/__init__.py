@@ -45,6 +45,8 @@ COMMANDS = {
     "merge": "Make one pack of several.",
     "split": "Make several packs of one, none larger than a size.",
     "export": "Write a pack as WebDataset tar files, as a folder, or its index as Parquet.",
+    "cutout": "Cut positions on the sky out of FITS images: one, or a catalogue's.",
+    "footprints": "Find out which FITS images lie where on the sky, for `cutout`.",
     "doctor": "Check the libraries that Ziggurat stands on.",
 }
 """Every command, and its line in the help. ``convert`` is ``ziggurat.cli.convert:convert``, and so on."""

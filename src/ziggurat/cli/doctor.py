@@ -24,7 +24,7 @@ CODECS = {
 }  # fmt: skip
 """What is needed, and imagecodecs' name for it."""
 
-LIBRARIES = ("numpy", "imagecodecs", "tifffile", "obstore", "apsw", "cyclopts", "rich")
+LIBRARIES = ("numpy", "imagecodecs", "tifffile", "obstore", "apsw", "astropy", "reproject", "cyclopts", "rich")
 
 
 @dataclass(frozen=True, slots=True)

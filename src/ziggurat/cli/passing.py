@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from ziggurat.convert.progress import FRAME_SECONDS, LINE_SECONDS
-from ziggurat.convert.text import amount, duration, visible
+from ziggurat.convert.text import amount, count, duration, visible
 from ziggurat.pyramid.blocks import Progress
 
 
@@ -58,3 +58,15 @@ def shown(name: str, stream: TextIO | None = None) -> Iterator[Progress]:
             )
 
         yield lambda done, total: show(lambda seconds: told(done, total, seconds))
+
+
+@contextmanager
+def counted(what: str, stream: TextIO | None = None) -> Iterator[Callable[[int], None]]:
+    """A function to be called with how many there are so far.
+
+    Args:
+        what: is counted.
+        stream: standard error unless given.
+    """
+    with line(stream) as show:
+        yield lambda number: show(lambda _: f"{count(number)} {what}")

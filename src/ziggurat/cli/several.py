@@ -1,4 +1,4 @@
-"""What commands share that make something of several images: beside each, at one place, or in the cache."""
+"""What commands share that make something of images: beside each, at one place, or in the cache."""
 
 import sys
 from collections.abc import Callable, Sequence

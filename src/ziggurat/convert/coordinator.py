@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ziggurat.convert.admission import Admission
+from ziggurat.convert.guard import Lost
 from ziggurat.convert.hooks import ItemHooks, Notifier
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import State
 from ziggurat.convert.options import OutputOptions, RunOptions
-from ziggurat.convert.pool import Lost, Pool
+from ziggurat.convert.pool import Pool
 from ziggurat.convert.probe import Question
 from ziggurat.convert.progress import Progress
 from ziggurat.convert.records import Budget, Failure, Probe, Published, Task, Verified
@@ -141,7 +142,7 @@ class Coordinator:
         self.hooks.collect(self.ledger)
         self.progress.tick()
 
-    def _absorb(self, events: Sequence[Answer | Lost]) -> list[str]:
+    def _absorb(self, events: Sequence[Answer | Lost[Task | list[Question]]]) -> list[str]:
         """Records what workers reported; returns the items that are complete now."""
         for event in events:
             match event:
@@ -227,7 +228,7 @@ class Coordinator:
             error_message=f"written as {probe.writer}, it would have the target of another row; see --name",
         )
 
-    def _lost_headers(self, questions: list[Question], lost: Lost) -> None:
+    def _lost_headers(self, questions: list[Question], lost: Lost[Task | list[Question]]) -> None:
         """Halves a chunk that took a worker down until the one image that did it stands alone."""
         self._probing -= 1
         if len(questions) > 1:

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from ziggurat import __version__
 from ziggurat.convert import process
 from ziggurat.convert.coordinator import Coordinator
+from ziggurat.convert.guard import WORKER_BASE
 from ziggurat.convert.hooks import ItemHooks, Notifier
 from ziggurat.convert.ledger.connection import is_blank
 from ziggurat.convert.ledger.ledger import Ledger
@@ -28,7 +29,7 @@ from ziggurat.convert.manifest import (
 )
 from ziggurat.convert.options import OutputOptions, RunOptions, differences
 from ziggurat.convert.plan import plan_rows
-from ziggurat.convert.pool import WORKER_BASE, Pool
+from ziggurat.convert.pool import Pool
 from ziggurat.convert.progress import Progress
 from ziggurat.convert.records import Budget, Published
 from ziggurat.convert.worker import WorkerConfig

@@ -89,6 +89,26 @@ class StoringJpeg(Protocol):
         ...
 
 
+@runtime_checkable
+class OnTheSky(Protocol):
+    """A reader of images that may have a place on the sky."""
+
+    def place(self, y: float, x: float) -> tuple[float, float] | None:
+        """The place of a pixel.
+
+        Args:
+            y: row of level 0; the middle of the first pixel is at 0.
+            x: column.
+
+        Returns:
+            Right ascension and declination in degrees, ICRS; None where there is no sky.
+
+        Raises:
+            CorruptImage: if the header's coordinates make no sense.
+        """
+        ...
+
+
 class OpenReader(Protocol):
     """What every format's module offers under the name ``open_reader``."""
 

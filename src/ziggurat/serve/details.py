@@ -78,7 +78,7 @@ def _shown_range(opened: Opened) -> JSON:
 
 
 def probe(opened: Opened, y: int, x: int) -> dict[str, JSON]:
-    """The samples of one pixel of the upright image, in the file's own units.
+    """The samples of one pixel of the upright image, in the file's own units, and where on the sky it is.
 
     Values that are no numbers are told as text, because JSON has none for them.
 
@@ -88,7 +88,18 @@ def probe(opened: Opened, y: int, x: int) -> dict[str, JSON]:
     upright = Window(y, x, y + 1, x + 1)
     window = opened.turn.stored(upright, opened.turn.size(opened.image.levels[0].shape))
     samples = opened.read(0, window)[0, 0]
-    return {"x": x, "y": y, "values": [_number(value) for value in samples.tolist()], "dtype": opened.image.info.dtype}
+    values = [_number(value) for value in samples.tolist()]
+    told: dict[str, JSON] = {"x": x, "y": y, "values": values, "dtype": opened.image.info.dtype}
+    place = _sky(opened, window)
+    return told if place is None else told | {"sky": list(place)}
+
+
+def _sky(opened: Opened, pixel: Window) -> tuple[float, float] | None:
+    try:
+        return opened.image.place(pixel.y0, pixel.x0)
+    except ZigguratError:
+        # The samples are told even where the coordinates are damaged.
+        return None
 
 
 def _pair(size: Size | None) -> JSON:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from ziggurat.codec.pictures import Encoding
 from ziggurat.geometry import Size, Window
 from ziggurat.serve.view import AS_IT_IS, View
 
 type Quality = Literal["default", "color", "gray", "bitonal"]
-type Encoding = Literal["jpg", "png", "webp", "avif"]
 
 MEDIA_TYPES: Final[dict[str, str]] = {
     "jpg": "image/jpeg",

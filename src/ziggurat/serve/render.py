@@ -6,13 +6,13 @@ from typing import Final
 
 import numpy as np
 
+from ziggurat.codec.pictures import encode
 from ziggurat.errors import NotReady
 from ziggurat.geometry import Size, Window
 from ziggurat.image import Image
 from ziggurat.model import ImageInfo, Samples
 from ziggurat.pyramid import halve
 from ziggurat.serve.develop import Develop, develop, is_plain
-from ziggurat.serve.encode import encode
 from ziggurat.serve.plan import Plan
 from ziggurat.serve.resample import in_blocks, resample, rotate
 from ziggurat.serve.sketch import fill, is_long, needs_pass, sketch

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import apsw
 
-from ziggurat.convert.ledger.schema import APPLICATION_ID, VERSION
+from ziggurat.convert.ledger.schema import CONVERSION, Schema
 from ziggurat.errors import DependencyError, JobError, JobLocked
 
 MINIMUM_SQLITE = (3, 51, 3)
@@ -34,7 +34,7 @@ def check_sqlite() -> None:
         )
 
 
-def open_writer(path: Path, *, create: bool) -> tuple[apsw.Connection, int]:
+def open_writer(path: Path, *, create: bool, schema: Schema = CONVERSION) -> tuple[apsw.Connection, int]:
     """Opens a ledger for its coordinator and takes the job's lock.
 
     Returns:
@@ -62,7 +62,7 @@ def open_writer(path: Path, *, create: bool) -> tuple[apsw.Connection, int]:
     try:
         if not create:
             # Before anything is changed: it might be somebody's other database.
-            check_format(connection, path)
+            check_format(connection, path, schema)
         connection.pragma("journal_mode", "TRUNCATE" if _on_network(path) else "WAL")
     except (JobError, apsw.Error) as error:
         connection.close()
@@ -106,7 +106,7 @@ def is_blank(path: Path) -> bool:
         return False
 
 
-def check_format(connection: apsw.Connection, path: Path) -> None:
+def check_format(connection: apsw.Connection, path: Path, schema: Schema = CONVERSION) -> None:
     """Refuses a file that is no ledger, or one of another version.
 
     Raises:
@@ -117,11 +117,11 @@ def check_format(connection: apsw.Connection, path: Path) -> None:
         version = connection.pragma("user_version")
     except apsw.Error as error:
         raise JobError(f"{path} is not a job's ledger: {error}") from error
-    if application != APPLICATION_ID:
+    if application != schema.application_id:
         raise JobError(f"{path} is not a job's ledger: its application id is {application:#x}")
-    if version != VERSION:
+    if version != schema.version:
         raise JobError(
-            f"{path} has ledger version {version}, this Ziggurat knows {VERSION}; use the release that made it"
+            f"{path} has ledger version {version}, this Ziggurat knows {schema.version}; use the release that made it"
         )
 
 

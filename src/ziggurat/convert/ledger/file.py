@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import apsw
 
 from ziggurat.convert.ledger.connection import open_writer
-from ziggurat.convert.ledger.schema import ADDED, APPLICATION_ID, TABLES, VERSION
+from ziggurat.convert.ledger.schema import CONVERSION, Schema
 from ziggurat.errors import WriteError
 from ziggurat.model import JSON
 
@@ -21,6 +21,8 @@ type SQLiteValue = int | float | str | bytes | None
 
 class LedgerFile:
     """An open ledger with the job's lock. One process, one thread."""
+
+    schema: ClassVar[Schema] = CONVERSION
 
     def __init__(self, path: Path, connection: apsw.Connection, lock: int) -> None:
         self.path = path
@@ -36,10 +38,10 @@ class LedgerFile:
             facts: what the job is, each value stored as JSON in the table ``job``.
             columns: the manifest's own columns, which become the table ``manifest``.
         """
-        connection, lock = open_writer(path, create=True)
+        connection, lock = open_writer(path, create=True, schema=cls.schema)
         ledger = cls(path, connection, lock)
         with ledger.transaction():
-            for statement in (*TABLES, *ADDED):
+            for statement in cls.schema.statements:
                 connection.execute(statement)
             named = "".join(f", {quoted(name)} TEXT" for name in columns)
             connection.execute(f"CREATE TABLE manifest (images_id INTEGER PRIMARY KEY{named}) STRICT")
@@ -50,8 +52,8 @@ class LedgerFile:
             }
             for key, value in {**started, **facts}.items():
                 ledger.set_fact(key, value)
-            connection.pragma("application_id", APPLICATION_ID)
-            connection.pragma("user_version", VERSION)
+            connection.pragma("application_id", cls.schema.application_id)
+            connection.pragma("user_version", cls.schema.version)
         return ledger
 
     @classmethod
@@ -62,7 +64,7 @@ class LedgerFile:
             JobError: if it is no ledger.
             JobLocked: if another process works on it.
         """
-        return cls(path, *open_writer(path, create=False))
+        return cls(path, *open_writer(path, create=False, schema=cls.schema))
 
     def close(self) -> None:
         """Folds the write-ahead log into the file and releases the lock."""

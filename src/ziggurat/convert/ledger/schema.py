@@ -1,5 +1,6 @@
 """The ledger's tables and the states of a row."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 APPLICATION_ID = 0x5A_47_4C_31
@@ -79,7 +80,6 @@ CREATE TABLE images (
 """
 
 TABLES = (
-    "CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     IMAGES,
     """
     CREATE TABLE items (
@@ -126,3 +126,25 @@ ADDED = (
     "CREATE INDEX IF NOT EXISTS reviews_image ON reviews(image, id)",
 )
 """What came later: ledgers that lack it get it when it is first needed, and keep their version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What tells one kind of ledger from another.
+
+    Attributes:
+        application_id: of the SQLite file.
+        version: ``PRAGMA user_version``.
+        statements: what makes its tables.
+    """
+
+    application_id: int
+    version: int
+    statements: tuple[str, ...]
+
+
+JOB = "CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID"
+"""The facts of a job, which every kind of ledger has."""
+
+CONVERSION = Schema(APPLICATION_ID, VERSION, (JOB, *TABLES, *ADDED))
+"""The ledger of a conversion."""

@@ -5,6 +5,6 @@ bottom: nothing is flipped. Importing this package imports astropy's header clas
 second; the format table names it by path, so that only opening a FITS file does.
 """
 
-from ziggurat.format.fits.reader import FitsReader, list_hdus, open_fits, open_reader
+from ziggurat.format.fits.reader import FitsReader, list_hdus, open_fits, open_reader, open_unit
 
-__all__ = ["FitsReader", "list_hdus", "open_fits", "open_reader"]
+__all__ = ["FitsReader", "list_hdus", "open_fits", "open_reader", "open_unit"]

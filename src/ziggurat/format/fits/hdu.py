@@ -28,6 +28,7 @@ class Hdu:
         kind: "image", "compressed" (an image in the tiles of a table), or what XTENSION says.
         bitpix: sample type of the image, of the standard's six; 8 for other units.
         axes: lengths NAXIS1, NAXIS2 and on, the image's own where it is compressed.
+        header: first byte of the header.
         start: first byte of the data.
         length: bytes of the data without padding.
         cards: its header.
@@ -38,6 +39,7 @@ class Hdu:
     kind: str
     bitpix: int
     axes: tuple[int, ...]
+    header: int
     start: int
     length: int
     cards: Cards
@@ -70,11 +72,24 @@ def walk(headers: Headers) -> Iterator[Hdu]:
     for index in range(MAX_HDUS):
         if index and not headers.is_extension(start):
             return
-        where = f"{headers.url}: HDU {index}"
-        cards, data = headers.read(start, where)
-        hdu = _parse(index, cards, data)
+        hdu = unit_at(headers, index, start)
         yield hdu
         start = hdu.end
+
+
+def unit_at(headers: Headers, index: int, start: int) -> Hdu:
+    """The unit whose header begins at a byte.
+
+    Args:
+        headers: of the file.
+        index: its number.
+        start: first byte of its header.
+
+    Raises:
+        CorruptImage: if the header is damaged.
+    """
+    cards, data = headers.read(start, f"{headers.url}: HDU {index}")
+    return _parse(index, cards, start, data)
 
 
 def choose(headers: Headers, wanted: int | str | None) -> tuple[Hdu, list[Hdu], bool]:
@@ -106,9 +121,8 @@ def choose(headers: Headers, wanted: int | str | None) -> tuple[Hdu, list[Hdu], 
     if not chosen.is_image:
         raise UnsupportedFeature(f"{chosen.cards.where} ({chosen.name}) is no image of two or more dimensions")
     while len(known) < MAX_HDUS and headers.held(known[-1].end) and headers.is_extension(known[-1].end):
-        where = f"{headers.url}: HDU {len(known)}"
         try:
-            known.append(_parse(len(known), *headers.read(known[-1].end, where)))
+            known.append(unit_at(headers, len(known), known[-1].end))
         except CorruptImage:
             return chosen, known, False
     return chosen, known, known[-1].end >= headers.size
@@ -124,7 +138,7 @@ def _fits(hdu: Hdu, wanted: int | str | None) -> bool:
             return hdu.name.upper() == wanted.strip().upper()
 
 
-def _parse(index: int, cards: Cards, start: int) -> Hdu:
+def _parse(index: int, cards: Cards, header: int, start: int) -> Hdu:
     """A header's unit, with the size of its data by section 4.4.1."""
     bitpix, axes = _shape(cards, "")
     groups = axes[:1] == (0,) and cards.flag("GROUPS")
@@ -142,7 +156,7 @@ def _parse(index: int, cards: Cards, start: int) -> Hdu:
     elif kind == "iueimage":
         kind = "image"
     name = cards.text("EXTNAME") or ("" if index else "PRIMARY")
-    return Hdu(index, name, "groups" if groups else kind, bitpix, axes, start, length, cards)
+    return Hdu(index, name, "groups" if groups else kind, bitpix, axes, header, start, length, cards)
 
 
 def _shape(cards: Cards, prefix: str) -> tuple[int, tuple[int, ...]]:

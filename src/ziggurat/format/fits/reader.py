@@ -1,23 +1,27 @@
 """Opens a FITS image by its headers and reads windows of it."""
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from ziggurat.errors import UnsupportedFeature
 from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
 from ziggurat.format.fits.blocks import Headers
 from ziggurat.format.fits.cards import Cards
-from ziggurat.format.fits.hdu import Hdu, choose, walk
+from ziggurat.format.fits.hdu import Hdu, choose, unit_at, walk
 from ziggurat.format.fits.plain import PlainImage
 from ziggurat.format.fits.samples import Scaling, scaling
 from ziggurat.format.fits.tiled import TiledImage
 from ziggurat.format.fits.tiling import Tiling, tiling
 from ziggurat.format.fits.wcs import celestial_wcs, wcs_details
-from ziggurat.format.foreign import foreign_errors
+from ziggurat.format.foreign import foreign_errors, named
 from ziggurat.geometry import Size, Window
 from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
 from ziggurat.storage.protocol import ByteSource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from astropy.io.fits import Header
     from astropy.wcs import WCS
 
 
@@ -29,6 +33,7 @@ class FitsReader:
         self._image = image
         self._cards = cards
         self._axes = axes
+        self._world: WCS | None = None
 
     @property
     def info(self) -> ImageInfo:
@@ -54,6 +59,11 @@ class FitsReader:
         """Peak bytes of ``read``: the result, one batch of stored bytes, and what is decoded at a time."""
         return self._image.cost(window)
 
+    @property
+    def header(self) -> "Header":
+        """The HDU's header as astropy has it; not to be changed."""
+        return self._cards.header
+
     def sky(self) -> "WCS | None":
         """Astropy's transformation between pixels (x, y), from 0, and the sky; None where there is no sky.
 
@@ -62,6 +72,21 @@ class FitsReader:
         """
         with foreign_errors(f"{self._image.where}: its world coordinates"):
             return celestial_wcs(self._cards, self._axes)
+
+    def place(self, y: float, x: float) -> tuple[float, float] | None:
+        """Right ascension and declination of a pixel in degrees, ICRS; None where there is no sky.
+
+        Raises:
+            CorruptImage: if astropy refuses the header's world coordinates.
+        """
+        if "ctype" not in cast("Mapping[str, JSON]", self._info.details.get("wcs", {})):
+            return None
+        from ziggurat.format.fits.places import place_of  # noqa: PLC0415 - half a second, and only for a sky
+
+        if self._world is None:
+            self._world = self.sky()
+        with named(self._image.where):
+            return None if self._world is None else place_of(self._world, y, x)
 
 
 def open_reader(source: ByteSource) -> FitsReader:
@@ -87,11 +112,30 @@ def open_fits(source: ByteSource, *, hdu: int | str | None = None) -> FitsReader
         UnsupportedFeature: if the HDU is no image, or its compression is not the standard's.
     """
     with foreign_errors(f"{source.url}: the FITS header"):
-        return _opened(source, hdu)
+        chosen, known, complete = choose(Headers(source), hdu)
+        return _opened(source, chosen, {"hdus": [one.summary() for one in known], "hdus_complete": complete})
 
 
-def _opened(source: ByteSource, hdu: int | str | None) -> FitsReader:
-    chosen, known, complete = choose(Headers(source), hdu)
+def open_unit(source: ByteSource, index: int, start: int) -> FitsReader:
+    """Opens the image of a file whose header is known to begin at a byte; headers before it are not read.
+
+    Args:
+        source: the file.
+        index: the number of its HDU.
+        start: first byte of its header, as ``Hdu.header`` has it.
+
+    Raises:
+        CorruptImage: if the header is damaged.
+        UnsupportedFeature: if the HDU is no image, or its compression is not the standard's.
+    """
+    with foreign_errors(f"{source.url}: the FITS header"):
+        chosen = unit_at(Headers(source), index, start)
+        if not chosen.is_image:
+            raise UnsupportedFeature(f"{chosen.cards.where} is no image of two or more dimensions")
+        return _opened(source, chosen, {})
+
+
+def _opened(source: ByteSource, chosen: Hdu, listing: dict[str, JSON]) -> FitsReader:
     axes = arrange(chosen.axes)
     blank = "BLANK" if chosen.kind == "image" or "BLANK" in chosen.cards else "ZBLANK"
     rule = scaling(chosen.cards, chosen.bitpix, blank=blank)
@@ -101,7 +145,6 @@ def _opened(source: ByteSource, hdu: int | str | None) -> FitsReader:
         image = PlainImage(source, chosen.start, axes, rule, chosen.cards.where)
     else:
         image = TiledImage(source, tiles, axes, rule, chosen.cards.where)
-    listing: dict[str, JSON] = {"hdus": [one.summary() for one in known], "hdus_complete": complete}
     details: dict[str, JSON] = {"fits": _details(chosen, axes, rule, tiles) | listing}
     world = wcs_details(chosen.cards, axes)
     if world is not None:

@@ -27,13 +27,16 @@ MAX_AXES = 9
 MAX_SIP = 9
 """Order of distortion polynomials (SIP); astropy reserves its square."""
 
-_PLAIN = re.compile(
+KEYWORDS = re.compile(
     r"(WCSAXES|RADESYS|RADECSYS|EQUINOX|EPOCH|LONPOLE|LATPOLE|MJD-OBS|DATE-OBS|RESTFRQ|RESTWAV|SPECSYS|VELREF"
     r"|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[1-9]|(CD|PC)[1-9]_[1-9]|PV[1-9]_[1-9]?[0-9]"
     r"|(A|B|AP|BP)_ORDER|(A|B|AP|BP)_[0-9]_[0-9]|WAT[0-9]_[0-9]{3}"
     r"|CNPIX[12]|PPO[1-6]|[XY]PIXELSZ|PLTRA[HMS]|PLTDEC(SN|D|M|S)|AMD[XY][0-9]{1,2})"
 )
 """The standard's keywords, SIP polynomials, IRAF's (WATi_nnn) and those of the Digitized Sky Survey's plates."""
+
+_NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA|CD|PC|PV)[1-9]|[AB]P?_")
+"""Those of them that astropy would take for 0 where they are texts."""
 
 _TABLES = re.compile(r"(C[PQ]DIS|D2IMDIS)[1-9]")
 """Distortions that other HDUs hold."""
@@ -114,6 +117,16 @@ def celestial_wcs(cards: Cards, axes: Axes) -> "WCS | None":
         return part if part.has_celestial else None
 
 
+def sky_cards(cards: Cards, axes: Axes) -> bytes:
+    """Those cards that ``celestial_wcs`` needs, in whole blocks with an END card: a header of its own.
+
+    Raises:
+        CorruptImage: if there are more axes or higher distortions than are understood.
+    """
+    text: str = _chosen(cards, len(axes.lengths)).tostring()
+    return text.encode("ascii")
+
+
 def _celestial(cards: Cards, axes: Axes) -> dict[str, JSON]:
     found = celestial_wcs(cards, axes)
     if found is None:
@@ -145,13 +158,15 @@ def _chosen(cards: Cards, axes: int) -> Header:
 
 def _known(cards: Cards) -> Iterator[tuple[str, bool | int | float | str]]:
     for keyword in dict.fromkeys(cards.header.keys()):
-        if not _PLAIN.fullmatch(keyword):
+        if not KEYWORDS.fullmatch(keyword):
             continue
         value = cards.value(keyword)
         if not isinstance(value, bool | int | float | str):
             continue
         if keyword.endswith("_ORDER") and not (isinstance(value, int) and 0 <= value <= MAX_SIP):
             raise CorruptImage(f"{cards.where}: {keyword} is {value!r:.40}; distortions up to {MAX_SIP} are understood")
+        if isinstance(value, str) and _NUMBERS.match(keyword):
+            raise CorruptImage(f"{cards.where}: {keyword} is {value!r:.40}, not a number; the header is damaged")
         yield keyword, value
 
 

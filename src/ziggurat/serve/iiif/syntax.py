@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
+from ziggurat.codec.pictures import Encoding
 from ziggurat.errors import UnsupportedFeature, UsageError
 from ziggurat.geometry import Size, Window
-from ziggurat.serve.plan import MEDIA_TYPES, QUALITIES, Encoding, Plan, Quality
+from ziggurat.serve.plan import MEDIA_TYPES, QUALITIES, Plan, Quality
 from ziggurat.serve.settings import SIDE
 from ziggurat.serve.view import AS_IT_IS, View
 

@@ -5,12 +5,13 @@ from typing import Final
 
 from starlette.responses import Response
 
+from ziggurat.codec.pictures import Encoding
 from ziggurat.errors import SourceNotFound, UsageError
 from ziggurat.geometry import Size, Window
 from ziggurat.serve.call import Call
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.iiif.syntax import parse_format
-from ziggurat.serve.plan import Encoding, Plan
+from ziggurat.serve.plan import Plan
 from ziggurat.serve.routes.picture import picture
 from ziggurat.serve.service import Service
 from ziggurat.serve.view import View, parse_view

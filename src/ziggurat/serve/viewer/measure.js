@@ -49,6 +49,19 @@ export function scaleBar(viewer, { box, bar, text }, size) {
   return draw;
 }
 
+/** Degrees of right ascension and declination as hours and degrees, minutes and seconds. */
+function onTheSky(ra, dec) {
+  const parts = (value, places, whole) => {
+    const second = 10 ** places;
+    const all = Math.round(Math.abs(value) * 3600 * second) % (whole * 3600 * second);
+    const minutes = Math.floor(all / (60 * second));
+    const pair = (number) => String(number).padStart(2, "0");
+    const seconds = ((all % (60 * second)) / second).toFixed(places).padStart(places + 3, "0");
+    return `${pair(Math.floor(minutes / 60))}:${pair(minutes % 60)}:${seconds}`;
+  };
+  return `RA ${parts(ra / 15, 2, 24)}  Dec ${dec < 0 ? "-" : "+"}${parts(dec, 1, 360)}`;
+}
+
 /** Asks for the samples under the cursor, one request at a time, the latest place last. */
 export class Readout {
   constructor(viewer, output, spoken) {
@@ -93,16 +106,18 @@ export class Readout {
     return inside ? { x: column, y: row } : null;
   }
 
-  #text(values) {
+  #text(said) {
     const { x, y } = this.place;
-    const shown = values
-      ? values
+    const shown = said
+      ? said.values
           .map((value) =>
             typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value,
           )
           .join("  ")
       : "…";
-    return `x ${x}  y ${y}    ${shown}${values && this.unit ? ` ${this.unit}` : ""}`;
+    const unit = said && this.unit ? ` ${this.unit}` : "";
+    const sky = said?.sky ? `    ${onTheSky(...said.sky)}` : "";
+    return `x ${x}  y ${y}    ${shown}${unit}${sky}`;
   }
 
   #say() {
@@ -121,9 +136,9 @@ export class Readout {
       const said = await ask(`api/values/${image.ref}?x=${x}&y=${y}`);
       if (image !== this.image) return;
       if (this.known.size > 5000) this.known.clear();
-      this.known.set(key, said.values);
+      this.known.set(key, said);
     } catch (error) {
-      this.known.set(key, [error.status === 503 ? "busy" : "cannot be read"]);
+      this.known.set(key, { values: [error.status === 503 ? "busy" : "cannot be read"] });
     } finally {
       this.asking = false;
     }

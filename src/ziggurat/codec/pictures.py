@@ -1,11 +1,14 @@
 """8-bit pixels as the bytes of a picture that browsers show."""
 
+from typing import Literal
+
 import imagecodecs
 import numpy as np
 
 from ziggurat.codec.jpeg import encode as jpeg
 from ziggurat.model import Samples
-from ziggurat.serve.plan import Encoding
+
+type Encoding = Literal["jpg", "png", "webp", "avif"]
 
 AVIF_SPEED = 9
 """Of 10: somebody is waiting."""
