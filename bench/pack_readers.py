@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,9 @@ import lmdb
 import webdataset
 
 from ziggurat.pack import Pack
+
+HELD = ExitStack()
+"""What stays open until the process ends."""
 
 type Opened = tuple[Callable[[str], bytes], Callable[[], Iterator[bytes]], Callable[[], int]]
 """What gets one image by its key, all of them in order, and counts the keys by listing them."""
@@ -46,7 +50,7 @@ def files(place: Path) -> Opened:
 def pack(place: Path) -> Opened:
     """A pack. Reads share one snapshot, as LMDB's share one transaction."""
     opened = Pack(place)
-    opened.snapshot().__enter__()
+    HELD.enter_context(opened.snapshot())
     return opened.__getitem__, lambda: (data for _, data in opened.scan()), lambda: sum(1 for _ in opened.listing())
 
 
