@@ -28,7 +28,7 @@ from ziggurat.testing.sources import BytesSource
 
 DRIVER = Path(__file__).with_name("crash_driver.py")
 PACKER = Path(__file__).with_name("pack_driver.py")
-THOROUGH = "ZIGGURAT_FUZZ" in os.environ
+THOROUGH = "ZIGGURAT_THOROUGH" in os.environ
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(DRIVER.parents[1])}
 
 

@@ -1,6 +1,6 @@
 """Damaged pages: whatever stands there, bytes of the right length or an error of ours come, and soon.
 
-ZIGGURAT_FUZZ says how many damaged files there are.
+ZIGGURAT_DAMAGED says how many damaged files there are.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-COUNT = int(os.environ.get("ZIGGURAT_FUZZ", "700"))
+COUNT = int(os.environ.get("ZIGGURAT_DAMAGED", "700"))
 WORKER = Path(__file__).with_name("damage_worker.py")
 
 

@@ -20,7 +20,7 @@ from ziggurat.pack.writer import Packable, PackWriter
 from ziggurat.storage.local_destination import LocalDestination
 from ziggurat.testing.sources import BytesSource
 
-STEP = 1 if "ZIGGURAT_FUZZ" in os.environ else 8
+STEP = 1 if "ZIGGURAT_THOROUGH" in os.environ else 8
 """Every n-th call fails."""
 
 FULL = apsw.SQLITE_FULL
