@@ -37,6 +37,7 @@ def test_images_of_a_pack_and_of_any_database_are_served(images: Path, tmp_path:
         db.execute("INSERT INTO Images VALUES (7, ?)", ((images / "b.png").read_bytes(),))
     db.close()
     with serving(path, "--workers", 1) as server:
+        assert server.get("/api/site").json["title"] == "all!"
         listed = server.get("/api/items").json
         assert [item["id"] for item in listed["items"]] == ["a b/ü!1.png", "b.png"]
         whole = server.get("/iiif/3/a%20b%2F%C3%BC%211.png/full/max/0/default.png")

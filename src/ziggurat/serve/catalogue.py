@@ -28,7 +28,7 @@ from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
 from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
-from ziggurat.storage.pack_url import PackPlace
+from ziggurat.storage.pack_url import PackPlace, parse_pack
 from ziggurat.storage.urls import Held, Packed, Remote, is_pack, local_path, parse, path_url
 
 SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
@@ -71,6 +71,8 @@ class Root:
     @property
     def title(self) -> str:
         """What people call it; never the query of an address, which may hold a signature."""
+        if self.kind == "pack":
+            return self.name or label(parse_pack(self.place.removesuffix("!"))[0].place)
         last = self.place.rpartition("/")[2]
         return self.name or (label(last) if self.is_table else last) or "images"
 
