@@ -21,12 +21,15 @@ from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 
 from jobs import collection, encoded, files, finish, manifest, picture, start, write_image, ziggurat
 from s3_server import NEEDS_S3, S3Server
+from ziggurat import open as open_image
 from ziggurat.pack import Pack
+from ziggurat.pack.coarse import small_level
 from ziggurat.pack.writer import PackWriter
 
 INLINE = ("--workers", "0")
@@ -278,6 +281,15 @@ def test_images_are_laid_by_resolution_and_stay_what_they_are(tmp_path: Path) ->
     for path in (out, tmp_path / "part-000.zpk"):
         with closing(sqlite3.connect(path)) as db:
             assert db.execute("SELECT count(*) FROM coarse").fetchone() == (1,)
+    # A small picture needs nothing of the rest, whatever stands there.
+    with open_image(str(scan)) as image:
+        level = small_level(image)
+        expected = image.read(level)
+    with closing(sqlite3.connect(out)) as db:
+        db.execute("UPDATE data SET bytes = zeroblob(length(bytes)) WHERE id = (SELECT id FROM coarse)")
+        db.commit()
+    with Pack(out) as pack, pack.image("scan.jp2") as image:
+        assert np.array_equal(image.read(level), expected)
 
 
 @pytest.mark.parametrize(
