@@ -5,6 +5,7 @@
 # make bench-serve   compares the server with IIPImage and large_image (needs iipimage-server, lighttpd, opj and ojph tools)
 # make bench-cutout   compares the cutouts of a catalogue with a loop of astropy's Cutout2D
 # make bench-first-view  opens a strip BigTIFF of 24 GB on S3 in a browser (needs Ceph and Chromium)
+# make bench-pack    compares a pack of a million images with files, LMDB and tar (needs 15 GB of disk, and to be root)
 # make bench-window  compares windows of images up to a gigapixel, from disk and S3 (needs Ceph, opj_compress, libvips)
 
 VENV := .venv
@@ -17,7 +18,7 @@ PYTHON ?= $(shell \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
 	done)
 
-.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-window clean
+.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-pack bench-window clean
 .DELETE_ON_ERROR:
 
 # The compiled modules are made on installation: what they are made of asks for a new one.
@@ -75,6 +76,10 @@ bench-serve: $(VENV)/test-installed .venv-large-image/installed
 
 bench-first-view: $(VENV)/test-installed
 	PYTHONPATH=tests $(BIN)/python bench/first_view.py
+
+bench-pack: $(VENV)/test-installed
+	$(BIN)/pip install --quiet lmdb webdataset
+	$(BIN)/python bench/pack.py
 
 bench-window: $(VENV)/test-installed .venv-peers/installed .venv-large-image/installed
 	PYTHONPATH=tests $(BIN)/python bench/window.py
