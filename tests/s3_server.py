@@ -265,7 +265,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @cache
 def _names_server(path: Path) -> bool:
-    return "NEEDS_S3" in path.read_text()
+    text = path.read_text()
+    return "NEEDS_S3" in text or "s3: S3Server" in text
 
 
 @pytest.fixture(scope="session")

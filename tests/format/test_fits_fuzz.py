@@ -12,7 +12,7 @@ from ziggurat.format.fits import open_reader
 from ziggurat.geometry import Window
 from ziggurat.testing.sources import BytesSource
 
-COUNT = int(os.environ.get("ZIGGURAT_FUZZ", "2000"))
+COUNT = int(os.environ.get("ZIGGURAT_FUZZ_IMAGES", "2000"))
 """Damaged files; 3,000 take about fifteen seconds."""
 
 LIMIT = 5.0

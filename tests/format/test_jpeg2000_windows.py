@@ -11,7 +11,7 @@ import pytest
 
 WORKER = Path(__file__).with_name("jpeg2000_windows_worker.py")
 VERDICTS = Path(__file__).with_name("jpeg2000_verdicts.json")
-WINDOWS = int(os.environ.get("ZIGGURAT_WINDOWS", "16"))
+WINDOWS = int(os.environ.get("ZIGGURAT_WINDOWS", "8"))
 """Windows of each level, if it has as many pixels: the two extreme corners and random ones."""
 
 NOT_DECODED = {

@@ -1,4 +1,4 @@
-"""Damaged headers: whatever stands there, an error of ours comes, and soon. ZIGGURAT_FUZZ says how many there are."""
+"""Damaged headers: whatever stands there, an error of ours comes, and soon. ZIGGURAT_FUZZ_IMAGES says how many."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from ziggurat.format.tiff import open_reader
 from ziggurat.geometry import Size, Window
 from ziggurat.testing.sources import BytesSource
 
-MUTANTS = int(os.environ.get("ZIGGURAT_FUZZ", "5000"))
+MUTANTS = int(os.environ.get("ZIGGURAT_FUZZ_IMAGES", "5000"))
 """Mutants of every seed file: the default takes about twenty seconds in all."""
 
 PATIENCE = 5
