@@ -17,7 +17,7 @@ from jobs import others_gone, query
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 IMAGES = 24
-RANDOM_KILLS = int(os.environ.get("ZIGGURAT_KILLS", "24"))
+RANDOM_KILLS = int(os.environ.get("ZIGGURAT_KILLS", "8"))
 """Kills at random moments; raise it for a longer trial."""
 
 WORKER_POINTS = [f"worker:{point}:{n}" for point in ("read", "write", "verify", "record", "publish", "published")

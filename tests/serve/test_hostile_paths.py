@@ -124,6 +124,8 @@ def hostile(places: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
         "manifest": [places / "list.csv"],
     }[request.param]
     with serving(*arguments, "--workers", 1) as server:
+        # All tricks on all kinds of URL against a folder; what is served otherwise has the same front.
+        server.lines.append(request.param)
         yield server
 
 
@@ -161,7 +163,12 @@ def test_no_path_leads_out_of_what_is_served(hostile: Server, places: Path) -> N
         for trick in (*CLIMBS, *OTHERS)
     ]
     named = [f"{name}{trick}" for name in ("a/", "a%2F", "b%2F", "ramp.png%2F") for trick in tricks[::7]]
-    targets = [kind.replace("{}", trick).encode() for kind in KINDS for trick in tricks]
+    step = 1 if "folder" in hostile.lines else 6
+    targets = [
+        kind.replace("{}", trick).encode()
+        for number, kind in enumerate(KINDS)
+        for trick in tricks[number % step :: step]
+    ]
     targets += [kind.replace("{}", trick).encode() for kind in KINDS[:4] for trick in named]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda target: check(hostile, target.replace(b" ", b"%20")), targets))

@@ -113,7 +113,8 @@ def test_files_are_given_back_even_if_nobody_closes_them(path: Path) -> None:
         LocalSource(path)
         with pytest.raises(SourceRefused):
             LocalSource(path.parent)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    # What others left open may have been given back meanwhile.
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_ranges_are_copied_into_another_file(path: Path, tmp_path: Path) -> None:
