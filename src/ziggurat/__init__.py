@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["Image", "ImageInfo", "Window", "ZigguratError", "__version__", "open"]
+__all__ = ["Image", "ImageInfo", "Window", "ZigguratError", "__version__", "open", "zarr_store"]
 
 if TYPE_CHECKING:
     from ziggurat.errors import ZigguratError
     from ziggurat.geometry import Window
     from ziggurat.image import Image, open  # noqa: A004 - the package's front door
+    from ziggurat.interop.zarr import zarr_store
     from ziggurat.model import ImageInfo
 
 # Records are for programs that ask for them; without this Python would print them.
@@ -26,6 +27,7 @@ _HOMES = {
     "Window": "ziggurat.geometry",
     "ZigguratError": "ziggurat.errors",
     "open": "ziggurat.image",
+    "zarr_store": "ziggurat.interop.zarr",
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from ziggurat import pyramid
 from ziggurat.errors import OutOfMemory, UnsupportedFeature, UsageError
@@ -22,6 +22,9 @@ from ziggurat.storage.local import LocalSource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.resolve import identity, local_path, open_source
+
+if TYPE_CHECKING:
+    import zarr
 
 DEFAULT_MEMORY = 8 << 30
 """Bytes that one ``read`` may take unless told otherwise: a header that asks for more is more often a lie
@@ -46,6 +49,7 @@ class Image:
         self._source = source
         self._reader = reader
         self._memory = memory
+        self._again: partial[Image] | None = None
         self._made = made or MadeLevels(reader, source.version, home=None, memory=memory, plain=lambda: reader)
 
     @property
@@ -245,6 +249,15 @@ class Image:
             return pixels
         return pyramid.shrink(self.read(level), target)
 
+    def to_zarr(self) -> "zarr.Group":
+        """The image as a read-only OME-Zarr 0.5 group: an array a level, axes (c, y, x), or (y, x) of one band.
+
+        Chunks are decoded when they are read, side by side; the image must stay open. ``ziggurat.zarr_store`` opens a
+        store by an image's URL, and knows stacks and virtual levels.
+        """
+        made: zarr.Group = importlib.import_module("ziggurat.interop.zarr").to_zarr(self, self._again)
+        return made
+
     def _checked(self, level: int, window: Window | tuple[int, int, int, int] | None) -> Window:
         if not 0 <= level < len(self.levels):
             raise UsageError(f"{self.url} has levels 0 to {len(self.levels) - 1}, not {level}")
@@ -310,7 +323,10 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     named = identity(url) if cache else None
     home = None if named is None else Home(named, kept, local_path(url), progress)
     shelf = Shelf(named or url, kept, local_path(url) if cache else None, index)
-    return open_image(open_source(url, cache=kept), formats=formats, memory=memory, home=home, shelf=shelf)
+    image = open_image(open_source(url, cache=kept), formats=formats, memory=memory, home=home, shelf=shelf)
+    if formats is FORMATS:
+        image._again = partial(open, url, memory=memory, cache=cache, index=index)  # noqa: SLF001 - of this module
+    return image
 
 
 def open_image(

@@ -29,8 +29,8 @@ def transcode(  # noqa: PLR0913 - one parameter per option of the command
     out: str,
     *,
     progression: Literal["LRCP", "RLCP", "RPCL", "PCRL", "CPRL"] = "RPCL",
-    tile_parts: Literal["R", "L", "C", "none"] = "R",
-    layout: Literal["coarse-first", "tile-first"] = "coarse-first",
+    tile_parts: Literal["R", "L", "C", "none"] | None = None,
+    layout: Literal["coarse-first", "tile-first", "chunks"] = "coarse-first",
     tlm: bool = True,
     plt: bool = True,
     drop_levels: int = 0,
@@ -47,8 +47,10 @@ def transcode(  # noqa: PLR0913 - one parameter per option of the command
         source: path or URL of a JP2, JPX or JPH file, or of a bare codestream.
         out: path or s3:, gs: or az: URL of the file to write.
         progression: order of the packets.
-        tile_parts: what a tile-part holds: a resolution, a layer, a component, or all of its tile.
-        layout: the coarse parts of all tiles first, or one tile after the other.
+        tile_parts: what a tile-part holds: a resolution, a layer, a component, or all of its tile; R unless the layout
+            is chunks.
+        layout: the coarse parts of all tiles first; or one tile after the other; or chunks, each tile a codestream
+            of its own besides, as `ziggurat references` needs it.
         tlm: list the tile-parts in the main header.
         plt: list the packets in every tile-part's header.
         drop_levels: how many of the finest resolutions to leave out.
@@ -59,12 +61,13 @@ def transcode(  # noqa: PLR0913 - one parameter per option of the command
     network.options()
     recoding = Recoding(
         progression=Progression[progression],
-        split=Split(tile_parts),
+        split=Split(tile_parts or ("none" if layout == "chunks" else "R")),
         coarse_first=layout == "coarse-first",
         tlm=tlm,
         plt=plt,
         drop_levels=drop_levels,
         drop_layers=drop_layers,
+        chunks=layout == "chunks",
     )
     folder, key = split_target(out)
     with tempfile.TemporaryDirectory(prefix="ziggurat-") as scratch, closing(open_source(source)) as opened:

@@ -29,10 +29,10 @@ class PacketSpans:
 
 
 def find_packets(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpans]:
-    """Finds packets by reading packet headers up to the last of them.
+    """Finds packets by reading packet headers up to the last of them, where PLT does not tell.
 
     Args:
-        tile: index of the tile, which does not believe PLT.
+        tile: index of the tile; what it takes from PLT is believed.
         places: of the packets in the source; -1 for one that is not in the codestream and becomes an empty one.
 
     Raises:
@@ -60,9 +60,9 @@ def _find(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpans]:
 
 
 def _read(tile: TileIndex) -> int:
-    """Packets whose headers have been read: the tile may end before its last ones."""
+    """Packets that have been found: the tile may end before its last ones."""
     walk = tile.columns.walk
-    return 0 if walk is None else walk.parser.next
+    return tile.columns.known if walk is None else walk.parser.next
 
 
 def _fill(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ziggurat.codestream.chunk import CHUNK_HEAD
 from ziggurat.codestream.markers import MainHeader, Marker
 from ziggurat.codestream.recoding import Recoding, Split, recoded_siz
 from ziggurat.codestream.segments import Siz
@@ -77,6 +78,8 @@ def _recoded_segment(marker: int, segment: bytes, recoding: Recoding, components
     content = segment[4:]
     match marker:
         case _ if marker in _REPLACED:
+            return b""
+        case Marker.COM if content.startswith(CHUNK_HEAD):
             return b""
         case Marker.COD:
             layers = max(1, int.from_bytes(content[2:4]) - recoding.drop_layers)

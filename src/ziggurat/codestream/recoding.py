@@ -39,6 +39,8 @@ class Recoding:
         plt: whether every tile-part's header lists its packets.
         drop_levels: finest resolutions that are left out.
         drop_layers: last quality layers that are left out.
+        chunks: whether every tile begins with the head of a chunk, see ``chunk``: one tile-part a tile, the coarsest
+            resolutions first.
 
     Raises:
         UsageError: if tile-parts cannot be made so in that progression.
@@ -51,12 +53,17 @@ class Recoding:
     plt: bool = True
     drop_levels: int = 0
     drop_layers: int = 0
+    chunks: bool = False
 
     def __post_init__(self) -> None:
         if self.drop_levels < 0 or self.drop_layers < 0:
             raise UsageError("the number of levels or layers to leave out cannot be negative")
         if self.drop_levels > MAX_LEVELS:
             raise UsageError(f"{self.drop_levels} levels cannot be left out: no image has more than {MAX_LEVELS}")
+        if self.chunks and (
+            self.split is not Split.NONE or self.coarse_first or self.progression not in _OUTERMOST[Split.RESOLUTION]
+        ):
+            raise UsageError("chunks are whole tiles, one after the other, in the progression RPCL or RLCP")
         fitting = _OUTERMOST.get(self.split, tuple(Progression))
         if self.progression not in fitting:
             names = " or ".join(item.name for item in fitting)

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggurat.codestream.chunk import TRAILER, chunk_comment, chunk_head
+from ziggurat.codestream.coding import TileCoding
 from ziggurat.codestream.compose import tile_part_header
 from ziggurat.codestream.copying import Copied, joined
 from ziggurat.codestream.index import CodestreamIndex
@@ -14,7 +16,7 @@ from ziggurat.codestream.markers import Marker
 from ziggurat.codestream.order import PacketOrder, Shape, packet_order
 from ziggurat.codestream.packet_spans import PacketSpans, find_packets
 from ziggurat.codestream.partition import Partition, shrunk, tile_rect
-from ziggurat.codestream.reads import Reads
+from ziggurat.codestream.reads import Reads, Span
 from ziggurat.codestream.recoded_headers import own_segments
 from ziggurat.codestream.recoding import Recoding, Split, recoded
 from ziggurat.codestream.segments import Siz
@@ -57,6 +59,23 @@ class NewPart:
     packets: int
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A tile as a codestream of its own, see ``chunk``.
+
+    Attributes:
+        head: what comes before its packets.
+        body: its packets, the coarsest resolutions first.
+    """
+
+    head: bytes
+    body: Copied
+
+    def pieces(self) -> list[bytes | Span]:
+        """What it consists of."""
+        return [self.head, *self.body.pieces(), bytes(TRAILER)]
+
+
 class Reordering:
     """Lays out the tiles of a codestream anew.
 
@@ -86,19 +105,52 @@ class Reordering:
             UsageError: if the tile cannot be laid out so.
             LimitExceeded: if it has implausibly many packets.
         """
-        index = self._index
+        index, recoding = self._index, self._recoding
         if number not in (yield from index.parts()) and _without_samples(index.main.siz, number):
             return []
-        tile = yield from index.tile(number, use_lengths=False)
+        tile = yield from self._tile(number, room=room)
+        layout = self._layout(tile)
+        found = yield from find_packets(tile, layout.places)
+        comment = chunk_comment(self._siz, layout.coding, number, index.main) if recoding.chunks else b""
+        parts = _parts(tile, found, layout.groups, self._own(tile), comment, plt=recoding.plt)
+        index.forget(number)
+        return parts
+
+    def chunk(self, number: int, level: int, *, room: int) -> Reads[Chunk]:
+        """A tile as a codestream of its own, without its finest resolutions. Reads no more than it needs of PLT.
+
+        The layout must be of the coarsest resolutions first.
+
+        Args:
+            number: of the tile.
+            level: finest resolutions whose packets are left out; decoders must be told to do without them.
+            room: packets that are believed.
+
+        Raises:
+            CorruptImage: if the tile is missing or its packets contradict their headers.
+            UnsupportedFeature: if it cannot be a chunk.
+            LimitExceeded: if it has implausibly many packets.
+        """
+        tile = yield from self._tile(number, room=room, use_lengths=True)
+        layout = self._layout(tile)
+        found = yield from find_packets(tile, layout.places[layout.groups <= -level])
+        head = chunk_head(self._siz, layout.coding, number, self._index.main) + Marker.SOD.to_bytes(2)
+        return Chunk(head, _copied(tile, found.spans, found.own))
+
+    def _tile(self, number: int, *, room: int, use_lengths: bool = False) -> Reads[TileIndex]:
+        tile = yield from self._index.tile(number, use_lengths=use_lengths)
         if any(item.style.factors is not None for item in tile.coding.components):
             raise UnsupportedFeature(f"tile {number}: a decomposition of ISO/IEC 15444-2 cannot be laid out anew")
         if tile.shape.precincts * tile.coding.layers > room:
             raise LimitExceeded(f"tile {number} has more packets than the file could hold; its header is not believed")
-        layout = self._layout(tile)
-        found = yield from find_packets(tile, layout.places)
-        parts = _parts(tile, found, layout.groups, self._recoding)
-        index.forget(number)
-        return parts
+        return tile
+
+    def _own(self, tile: TileIndex) -> bytes:
+        """What the headers of a tile's parts say of how it is coded."""
+        segments = [
+            (item.marker, header.data[item.offset : item.end]) for header in tile.headers for item in header.segments
+        ]
+        return own_segments(segments, self._recoding, len(tile.siz.components))
 
     def _layout(self, tile: TileIndex) -> "_Layout":
         """The new order of a tile's packets, kept for those tiles that are divided alike."""
@@ -117,7 +169,7 @@ class Reordering:
             order = packet_order(self._siz, coding, divided)
             old = _old_precincts(tile.partition, divided)
             places = tile.place[old[order.precinct] * tile.coding.layers + order.layer].astype(np.int64)
-        made = _Layout(places, _groups(divided, order, recoding))
+        made = _Layout(coding, places, _groups(divided, order, recoding))
         self._layouts[tile.shape] = made
         if len(self._layouts) > _LAYOUTS:
             self._layouts.popitem(last=False)
@@ -129,10 +181,12 @@ class _Layout:
     """The packets of a tile in their new order.
 
     Attributes:
+        coding: of the tile, as it will be.
         places: of the packets in the source.
         groups: what decides on their tile-parts.
     """
 
+    coding: TileCoding
     places: NDArray[np.int64]
     groups: NDArray[np.int64]
 
@@ -166,12 +220,22 @@ def _groups(divided: Partition, order: PacketOrder, recoding: Recoding) -> NDArr
     return np.concatenate(wanted)[order.precinct]
 
 
-def _parts(tile: TileIndex, found: PacketSpans, groups: NDArray[np.int64], recoding: Recoding) -> list[NewPart]:
-    lengths = (found.spans[:, :, 1] - found.spans[:, :, 0]).sum(axis=1)
-    inside = found.spans[:, :, 0] < tile.size
-    end = int(found.spans[:, :, 1][inside].max(initial=0))
+def _copied(tile: TileIndex, spans: NDArray[np.int64], own: bytes) -> Copied:
+    """Packets, each of a header and a body.
+
+    Raises:
+        CorruptImage: if they lie beyond the end of the file.
+    """
+    end = int(spans[:, :, 1][spans[:, :, 0] < tile.size].max(initial=0))
     if end > tile.size:
         raise CorruptImage(f"tile {tile.number}: packets lie up to byte {end}, the file ends at {tile.size}")
+    return Copied(*joined(*spans.reshape(-1, 2).T), own, tile.size)
+
+
+def _parts(
+    tile: TileIndex, found: PacketSpans, groups: NDArray[np.int64], own: bytes, comment: bytes, *, plt: bool
+) -> list[NewPart]:
+    lengths = (found.spans[:, :, 1] - found.spans[:, :, 0]).sum(axis=1)
     cuts = _cuts(groups, lengths)
     count = len(cuts) - 1
     if count > _MOST_PARTS:
@@ -179,15 +243,12 @@ def _parts(tile: TileIndex, found: PacketSpans, groups: NDArray[np.int64], recod
             f"tile {tile.number} would have {count} tile-parts, {_MOST_PARTS} are possible; choose other tile-parts, "
             "or none"
         )
-    segments = [
-        (item.marker, header.data[item.offset : item.end]) for header in tile.headers for item in header.segments
-    ]
-    own = own_segments(segments, recoding, len(tile.siz.components))
+    if comment and count > 1:
+        raise UsageError(f"tile {tile.number} is too large for one tile-part; choose another layout")
     parts = []
     for number, (first, last) in enumerate(pairwise(cuts)):
-        start, stop = joined(*found.spans[first:last].reshape(-1, 2).T)
-        body = Copied(start, stop, found.own, tile.size)
-        inner = (own if number == 0 else b"") + (_plt(lengths[first:last]) if recoding.plt else b"")
+        body = _copied(tile, found.spans[first:last], found.own)
+        inner = (own if number == 0 else b"") + (_plt(lengths[first:last]) if plt else b"") + comment
         size = int(lengths[first:last].sum())
         if size + len(inner) >= (1 << 32) - 14:
             raise UnsupportedFeature(f"tile {tile.number}: a packet of {size} bytes does not fit into a tile-part")

@@ -6,6 +6,8 @@ from typing import Self
 
 from ziggurat.geometry import Size
 from ziggurat.image import Image
+from ziggurat.interop.multiscale import Pyramid
+from ziggurat.model import Resolution
 from ziggurat.write.orientation import Turn
 
 
@@ -61,6 +63,19 @@ class Facts:
     def stored(self, size: Size) -> Size:
         """A size of the upright image as the file has it."""
         return Size(size.width, size.height) if self.swapped else size
+
+    @property
+    def pyramid(self) -> Pyramid:
+        """The image as Zarr has it: as stored."""
+        density = None if self.resolution is None else Resolution(*self.resolution)
+        return Pyramid(
+            levels=tuple(self.stored(size) for size in self.levels),
+            tile=None if self.tile is None else self.stored(self.tile),
+            bands=self.bands,
+            dtype=self.dtype,
+            depth=self.depth,
+            resolution=Resolution(density.x, density.y) if density is not None and self.swapped else density,
+        )
 
     def dump(self) -> bytes:
         """As JSON."""

@@ -6,7 +6,7 @@ import imagecodecs
 import numpy as np
 
 from ziggurat.errors import UsageError
-from ziggurat.serve.multiscale import ZSTD_LEVEL
+from ziggurat.interop.multiscale import ZSTD_LEVEL
 from ziggurat.serve.render import Opened
 from ziggurat.serve.sketch import needs_pass
 from ziggurat.serve.wire import END, Slab

@@ -7,10 +7,10 @@ from typing import Final
 from starlette.responses import Response
 
 from ziggurat.errors import SourceChanged, SourceNotFound
+from ziggurat.interop.multiscale import PACKED, Grid, array, grids, group, samples
 from ziggurat.model import JSON
 from ziggurat.serve.call import Call, json_response
 from ziggurat.serve.items import label
-from ziggurat.serve.multiscale import Grid, array, grids, group
 from ziggurat.serve.service import Looked, Service, etag
 from ziggurat.serve.wire import Slab
 
@@ -42,9 +42,15 @@ async def _document(service: Service, call: Call, parts: Sequence[str]) -> Respo
             # A proxy may have decoded the slashes of an identifier that ends like a level.
             level = None
         else:
-            return _json(call, array(looked.facts, _grid(looked, level)))
+            return _json(call, _array(looked, _grid(looked, level)))
     looked = await service.look("/".join(parts))
-    return _json(call, group(looked.facts, label(looked.found.id)))
+    pyramid = looked.facts.pyramid
+    arrays = [_array(looked, grid) for grid in grids(pyramid)]
+    return _json(call, group(pyramid, label(looked.found.id), arrays))
+
+
+def _array(looked: Looked, grid: Grid) -> JSON:
+    return array(grid, looked.facts.dtype, [samples(looked.facts.dtype), *PACKED])
 
 
 def _json(call: Call, document: JSON) -> Response:
@@ -66,7 +72,7 @@ def _place(parts: Sequence[str]) -> tuple[str, int, list[int]] | None:
 
 
 def _grid(looked: Looked, level: int) -> Grid:
-    levels = grids(looked.facts)
+    levels = grids(looked.facts.pyramid)
     if level >= len(levels):
         raise SourceNotFound(f"there is no level {level}; the coarsest one is {len(levels) - 1}")
     return levels[level]
@@ -82,7 +88,7 @@ async def _chunk(service: Service, call: Call, segment: str, level: int, place: 
     part = grid.part(place)
     if part is None:
         raise SourceNotFound(f"level {level} has no chunk {'/'.join(map(str, place))}")
-    bands, window = part
+    bands, window = part.bands, part.window
     shape = (grid.together, *grid.chunk)
     key = service.slab_key(looked, f"{level}/{bands}/{window.y0},{window.x0},{window.y1},{window.x1}/{shape}")
     headers = {"ETag": etag(key), "Cache-Control": service.freshness}

@@ -4,17 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.geometry import Size
-from ziggurat.serve.facts import Facts
-from ziggurat.serve.multiscale import MOST, grids
+from ziggurat.geometry import Size, Window
+from ziggurat.interop.multiscale import MOST, Pyramid, grids
 
 
-def facts(size: Size, tile: Size | None, bands: int = 3, dtype: str = "uint8", *, swapped: bool = False) -> Facts:
+def pyramid(size: Size, tile: Size | None, bands: int = 3, dtype: str = "uint8", planes: int | None = None) -> Pyramid:
     levels = tuple(size.halved(times) for times in range(4))
-    return Facts(
-        levels=levels, tile=tile, format="tiff", version=(1, "t"), bands=bands, dtype=dtype, depth=8, resolution=None,
-        swapped=swapped,
-    )  # fmt: skip
+    return Pyramid(levels=levels, tile=tile, bands=bands, dtype=dtype, depth=8, planes=planes)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +31,19 @@ def facts(size: Size, tile: Size | None, bands: int = 3, dtype: str = "uint8", *
     ],
 )
 def test_chunks_suit_the_file(size: Size, tile: Size | None, bands: int, dtype: str, chunk: list[int]) -> None:
-    assert grids(facts(size, tile, bands, dtype))[0].chunk_shape == chunk
+    assert grids(pyramid(size, tile, bands, dtype))[0].chunk_shape == chunk
 
 
-def test_an_image_that_is_turned_has_its_stored_shape() -> None:
-    [first, *_] = grids(facts(Size(700, 300), Size(64, 128), swapped=True))
-    assert first.shape == [3, 300, 700]
-    assert first.chunk_shape == [3, 300, 256]
+def test_planes_are_an_axis_of_their_own() -> None:
+    image = pyramid(Size(700, 300), Size(64, 128), planes=5)
+    assert image.axes == ("c", "z", "y", "x")
+    [first, *_] = grids(image)
+    assert first.shape == [3, 5, 700, 300]
+    assert first.chunk_shape == [3, 1, 256, 300]
+    last = first.part([0, 4, 2, 0])
+    assert last is not None
+    assert (last.plane, last.window) == (4, Window(512, 0, 700, 300))
+    assert first.part([0, 5, 0, 0]) is None
 
 
 @given(
@@ -49,17 +51,14 @@ def test_an_image_that_is_turned_has_its_stored_shape() -> None:
     st.sampled_from(["uint8", "int16", "float64"]),
 )  # fmt: skip
 def test_chunks_cover_every_level_once(height: int, width: int, bands: int, tall: int, wide: int, dtype: str) -> None:
-    for grid in grids(facts(Size(height, width), Size(min(tall, height), min(wide, width)), bands, dtype)):
-        counts = [
-            -(-side // part) for side, part in zip((bands, *grid.size), (grid.together, *grid.chunk), strict=True)
-        ]
-        corner = [counts[0] - 1, counts[1] - 1, counts[2] - 1][-len(grid.shape) :]
+    for grid in grids(pyramid(Size(height, width), Size(min(tall, height), min(wide, width)), bands, dtype)):
+        corner = [count - 1 for count in grid.counts]
         last = grid.part(corner)
         assert last is not None
-        assert (last[0][1], last[1].y1, last[1].x1) == (bands, *grid.size)
+        assert (last.bands[1], last.window.y1, last.window.x1) == (bands, *grid.size)
         assert grid.part([0] * len(corner)) is not None
         for axis in range(len(corner)):
             beyond = list(corner)
             beyond[axis] += 1
             assert grid.part(beyond) is None
-        assert last[1].within(grid.size)
+        assert last.window.within(grid.size)
