@@ -36,6 +36,7 @@ COMMANDS = {
     "overview": "Make the levels that images lack, in the cache or beside them.",
     "index": "Find out where everything lies in JPEG 2000 images, once for all readers.",
     "transcode": "Write a JPEG 2000 file again in a layout for object storage, bit for bit.",
+    "references": "Write an image's levels as a Zarr group of spans of its own file, for kerchunk or Icechunk.",
     "pack": "Put the images of folders, stores, manifests, tar files and databases into one file.",
     "add": "Put more images into a pack.",
     "rm": "Take images out of a pack.",

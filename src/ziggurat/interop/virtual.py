@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from ziggurat.codestream.chunk import chunk_levels, chunk_size
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.codestream.chunk import chunk_levels, chunk_size, chunk_start
 from ziggurat.codestream.copying import filled
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import MainHeader
-from ziggurat.codestream.reads import Span
+from ziggurat.codestream.reads import Reads, Span, together
 from ziggurat.codestream.recoding import Recoding, Split
-from ziggurat.codestream.reorder import Chunk, Reordering
+from ziggurat.codestream.reorder import Reordering
 from ziggurat.codestream.segments import Progression
 from ziggurat.errors import UnsupportedFeature, UsageError
 from ziggurat.format.foreign import named
@@ -38,6 +41,9 @@ _SLACK: Final = 1 << 20
 
 _DEEPEST: Final = 32
 
+_TOGETHER: Final = 256
+"""Tiles whose headers are read side by side."""
+
 
 class TileChunks:
     """The chunks of one JPEG 2000 file. For one thread at a time.
@@ -58,18 +64,9 @@ class TileChunks:
             chunk_levels(self.main)
             _check(self.main, plan_bands(container.main, container.header))
             span = Span(container.codestream.start, container.codestream.end + container.truncated)
-            index = CodestreamIndex(container.main, container.head, span, source.size)
-        self._reordering = Reordering(index, _CHUNKS, self.main.siz)
-
-    def chunk(self, tile: int, level: int) -> Chunk:
-        """A tile without its ``level`` finest resolutions.
-
-        Raises:
-            CorruptImage: if it is missing, or its packets contradict their headers.
-            UnsupportedFeature: if it cannot be a chunk.
-        """
-        with named(self._source.url):
-            return drive(self._reordering.chunk(tile, level, room=self._source.size + _SLACK), self._source)
+            self._index = CodestreamIndex(container.main, container.head, span, source.size)
+        self._reordering = Reordering(self._index, _CHUNKS, self.main.siz)
+        self._room = source.size + _SLACK
 
     def read(self, tile: int, level: int) -> bytes:
         """The bytes of a chunk.
@@ -78,9 +75,48 @@ class TileChunks:
             CorruptImage: if it is missing, or its packets contradict their headers.
             SourceError: if the file cannot be read.
         """
-        pieces = self.chunk(tile, level).pieces()
         with named(self._source.url):
-            return b"".join(drive(filled(pieces), self._source))
+            chunk = drive(self._reordering.chunk(tile, level, room=self._room), self._source)
+            return b"".join(drive(filled(chunk.pieces()), self._source))
+
+    def spans(self, levels: int) -> NDArray[np.int64]:
+        """Where the chunks lie in the file, for a codestream that was laid out in chunks.
+
+        Args:
+            levels: for how many, from the finest on.
+
+        Returns:
+            First byte and the one behind the last packet, shape (levels, tiles, 2).
+
+        Raises:
+            UsageError: if the codestream was not laid out so.
+            CorruptImage: if a tile is missing, or its packets contradict their headers.
+        """
+        tiles = self.main.siz.tiles
+        found = np.zeros((levels, tiles, 2), np.int64)
+        with named(self._source.url):
+            for first in range(0, tiles, _TOGETHER):
+                numbers = range(first, min(first + _TOGETHER, tiles))
+                located = drive(together([self._locate(number, levels) for number in numbers]), self._source)
+                found[:, first : first + len(numbers)] = np.array(located).swapaxes(0, 1)
+        return found
+
+    def _locate(self, number: int, levels: int) -> Reads[list[tuple[int, int]]]:
+        """Where the chunks of one tile lie, by level."""
+        [header, *more] = (yield from self._index.tile(number)).headers
+        place = chunk_start(header.data, header.segments)
+        spans = []
+        for level in range(levels):
+            body = (yield from self._reordering.chunk(number, level, room=self._room)).body
+            inside = body.start[:1].tolist() == [header.body] and len(body.start) == 1
+            if place is None or more or not (inside or not len(body.start)):
+                raise UsageError(
+                    "its tiles cannot be read as spans of the file; lay it out in chunks first, which decodes nothing: "
+                    "ziggurat transcode IN OUT --layout chunks"
+                )
+            spans.append((header.part.offset + place, int(body.end[0]) if inside else header.body))
+        self._index.forget(number)
+        return spans
 
 
 def _check(main: MainHeader, plan: BandPlan) -> None:
@@ -97,19 +133,16 @@ def _check(main: MainHeader, plan: BandPlan) -> None:
         raise UnsupportedFeature(f"samples of {depth} bits are beyond decoders of chunks")
 
 
-def codecs(main: MainHeader, level: int, *, stack: bool) -> list[JSON]:
-    """How an array's chunks become samples.
+def codecs(main: MainHeader, level: int) -> list[JSON]:
+    """How an array's chunks become samples: a codec's planes are the axes c, y, x.
 
     Args:
         main: the codestream's main header.
         level: finest resolutions that are left out.
-        stack: whether the arrays have an axis z.
     """
-    order: list[JSON] = [1, 2, 3, 0] if stack else [1, 2, 0]
-    several = len(main.siz.components) > 1
-    turned: list[JSON] = [{"name": "transpose", "configuration": {"order": order}}] if several else []
     name = "imagecodecs_htj2k" if suits_openjph(main, level) else "imagecodecs_jpeg2k"
-    return [*turned, {"name": name, "configuration": {"skipres": level}}]
+    planes: dict[str, JSON] = {"planar": True} if len(main.siz.components) > 1 else {}
+    return [{"name": name, "configuration": {"skipres": level, **planes}}]
 
 
 def suits_openjph(main: MainHeader, level: int) -> bool:
@@ -156,16 +189,13 @@ class VirtualLevels:
         self._planes = planes
         self._opened: WeakKeyDictionary[Image, TileChunks] = WeakKeyDictionary()
         image = planes.pyramid
-        stack = image.planes is not None
         with planes.borrow(0) as first:
             self._main = self._tiles(first).main
             sizes = [level.shape for level in first.info.levels]
         self._across = self._main.siz.tiles_across
         self.grids: Sequence[Grid] = grids(self._main, sizes, image.planes)
         self.read = [0] * len(self.grids)
-        arrays = [
-            array(grid, image.dtype, codecs(self._main, level, stack=stack)) for level, grid in enumerate(self.grids)
-        ]
+        arrays = [array(grid, image.dtype, codecs(self._main, level)) for level, grid in enumerate(self.grids)]
         self.documents: Mapping[str, bytes] = dumped(group(image, planes.name, arrays), arrays)
 
     def _tiles(self, image: Image) -> TileChunks:

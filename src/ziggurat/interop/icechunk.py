@@ -1,0 +1,128 @@
+"""References as virtual chunks of an Icechunk repository: one commit, all of it or nothing.
+
+https://icechunk.io/en/latest/virtual/. Whoever opens the repository says which places it may read chunks from:
+``authorize_virtual_chunk_access``.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ziggurat.errors import DependencyError, UnsupportedFeature, UsageError, WriteError
+from ziggurat.interop.references import LevelReferences, References
+from ziggurat.storage.client import endpoint_of
+from ziggurat.storage.network import configured
+from ziggurat.storage.urls import Remote, parse
+
+if TYPE_CHECKING:
+    import icechunk
+
+_BRANCH: Final = "main"
+
+
+def write_icechunk(found: References, place: str) -> str:
+    """Writes the group into a repository, which is made where there is none; one that is there gets a new snapshot.
+
+    Args:
+        found: what is written.
+        place: a path, or an s3: URL.
+
+    Returns:
+        The snapshot.
+
+    Raises:
+        DependencyError: if icechunk is not installed.
+        UsageError: if nothing can be written there.
+        WriteError: if that fails.
+    """
+    try:
+        import icechunk  # noqa: PLC0415 - an extra
+        from zarr.core.buffer import default_buffer_prototype  # noqa: PLC0415 - slow to import
+        from zarr.core.sync import sync  # noqa: PLC0415
+    except ImportError as error:
+        raise DependencyError('a repository needs icechunk; pip install "ziggurat[icechunk]"') from error
+    urls = [_url(url) for url in found.urls]
+    config = icechunk.RepositoryConfig.default()
+    access: dict[str, Any] = {}
+    for prefix in sorted({url.rpartition("/")[0] + "/" for url in urls}):
+        store, access[prefix] = _container(prefix)
+        config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
+    documents: dict[str, Any] = {"zarr.json": {**found.document}}
+    # A repository keeps metadata of its own: consolidated ones would only be a second truth.
+    documents["zarr.json"].pop("consolidated_metadata")
+    documents |= {f"{number}/zarr.json": level.document for number, level in enumerate(found.levels)}
+    try:
+        repository = icechunk.Repository.open_or_create(_storage(place), config, authorize_virtual_chunk_access=access)
+        repository.save_config()
+        session = repository.writable_session(_BRANCH)
+        sync(session.store.clear())
+        for key, document in documents.items():
+            data = default_buffer_prototype().buffer.from_bytes(json.dumps(document).encode())
+            sync(session.store.set(key, data))
+        for number, level in enumerate(found.levels):
+            session.store.set_virtual_refs_arr(
+                f"/{number}",
+                tuple(level.grid.counts),
+                _locations(level, urls),
+                level.offset.ravel().astype(np.uint64),
+                level.length.ravel().astype(np.uint64),
+            )
+        return session.commit(f"References into {found.urls[0]}" + (" and others" if found.urls[1:] else ""))
+    except icechunk.IcechunkError as error:
+        raise WriteError(f"{place}: {error}") from error
+
+
+def _locations(level: LevelReferences, urls: list[str]) -> list[str]:
+    """Of every chunk, in the order of the array; none of one that is not there."""
+    plane = np.zeros(level.offset.shape, np.int64)
+    if level.grid.planes is not None:
+        plane += np.arange(level.grid.planes)[:, None, None]
+    there = level.length.ravel() > 0
+    return [urls[at] if known else "" for at, known in zip(plane.ravel().tolist(), there.tolist(), strict=True)]
+
+
+def _url(url: str) -> str:
+    place = parse(url)
+    return place.absolute().as_uri() if isinstance(place, Path) else url
+
+
+def _storage(place: str) -> "icechunk.Storage":
+    import icechunk  # noqa: PLC0415 - an extra
+
+    parsed = parse(place)
+    if isinstance(parsed, Path):
+        return icechunk.local_filesystem_storage(str(parsed.absolute()))
+    if isinstance(parsed, Remote) and parsed.scheme == "s3":
+        endpoint = endpoint_of("s3", configured())
+        return icechunk.s3_storage(
+            bucket=parsed.root,
+            prefix=parsed.key,
+            from_env=True,
+            endpoint_url=endpoint,
+            allow_http=endpoint is not None and endpoint.startswith("http://"),
+            force_path_style=endpoint is not None,
+        )
+    raise UsageError(f"an Icechunk repository cannot be at {place}; give a path or an s3: URL")
+
+
+def _container(prefix: str) -> "tuple[Any, Any]":
+    """How chunks below a URL are reached, and what allows it."""
+    import icechunk  # noqa: PLC0415 - an extra
+
+    parsed = parse(prefix)
+    if isinstance(parsed, Path):
+        return icechunk.local_filesystem_store(str(parsed)), icechunk.Credentials.LocalFileSystemAccess()
+    if isinstance(parsed, Remote) and parsed.scheme == "s3":
+        endpoint = endpoint_of("s3", configured())
+        store = icechunk.s3_store(
+            endpoint_url=endpoint,
+            allow_http=endpoint is not None and endpoint.startswith("http://"),
+            s3_compatible=endpoint is not None,
+            force_path_style=endpoint is not None,
+        )
+        return store, icechunk.s3_from_env_credentials()
+    if prefix.startswith(("http://", "https://")):
+        return icechunk.http_store(), icechunk.Credentials.HttpAccess()
+    raise UnsupportedFeature(f"Icechunk cannot refer to files at {prefix}; give paths, s3: or http: URLs")

@@ -1,0 +1,120 @@
+"""References as fsspec's reference file system reads them: one JSON document, or Parquet files, many chunks each.
+
+https://fsspec.github.io/kerchunk/spec.html (version 1). The JSON form holds a Zarr v3 group; the Parquet form is
+defined for Zarr v2 alone, and holds the same group in that version, as OME-Zarr 0.4.
+"""
+
+import importlib
+import json
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from ziggurat.errors import DependencyError, UnsupportedFeature
+from ziggurat.interop.references import LevelReferences, References
+from ziggurat.model import JSON
+from ziggurat.storage.destination import writing
+
+RECORDS: Final = 10_000
+"""References in one Parquet file."""
+
+_MOST_CODECS: Final = 2
+
+
+def write_json(found: References, path: Path) -> None:
+    """Writes one document.
+
+    Raises:
+        WriteError: if the file cannot be written.
+    """
+    refs: dict[str, JSON] = {"zarr.json": json.dumps(found.document)}
+    for number, level in enumerate(found.levels):
+        refs[f"{number}/zarr.json"] = json.dumps(level.document)
+        for place in _places(level):
+            span = [int(level.offset[place]), int(level.length[place])]
+            refs["/".join(map(str, (number, "c", *place)))] = [found.url(place, number), *span]
+    with writing(str(path)):
+        path.write_text(json.dumps({"version": 1, "refs": refs}), encoding="utf-8")
+
+
+def _places(level: LevelReferences) -> Iterator[tuple[int, ...]]:
+    """Of the chunks that are there."""
+    return (place for place in product(*map(range, level.grid.counts)) if level.length[place])
+
+
+def write_parquet(found: References, path: Path) -> None:
+    """Writes a folder.
+
+    Raises:
+        DependencyError: if pyarrow is not installed.
+        UnsupportedFeature: if the codecs cannot be had in Zarr v2.
+        WriteError: if the folder cannot be written.
+    """
+    try:
+        arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+    except ImportError as error:
+        raise DependencyError('Parquet needs pyarrow; pip install "ziggurat[parquet]"') from error
+    metadata: dict[str, JSON] = {".zgroup": {"zarr_format": 2}, ".zattrs": _ome_0_4(found)}
+    for number, level in enumerate(found.levels):
+        metadata[f"{number}/.zarray"] = _array_v2(level)
+        metadata[f"{number}/.zattrs"] = {"_ARRAY_DIMENSIONS": level.document["dimension_names"]}
+    with writing(str(path)):
+        path.mkdir()
+        (path / ".zmetadata").write_text(json.dumps({"metadata": metadata, "record_size": RECORDS}), encoding="utf-8")
+        for number, level in enumerate(found.levels):
+            (path / str(number)).mkdir()
+            urls = _urls(found, level)
+            offset, length = level.offset.ravel(), level.length.ravel()
+            for record, first in enumerate(range(0, len(offset), RECORDS)):
+                part = slice(first, first + RECORDS)
+                table = arrow.table(
+                    {
+                        "path": arrow.array(urls[part], arrow.string()),
+                        "offset": arrow.array(offset[part], arrow.int64()),
+                        "size": arrow.array(length[part], arrow.int64()),
+                        "raw": arrow.nulls(len(offset[part]), arrow.binary()),
+                    }
+                )
+                parquet.write_table(table, path / str(number) / f"refs.{record}.parq", compression="zstd")
+
+
+def _urls(found: References, level: LevelReferences) -> list[str | None]:
+    """Of every chunk, in the order of the array."""
+    if level.grid.planes is None:
+        plane = np.zeros(level.offset.shape, np.int64)
+    else:
+        plane = np.broadcast_to(np.arange(level.grid.planes)[:, None, None], level.offset.shape)
+    there = level.length.ravel() > 0
+    return [found.urls[at] if known else None for at, known in zip(plane.ravel().tolist(), there.tolist(), strict=True)]
+
+
+def _ome_0_4(found: References) -> JSON:
+    """The group's attributes, where OME-Zarr 0.4 has them: the keys of 0.5, one floor higher."""
+    ome = cast("dict[str, Any]", cast("dict[str, Any]", found.document["attributes"])["ome"])
+    multiscales = [{"version": "0.4", **item} for item in ome["multiscales"]]
+    return {"multiscales": multiscales, **{key: ome[key] for key in ("omero",) if key in ome}}
+
+
+def _array_v2(level: LevelReferences) -> JSON:
+    document = cast("dict[str, Any]", level.document)
+    codecs = [{"id": item["name"], **item.get("configuration", {})} for item in document["codecs"]]
+    order = "<"
+    if codecs[0]["id"] == "bytes":
+        order = ">" if codecs[0].get("endian") == "big" else "<"
+        codecs = codecs[1:]
+    if len(codecs) >= _MOST_CODECS or any(item["id"] == "transpose" for item in codecs):
+        raise UnsupportedFeature("these codecs have no form in Zarr v2, which references in Parquet are; write JSON")
+    return {
+        "zarr_format": 2,
+        "shape": document["shape"],
+        "chunks": level.grid.chunk_shape,
+        "dtype": np.dtype(document["data_type"]).newbyteorder(order).str,
+        "compressor": codecs[0] if codecs else None,
+        "filters": None,
+        "order": "C",
+        "fill_value": 0,
+        "dimension_separator": ".",
+    }

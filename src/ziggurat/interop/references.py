@@ -1,0 +1,106 @@
+"""References: the chunks of an image's levels as spans of its own file, for readers without Ziggurat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.codestream.chunk import TRAILER
+from ziggurat.errors import UnsupportedFeature, UsageError
+from ziggurat.image import Image
+from ziggurat.interop.multiscale import Grid, array, group
+from ziggurat.interop.planes import pyramid_of
+from ziggurat.interop.virtual import FORMATS, codecs, grids, suits_openjph, tile_chunks
+from ziggurat.model import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReferences:
+    """The chunks of one level.
+
+    Attributes:
+        grid: of the array.
+        document: its ``zarr.json``.
+        offset: first byte of each chunk in its file, int64 of shape ``grid.counts``.
+        length: bytes of each chunk, int64 of the same shape; 0 for one that is not there.
+    """
+
+    grid: Grid
+    document: dict[str, JSON]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """A group of levels whose chunks lie in files as they are.
+
+    Attributes:
+        urls: of the files: one, or one a plane of a stack.
+        document: the group's ``zarr.json``.
+        levels: finest first.
+    """
+
+    urls: tuple[str, ...]
+    document: dict[str, JSON]
+    levels: tuple[LevelReferences, ...]
+
+    def url(self, place: Sequence[int], level: int) -> str:
+        """Of the file that a chunk lies in."""
+        return self.urls[0 if self.levels[level].grid.planes is None else place[-3]]
+
+
+def references(images: Sequence[Image], *, stack: bool) -> References:
+    """Finds where the chunks of images lie.
+
+    Args:
+        images: one, or the planes of a stack, open.
+        stack: whether they are planes of a stack, even if there is but one.
+
+    Raises:
+        UnsupportedFeature: if their pixels cannot be had by decoding spans of their files.
+        UsageError: if a file has to be laid out anew first, or a plane is not of the first one's kind.
+        CorruptImage: if they are damaged.
+    """
+    planes = len(images) if stack else None
+    pyramid = pyramid_of(images[0], planes)
+    found = [_of_image(image, planes) for image in images]
+    for image, own in zip(images, found, strict=True):
+        if [level.document for level in own] != [level.document for level in found[0]]:
+            raise UsageError(f"{image.url} is not stored as the first plane of the stack is: {images[0].url}")
+    levels = tuple(map(_stacked, zip(*found, strict=True)))
+    name = images[0].url.rstrip("/").rpartition("/")[2]
+    document = group(pyramid, name, [level.document for level in levels])
+    return References(tuple(image.url for image in images), document, levels)
+
+
+def _of_image(image: Image, planes: int | None) -> list[LevelReferences]:
+    if image.info.format in FORMATS:
+        return _jpeg2000(image, planes)
+    raise UnsupportedFeature(f"{image.url} is {image.info.format}: there are references for JPEG 2000 only")
+
+
+def _jpeg2000(image: Image, planes: int | None) -> list[LevelReferences]:
+    tiles = tile_chunks(image)
+    main = tiles.main
+    made = grids(main, [level.shape for level in image.info.levels], planes)
+    spans = tiles.spans(len(made))
+    found = []
+    for level, grid in enumerate(made):
+        shape = grid.counts if planes is None else [*grid.counts[:-3], 1, *grid.counts[-2:]]
+        trailer = 0 if suits_openjph(main, level) else TRAILER
+        offset = spans[level, :, 0].reshape(shape)
+        length = (spans[level, :, 1] + trailer).reshape(shape) - offset
+        found.append(LevelReferences(grid, array(grid, image.info.dtype, codecs(main, level)), offset, length))
+    return found
+
+
+def _stacked(levels: Sequence[LevelReferences]) -> LevelReferences:
+    """A level of all planes."""
+    first = levels[0]
+    if first.grid.planes is None:
+        return first
+    offset = np.concatenate([level.offset for level in levels], axis=-3)
+    length = np.concatenate([level.length for level in levels], axis=-3)
+    return LevelReferences(first.grid, first.document, offset, length)
