@@ -30,6 +30,7 @@ LAYOUTS = {
     "components": Recoding(progression=Progression.CPRL, split=Split.COMPONENT),
     "positions": Recoding(progression=Progression.PCRL, split=Split.NONE, tlm=False, plt=False),
     "resolutions": Recoding(progression=Progression.RLCP, coarse_first=False, tlm=False),
+    "chunks": Recoding(split=Split.NONE, coarse_first=False, chunks=True),
 }
 
 OPENJPEG = {

@@ -161,13 +161,18 @@ class ImageStore(Store):
             yield name
 
     def _names(self, path: Sequence[str]) -> Iterable[str]:
+        prefix = "".join(f"{part}/" for part in path)
+        documents = self._hierarchy.documents
+        named = dict.fromkeys(key[len(prefix) :].split("/")[0] for key in documents if key.startswith(prefix))
+        return [*named, *self._places(path)]
+
+    def _places(self, path: Sequence[str]) -> Iterable[str]:
+        """Names of chunks, and of what they lie in, directly below a path."""
         grids = self._hierarchy.grids
-        if not path:
-            return ["zarr.json", *map(str, range(len(grids)))]
-        if not _is_number(path[0]) or int(path[0]) >= len(grids):
+        if not path or not _is_number(path[0]) or int(path[0]) >= len(grids):
             return []
         if len(path) == 1:
-            return ["zarr.json", _CHUNKS]
+            return [_CHUNKS]
         counts, place = grids[int(path[0])].counts, path[2:]
         if path[1] != _CHUNKS or len(place) >= len(counts):
             return []
@@ -187,7 +192,7 @@ def _part(data: bytes, wanted: ByteRequest) -> bytes:
             return data[offset:]
         case SuffixByteRequest(suffix):
             return data[-suffix:] if suffix else b""
-    raise TypeError(f"{wanted!r} asks for no bytes")
+    raise TypeError(f"Unexpected byte_range, got {wanted!r}")
 
 
 class _Kept:
