@@ -125,7 +125,7 @@ def _of_targets(found: Status) -> list[str]:
     rate, shown = found.recent_seconds, [f"bytes:   {size(found.progressed.output_bytes)} of cutouts"]
     if uncovered := found.counts.get(State.UNCOVERED):
         shown.append(
-            f"nowhere: {plural(uncovered, 'target is', 'targets are')} on no image; `ziggurat report` lists them"
+            f"no image covers {plural(uncovered, 'target', 'targets')}; `ziggurat report` lists the first of them"
         )
     if rate:
         shown.append(f"rate:    {amount(found.recent.images / rate)} targets/s over the last {duration(rate)}")

@@ -192,8 +192,8 @@ def _figures(summary: Summary) -> str:
 
 def _sheet(cutouts: Iterator[Shown], places: Places) -> str:
     cards = "".join(_card(one, places) for one in cutouts)
-    intro = "<p>Some of the cutouts, spread over the catalogue; north as their pixels have it.</p>"
-    return section("cutouts", TITLES["cutouts"], intro, f'<ul class="sheet">{cards}</ul>') if cards else ""
+    intro = "<p>Some of the cutouts, spread over the catalogue; as their pixels lie.</p>"
+    return section("cutouts", TITLES["cutouts"], intro, f'<ul class="sheet dense">{cards}</ul>') if cards else ""
 
 
 def _card(one: Shown, places: Places) -> str:
@@ -220,7 +220,7 @@ def _uncovered(summary: Summary, job: str) -> str:
         for row in summary.uncovered
     )
     columns = [Column("Target"), *_POSITION, Column("Reason", lists.LONG)]
-    told = "<p>That a target lies on no image is no failure: the same command with more images is another job.</p>"
+    told = "<p>That no image covers a target is no failure of the job.</p>"
     return section("uncovered", TITLES["uncovered"], told, table(_caption(total, job), columns, rows))
 
 
