@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import sqlite3
 import time
 from contextlib import closing
@@ -168,7 +167,7 @@ def test_a_changed_cutout_is_found(job: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_looking_at_a_ledger_changes_nothing(job: Path, tmp_path: Path) -> None:
-    before, names = job.read_bytes(), os.listdir(job.parent)
+    before, names = job.read_bytes(), sorted(job.parent.iterdir())
     for command in (["status", str(job)], ["verify", str(job)], ["report", str(job), str(tmp_path / "p.html")]):
         assert run(command) == 0
-    assert (job.read_bytes(), os.listdir(job.parent)) == (before, names)
+    assert (job.read_bytes(), sorted(job.parent.iterdir())) == (before, names)
