@@ -83,6 +83,10 @@ def test_words_and_columns_find_images(server: Server, q: str, keys: list[str]) 
     assert found(server, q=q) == keys
 
 
+def test_the_page_is_told_which_columns_there_are(server: Server) -> None:
+    assert server.get("/api/site").json["columns"] == ["material", "weight g", "note"]
+
+
 def test_parts_of_a_pack_are_shown_as_folders_and_items(server: Server) -> None:
     plates = ["plates/1.png", "plates/2.png", "plates/10.png"]
     assert found(server, item="plates") == plates
@@ -141,6 +145,8 @@ def test_several_places_are_searched_together_and_what_is_new_is_found(pack: Pat
         assert run(["add", str(tmp_path / "more"), str(copy), "--attributes", str(said)]) == 0
         assert found(server, q="age:bronze") == ["it's/new.png"]
         assert server.get("/api/folders").json["folders"][-1]["count"] == 7
+        copy.unlink()
+        assert found(server, q="folder/gold") == ["folder/gold.png"]
 
 
 def test_more_images_than_are_put_in_order_are_paged_by_key(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
@@ -38,6 +39,24 @@ _FROM: Final = f"image LEFT JOIN {ATTRIBUTE} ON {ATTRIBUTE}.id = image.id"
 type _State = tuple[int, int, int, int] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A pack in one state of its file.
+
+    Attributes:
+        totals: how many images conditions are true of.
+    """
+
+    state: _State
+    pack: Pack
+    totals: dict[object, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The attributes."""
+        return [column.name for column in self.pack.columns]
+
+
 class PackTable:
     """The images of one pack. Safe to use from several threads.
 
@@ -53,21 +72,22 @@ class PackTable:
         self._network = network
         self._path = local_path(place)
         self._opening = threading.Lock()
-        self._open: tuple[_State, Pack] | None = None
-        self._totals: dict[object, int] = {}
+        self._open: _Opened | None = None
 
-    def _pack(self) -> Pack:
-        """The pack as it is now: what is written to it may bring new columns. Who still reads an older one goes on."""
+    def _opened(self) -> "_Opened":
+        """The pack as it is now: what is written to it may bring new columns. Who still reads an older one goes on.
+
+        One that is gone is searched as it was, so that other places can be.
+        """
         state: _State = None
         if self._path is not None:
             with suppress(OSError):
                 status = self._path.stat()
                 state = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
         with self._opening:
-            if self._open is None or self._open[0] != state:
-                self._open = state, Pack(self._place, network=self._network)
-                self._totals = {}
-            return self._open[1]
+            if self._open is None or state not in {None, self._open.state}:
+                self._open = _Opened(state, Pack(self._place, network=self._network))
+            return self._open
 
     # -- what there is ----------------------------------------------------------------------------------------
 
@@ -77,24 +97,24 @@ class PackTable:
         Raises:
             SourceError: if the pack cannot be read; so do all others.
         """
-        keys = (key for key in self._pack().listing() if not _hidden(key))
+        keys = (key for key in self._opened().pack.listing() if not _hidden(key))
         found = grouped((self._prefix + key for key in islice(keys, limit + 1)), [self._prefix], limit, 0)
         return found.items, MappingProxyType({}), found.complete
 
     def columns(self) -> tuple[str, ...]:
         """The attributes, which can be searched."""
-        return tuple(column.name for column in self._pack().columns)
+        return tuple(self._opened().names)
 
     def entry(self, identifier: str) -> Entry | None:
         """What is said of one image; None if there is none of this identifier."""
         key = self._inside(identifier)
-        return None if not key or _hidden(key) else next(iter(self._entries(self._pack(), [key])), None)
+        return None if not key or _hidden(key) else next(iter(self._entries(self._opened(), [key])), None)
 
     def item(self, identifier: str) -> Item | None:
         """An item with all that is said of its images; None if there is none of this identifier."""
-        pack = self._pack()
-        asked = self._asked(pack, Wanted(item=identifier), ())
-        entries = [] if asked is None else self._entries(pack, self._in_order(self._keys(pack, asked, "")))
+        opened = self._opened()
+        asked = self._asked(opened, Wanted(item=identifier), ())
+        entries = [] if asked is None else self._entries(opened, self._in_order(self._keys(opened, asked, "")))
         if not entries and (alone := self.entry(identifier)) is not None:
             entries = [alone]
         pages = [Page(entry.id, None, entry.metadata) for entry in entries]
@@ -108,53 +128,53 @@ class PackTable:
             sought: the terms of its query.
             part: offset and number of those that are told.
         """
-        pack = self._pack()
-        asked = self._asked(pack, wanted, sought)
+        opened = self._opened()
+        asked = self._asked(opened, wanted, sought)
         if asked is None:
             return Hits(0, ())
-        total, (offset, limit) = self._total(pack, asked), part
+        total, (offset, limit) = self._total(opened, asked), part
         if limit <= 0 or offset >= total:
             return Hits(total, ())
         if total <= NATURAL:
-            keys = self._in_order(self._keys(pack, asked, ""))[offset : offset + limit]
+            keys = self._in_order(self._keys(opened, asked, ""))[offset : offset + limit]
         else:
-            keys = self._keys(pack, asked, f" ORDER BY image.key LIMIT {limit:d} OFFSET {offset:d}")
-        return Hits(total, tuple(self._entries(pack, keys)))
+            keys = self._keys(opened, asked, f" ORDER BY image.key LIMIT {limit:d} OFFSET {offset:d}")
+        return Hits(total, tuple(self._entries(opened, keys)))
 
     def folders(self, under: str) -> list[tuple[str, int]]:
         """The folders directly below one, and how many images lie below each."""
-        pack = self._pack()
+        opened = self._opened()
         if self._prefix and not under:
-            return [(self._prefix.rstrip("/"), self._total(pack, (_PLAIN, [])))]
+            return [(self._prefix.rstrip("/"), self._total(opened, (_PLAIN, [])))]
         folder = self._inside(under) if under else ""
         if folder is None:
             return []
         sql, values = folders_below("image.key", folder, _PLAIN, "image")
-        with pack.snapshot() as db:
+        with opened.pack.snapshot() as db:
             counted = _rows(db, sql, values)
         above = self._prefix + beginning(folder)
         return sorted(((f"{above}{name}", int(str(count))) for name, count in counted), key=lambda one: natural(one[0]))
 
     def place(self, identifier: str) -> Place | None:
         """Where an image stands in its folder; None if there is no such image."""
-        entry, pack = self.entry(identifier), self._pack()
+        entry, opened = self.entry(identifier), self._opened()
         if entry is None:
             return None
         beside, key = Wanted(folder=entry.folder), identifier.removeprefix(self._prefix)
-        asked = self._asked(pack, beside, ()) or ("0", [])
-        total = self._total(pack, asked)
+        asked = self._asked(opened, beside, ()) or ("0", [])
+        total = self._total(opened, asked)
         if total <= NATURAL:
-            keys = self._in_order(self._keys(pack, asked, ""))
+            keys = self._in_order(self._keys(opened, asked, ""))
             index = keys.index(key) if key in keys else None
         else:
-            index = self._total(pack, all_of([asked, ("image.key < ?", [key])]))
+            index = self._total(opened, all_of([asked, ("image.key < ?", [key])]))
         return Place(entry.item, entry.title, beside, index, total)
 
     # -- queries ----------------------------------------------------------------------------------------------
 
-    def _asked(self, pack: Pack, wanted: Wanted, sought: Sequence[Term]) -> Condition | None:
+    def _asked(self, opened: _Opened, wanted: Wanted, sought: Sequence[Term]) -> Condition | None:
         """What is asked of images; None where none can be meant."""
-        columns = [column.name for column in pack.columns]
+        columns = opened.names
         places = [name for name in (wanted.under, wanted.item, wanted.folder) if name]
         if (
             wanted.state is not None
@@ -192,33 +212,35 @@ class PackTable:
             return ""
         return identifier.removeprefix(self._prefix) if identifier.startswith(self._prefix) else None
 
-    def _total(self, pack: Pack, asked: Condition) -> int:
+    def _total(self, opened: _Opened, asked: Condition) -> int:
         """How many images a condition is true of."""
         where, values = asked
-        wanted, totals = (where, *values), self._totals
-        if wanted not in totals:
-            with pack.snapshot() as db:
+        wanted, totals = (where, *values), opened.totals
+        known = totals.get(wanted)
+        if known is None:
+            with opened.pack.snapshot() as db:
                 [(count,)] = _rows(db, f"SELECT count(*) FROM {_FROM} WHERE {where}", values)  # noqa: S608 - quoted identifiers
             if len(totals) >= REMEMBERED:
                 totals.clear()
-            totals[wanted] = int(str(count))
-        return totals[wanted]
+            known = totals[wanted] = int(str(count))
+        return known
 
-    def _keys(self, pack: Pack, asked: Condition, order: str) -> list[str]:
+    def _keys(self, opened: _Opened, asked: Condition, order: str) -> list[str]:
         where, values = asked
         sql = f"SELECT image.key FROM {_FROM} WHERE {where}{order}"  # noqa: S608 - quoted identifiers
-        with pack.snapshot() as db:
+        with opened.pack.snapshot() as db:
             return [str(key) for (key,) in _rows(db, sql, values)]
 
     def _in_order(self, keys: Iterable[str]) -> list[str]:
         return sorted(keys, key=lambda key: (natural(_item(key)), natural(key)))
 
-    def _entries(self, pack: Pack, keys: Sequence[str]) -> list[Entry]:
+    def _entries(self, opened: _Opened, keys: Sequence[str]) -> list[Entry]:
         """Images with what is said of them, in the order of the keys; those that are gone are left out."""
-        names = [column.name for column in pack.columns]
-        own = "".join(f", {_column(name)}" for name in names)
+        names = opened.names
+        # Numbers as they are searched: a value that is shown finds the images that have it.
+        own = "".join(f", CAST({_column(name)} AS TEXT)" for name in names)
         sql = f"SELECT image.key{own} FROM {_FROM} WHERE image.key IN (SELECT value FROM json_each(?))"  # noqa: S608 - as above
-        with pack.snapshot() as db:
+        with opened.pack.snapshot() as db:
             said = {str(key): values for key, *values in _rows(db, sql, [json.dumps(keys)])}
         return [self._entry(key, _pairs(names, said[key])) for key in keys if key in said]
 

@@ -129,7 +129,9 @@ def check_format(connection: apsw.Connection, path: Path, schemas: Sequence[Sche
         raise JobError(f"{path} is not a job's ledger: {error}") from error
     schema = next((schema for schema in schemas if schema.application_id == application), None)
     if schema is None:
-        raise JobError(f"{path} is not such a job's ledger: its application id is {application:#x}")
+        raise JobError(
+            f"{path} is no ledger of such a job, its application id is {application:#x}; give one's .zgj file"
+        )
     if version != schema.version:
         raise JobError(
             f"{path} has ledger version {version}, this Ziggurat knows {schema.version}; use the release that made it"
