@@ -24,7 +24,7 @@ from ziggurat.convert.report.contact import choose, sheet
 from ziggurat.convert.report.html import write_page
 from ziggurat.convert.report.places import Places
 from ziggurat.convert.report.summary import BINS, FINE, _bars, _median, status, summarise
-from ziggurat.convert.report.tables import write_failed, write_images, write_json
+from ziggurat.convert.report.tables import write_failed, write_json, write_rows
 from ziggurat.convert.report.timeline import timeline
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror="alert(2)">\u202egpj\x1b[31m\x00'
@@ -333,7 +333,7 @@ def test_failed_rows_of_a_listing_keep_their_targets_by_name(tmp_path: Path, mon
 
 def test_csv_and_json_hold_every_image_and_say_what_is_identical(job: Path) -> None:
     with View(job) as view:
-        assert write_images(view, job.with_suffix(".csv")) == 10
+        assert write_rows(view, job.with_suffix(".csv")) == 10
         assert write_json(view, summarise(view), job.with_suffix(".json")) == 10
 
     def refuse(constant: str) -> None:

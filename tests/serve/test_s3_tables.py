@@ -7,8 +7,11 @@ from urllib.parse import quote
 import numpy as np
 
 from jobs import FAST, encoded, finish, manifest, picture, start
+from packs import packable
 from s3_server import NEEDS_S3, S3Server
 from serving import serving
+from ziggurat.pack.schema import Column
+from ziggurat.pack.writer import PackWriter
 
 pytestmark = NEEDS_S3
 
@@ -35,3 +38,19 @@ def test_sources_and_outputs_in_a_store(s3: S3Server, tmp_path: Path) -> None:
             output = server.get(f"/iiif/3/{quote(pair['output_id'], safe='')}/full/max/0/default.png")
             assert np.array_equal(source.pixels, pixels[number])
             assert np.abs(output.pixels.astype(int) - pixels[number]).mean() < 3
+
+
+def test_attributes_of_a_pack_in_a_store_are_searched(s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.make_bucket(f"packs-{uuid.uuid4().hex[:10]}")
+    with PackWriter(tmp_path / "all.zpk") as writer:
+        writer.add_columns((Column("material", "TEXT"),))
+        for number, material in enumerate(("gold", "silver")):
+            data = encoded(picture(60, 80, seed=number), ".png")
+            writer.put(packable(f"p/{number}.png", data, material=material))
+    s3.client.put_object(Bucket=bucket, Key="all.zpk", Body=(tmp_path / "all.zpk").read_bytes())
+    environment = {**s3.env, "ZIGGURAT_CACHE": str(tmp_path / "cache")}
+    with serving(f"s3://{bucket}/all.zpk", "--workers", 1, **environment) as server:
+        assert [item["id"] for item in server.get("/api/items?q=material:silver").json["items"]] == ["p/1.png"]
+        shown = server.get("/iiif/3/p%2F1.png/full/max/0/default.png")
+        assert np.array_equal(shown.pixels, picture(60, 80, seed=1))
+        assert server.get("/api/image/p%2F1.png").json["described"] == [{"label": "material", "value": "silver"}]

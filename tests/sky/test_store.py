@@ -45,3 +45,9 @@ def test_a_catalogue_is_cut_from_a_store_into_it(s3: S3Server, bucket: str, tmp_
     with fits.HDUList.fromstring(found) as file:
         np.testing.assert_array_equal(file[0].data, sky(SIZE)[190:210, 240:260])
     assert run(command) == 0
+    job = str(tmp_path / "cut.zgj")
+    assert run(["report", job]) == 0
+    assert (tmp_path / "cut.html").read_text().count("data:image/jpeg;base64,") == 2
+    assert run(["verify", job]) == 0
+    s3.client.put_object(Bucket=bucket, Key="cut/b.fits", Body=found[:-1])
+    assert run(["verify", job]) == 3

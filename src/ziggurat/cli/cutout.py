@@ -22,6 +22,7 @@ from ziggurat.sky.angles import parse_angle, parse_extent, parse_position
 from ziggurat.sky.bands import parse_bands
 from ziggurat.sky.colour import ColourOptions, Curve
 from ziggurat.sky.options import CutoutOptions, Fields, Method, Quantity
+from ziggurat.sky.schema import UNSUCCESSFUL, State
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.urls import is_pack
 
@@ -265,8 +266,6 @@ def _dry_run(request: "CutoutRequest", log_format: LogFormat) -> int:
 
 def _told(job: "CutoutJob") -> int:
     """Says where the targets stand; returns the exit code."""
-    from ziggurat.sky.ledger import UNSUCCESSFUL, State  # noqa: PLC0415 - as above
-
     counts = job.ledger.counts()
     total = sum(counts.values())
     parts = [f"{counts[state]} {state}" for state in State if state in counts]

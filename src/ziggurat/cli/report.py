@@ -1,6 +1,8 @@
 """``ziggurat report JOB``: what a job did, as a page and as tables."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +12,10 @@ from ziggurat.cli import EXIT_OK
 from ziggurat.cli.parsing import NO_NETWORK, Network
 from ziggurat.convert.ledger.view import View
 from ziggurat.convert.report.html import write_page
-from ziggurat.convert.report.summary import Summary, summarise
-from ziggurat.convert.report.tables import write_failed, write_images, write_json
+from ziggurat.convert.report.summary import summarise
+from ziggurat.convert.report.tables import write_failed, write_json, write_rows
 from ziggurat.errors import UsageError
+from ziggurat.sky.schema import CUTOUTS, LEDGERS
 
 
 @Parameter(name="*")
@@ -21,23 +24,29 @@ class Tables:
     """What is written besides the page.
 
     Attributes:
-        csv: a file for one line for every image.
-        json_: a file for the figures and all images.
-        failed: a file for the images without an output, as a manifest to be fed in again.
+        csv: a file for one line for every image, or target.
+        json_: a file for the figures and all images, or targets.
+        failed: a file for the images without an output, or the targets that failed, to be fed in again.
     """
 
     csv: Path | None = None
     json_: Annotated[Path | None, Parameter(name="--json")] = None
     failed: Path | None = None
 
-    def write(self, view: View, summary: Summary) -> None:
-        """Writes those that were asked for, and says so."""
+    def write(self, view: View, summary: object, failed: Callable[[Path], int]) -> None:
+        """Writes those that were asked for, and says so.
+
+        Args:
+            view: the open ledger.
+            summary: its figures.
+            failed: writes the rows that failed, and tells how many they are.
+        """
         if self.csv is not None:
-            print(f"images: {self.csv} ({write_images(view, self.csv)} lines)")
+            print(f"{view.schema.rows}: {self.csv} ({write_rows(view, self.csv)} lines)")
         if self.json_ is not None:
-            print(f"json:   {self.json_} ({write_json(view, summary, self.json_)} images)")
+            print(f"json:   {self.json_} ({write_json(view, summary, self.json_)} {view.schema.rows})")
         if self.failed is not None:
-            print(f"failed: {self.failed} ({write_failed(view, summary.facts, self.failed)} lines)")
+            print(f"failed: {self.failed} ({failed(self.failed)} lines)")
 
 
 NO_TABLES = Tables()
@@ -54,10 +63,12 @@ def report(
 ) -> int:
     """Write a job's report: one HTML page, and CSV or JSON where asked for. Works while the job runs, too.
 
+    The job is a conversion, or the cutouts of a catalogue.
+
     Args:
         job: the job's file.
         out: the page; beside the job, with the suffix .html, unless given.
-        samples: images that the page shows before and after; 0 for none.
+        samples: images that the page shows before and after, or cutouts that it shows; 0 for none.
         tables: what is written besides the page.
         network: how stores are reached.
     """  # fmt: skip
@@ -68,9 +79,20 @@ def report(
     wanted = [path.absolute() for path in (job, page, tables.csv, tables.json_, tables.failed) if path is not None]
     if len(set(wanted)) < len(wanted):
         raise UsageError("the job and the files that are written need different names")
-    with View(job) as view:
-        summary = summarise(view)
-        tables.write(view, summary)
-        write_page(view, summary, page, samples=samples)
+    with View(job, LEDGERS) as view:
+        if view.schema is CUTOUTS:
+            _of_cutouts(view, page, tables, samples)
+        else:
+            summary = summarise(view)
+            tables.write(view, summary, partial(write_failed, view, summary.facts))
+            write_page(view, summary, page, samples=samples)
     print(f"report: {page}")
     return EXIT_OK
+
+
+def _of_cutouts(view: View, page: Path, tables: Tables, samples: int) -> None:
+    from ziggurat.sky.report import summarise, write_failed, write_page  # noqa: PLC0415 - astropy takes a second
+
+    summary = summarise(view)
+    tables.write(view, summary, partial(write_failed, view))
+    write_page(view, summary, page, samples=samples)

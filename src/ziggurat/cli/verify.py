@@ -14,6 +14,7 @@ from ziggurat.convert.audit import Subset, audit
 from ziggurat.convert.text import visible
 from ziggurat.model import JSON
 from ziggurat.pack.audit import audit_pack, looks_like_pack
+from ziggurat.sky.schema import LEDGERS
 
 
 def verify(
@@ -55,9 +56,9 @@ def verify(
 
 
 def _outputs(job: Path, subset: Subset) -> Iterator[tuple[str, dict[str, JSON], str | None]]:
-    for finding in audit(job, subset):
-        facts: dict[str, JSON] = {"id": finding.image, "target": finding.target}
-        yield f"image {finding.image} {finding.target}", facts, finding.problem
+    for finding in audit(job, subset, LEDGERS):
+        facts: dict[str, JSON] = {"id": finding.number, "target": finding.target}
+        yield f"{finding.row} {finding.number} {finding.target}", facts, finding.problem
 
 
 def _images(pack: str, subset: Subset) -> Iterator[tuple[str, dict[str, JSON], str | None]]:

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
 
 from ziggurat.convert.ledger.connection import open_reader
+from ziggurat.convert.ledger.schema import CONVERSION, Schema
 from ziggurat.errors import SourceNotFound, UsageError, ZigguratError
 from ziggurat.storage.destination import Destination, open_destination
 
@@ -44,24 +45,31 @@ class Finding:
     """What became of one output.
 
     Attributes:
-        image: row of the ledger.
+        row: what the ledger's rows are of, in the singular.
+        number: of the row.
         target: key below the destination.
         problem: None if its bytes are those that the ledger records.
     """
 
-    image: int
+    row: str
+    number: int
     target: str
     problem: str | None
 
 
-def audit(path: Path, subset: Subset) -> Iterator[Finding]:
+def audit(path: Path, subset: Subset, schemas: Sequence[Schema] = (CONVERSION,)) -> Iterator[Finding]:
     """Reads the outputs of a job again, in the ledger's order, and compares size and SHA-256.
+
+    Args:
+        path: of the ledger.
+        subset: which of them.
+        schemas: the kinds that it may be of.
 
     Raises:
         JobError: if the file is no ledger.
         UsageError: if its destination cannot be opened.
     """
-    ledger = open_reader(path)
+    ledger, schema = open_reader(path, schemas)
     try:
         [(place,)] = ledger.execute("SELECT value FROM job WHERE key = 'destination'").fetchall()
         destination = open_destination(json.loads(str(place)), scratch=path.with_name(path.name + ".scratch"))
@@ -71,8 +79,8 @@ def audit(path: Path, subset: Subset) -> Iterator[Finding]:
         )
 
         def check(row: tuple[object, ...]) -> Finding:
-            image, target, size, sha256 = row
-            return Finding(int(str(image)), str(target), _problem(destination, str(target), size, sha256))
+            number, target, size, sha256 = row
+            return Finding(schema.row, int(str(number)), str(target), _problem(destination, str(target), size, sha256))
 
         with ThreadPoolExecutor(AT_ONCE) as threads:
             for batch in batched(rows, BATCH):

@@ -165,9 +165,7 @@ class Job:
         try:
             self._plan_all(ledger)
         except BaseException:
-            ledger.close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.request.ledger}{suffix}").unlink(missing_ok=True)
+            ledger.discard()
             raise
         return ledger
 

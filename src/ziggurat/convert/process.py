@@ -1,4 +1,7 @@
-"""What a process knows of its own memory, and how it is bound. Linux tells all; elsewhere the limits are looser."""
+"""A process: how a worker begins, what it knows of its own memory, and how that is bound.
+
+Linux tells all; elsewhere the limits are looser.
+"""
 
 import ctypes
 import os
@@ -6,6 +9,9 @@ import resource
 import signal
 import sys
 from pathlib import Path
+
+from ziggurat.codec.threads import limit_threads
+from ziggurat.storage.network import NetworkOptions, configure
 
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl(2): the signal that a process gets when its parent dies."""
@@ -17,6 +23,20 @@ def die_with_parent() -> None:
     """Makes the kernel kill this process when its parent dies, whatever it is doing. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def begin_worker(network: NetworkOptions) -> None:
+    """What a worker process does first: it ends with its coordinator, decodes in one thread and knows the stores.
+
+    Args:
+        network: how they are reached.
+    """
+    die_with_parent()
+    # Ctrl-C and a service manager's SIGTERM reach the whole process group; the coordinator decides what they mean.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    configure(network)
+    limit_threads(1)
 
 
 def cap_memory(more: int) -> None:

@@ -1,11 +1,9 @@
 """A worker process: takes chunks of headers and single images from the coordinator, one at a time."""
 
 import os
-import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.probe import Question, Terms, probe_all
@@ -13,7 +11,7 @@ from ziggurat.convert.records import Budget, Failure, Probe, Published, Task, Ve
 from ziggurat.convert.task import Ports, convert
 from ziggurat.errors import OutOfMemory, WriteError, ZigguratError
 from ziggurat.storage.destination import Destination, open_destination
-from ziggurat.storage.network import NetworkOptions, configure
+from ziggurat.storage.network import NetworkOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +70,7 @@ type Answer = Stage | Verified | Published | Failure | Probed
 
 def serve(connection: Connection, config: WorkerConfig) -> None:
     """Works until the coordinator closes the connection or dies. The entry point of the process."""
-    process.die_with_parent()
-    # Ctrl-C and a service manager's SIGTERM reach the whole process group; the coordinator decides what they mean.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    configure(config.network)
-    limit_threads(1)
+    process.begin_worker(config.network)
     destination = open_destination(config.destination, scratch=config.scratch)
     terms = Terms(config.options, destination, config.overwrite, config.budget, config.share)
     try:

@@ -2,7 +2,7 @@
 
 One folder or prefix alone gives its images the paths below it. Of several each has a name, the last part of its place
 or what stands before ``=`` in ``NAME=PLACE``, and its images are ``NAME/path``. A single file is called by its name
-alone. A job or a manifest names images anywhere, and is searched by what it says of them.
+alone. A job or a manifest names images anywhere, and is searched by what it says of them; so is a pack.
 """
 
 import os
@@ -23,6 +23,7 @@ from ziggurat.pack import Pack
 from ziggurat.serve.found import Found, checked, is_text
 from ziggurat.serve.items import EVERYTHING, Contents, Entry, Hits, Item, Page, Place, Wanted, grouped, label
 from ziggurat.serve.manifest import ManifestFile
+from ziggurat.serve.pack_table import PackTable
 from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
@@ -69,6 +70,11 @@ class Root:
         return self.kind in TABLES.values()
 
     @property
+    def is_pack(self) -> bool:
+        """Whether it is a pack, and no other database of images."""
+        return self.kind == "pack" and parse_pack(self.place.removesuffix("!"))[0].table is None
+
+    @property
     def title(self) -> str:
         """What people call it; never the query of an address, which may hold a signature."""
         if self.kind == "pack":
@@ -98,6 +104,8 @@ class Catalogue:
             root.name: ManifestFile(Path(root.place), columns) for root in roots if root.kind == "manifest"
         }
         self._tables = {root.name: self._table(root) for root in roots if root.is_table}
+        self._packs = {root.name: self._pack_table(root) for root in roots if root.is_pack}
+        self._searched: tuple[Table | PackTable, ...] = (*self._tables.values(), *self._packs.values())
         self._folders = tuple(root.place for root in roots if root.kind == "folder")
         self._files = {root.name: root for root in roots if root.kind == "file"}
         self._named = {root.name: root for root in roots if root.kind != "file"}
@@ -171,6 +179,10 @@ class Catalogue:
             return Table(manifest.ledger, manifest.folder, prefix)
         return Table(partial(Path, root.place), None, prefix)
 
+    def _pack_table(self, root: Root) -> PackTable:
+        prefix = f"{root.name}/" if root.name else ""
+        return PackTable(parse_pack(root.place.removesuffix("!"))[0].place, prefix, self._network)
+
     @property
     def tables(self) -> Mapping[str, Table]:
         """The jobs and manifests, by the names of their places."""
@@ -203,7 +215,7 @@ class Catalogue:
         found = grouped((identifier for identifier, _ in self.listed()), tops, self._limit, time.monotonic())
         self._held = found
         items, labels, complete = dict(found.items), dict[str, str](), found.complete
-        for table in self._tables.values():
+        for table in self._searched:
             room = self._limit - sum(map(len, items.values()))
             more, named, whole = table.contents(max(0, room))
             items |= more
@@ -217,7 +229,7 @@ class Catalogue:
         Raises:
             SourceError: if a place cannot be listed.
         """
-        for table in self._tables.values():
+        for table in self._searched:
             if (found := table.item(identifier)) is not None:
                 return found
         pages = self.contents().items.get(identifier)
@@ -227,23 +239,25 @@ class Catalogue:
         return None if pages is None else Item(identifier, label(identifier), tuple(map(Page, pages)))
 
     def entry(self, identifier: str) -> Entry | None:
-        """What a job or a manifest says of an image; None of images that lie in folders.
+        """What a job, a manifest or a pack says of an image; None of images that lie in folders.
 
         Raises:
             JobError: if a ledger cannot be read.
+            SourceError: if a pack cannot be read.
         """
-        return next((found for table in self._tables.values() if (found := table.entry(identifier))), None)
+        return next((found for table in self._searched if (found := table.entry(identifier))), None)
 
     def columns(self) -> tuple[str, ...]:
-        """The columns of jobs and manifests that can be searched.
+        """The columns of jobs, manifests and packs that can be searched.
 
         Raises:
             JobError: if a ledger cannot be read.
+            SourceError: if a pack cannot be read.
         """
-        return tuple(dict.fromkeys(name for table in self._tables.values() for name in table.columns()))
+        return tuple(dict.fromkeys(name for table in self._searched for name in table.columns()))
 
     def search(self, wanted: Wanted = EVERYTHING, offset: int = 0, limit: int = 100) -> Hits:
-        """Images that are looked for, among what was listed last and in all rows of tables.
+        """Images that are looked for, among what was listed last and in all rows of tables and packs.
 
         Args:
             wanted: which ones.
@@ -267,7 +281,7 @@ class Catalogue:
                 chosen = held.inside(wanted.folder)
             total = len(chosen)
             entries = tuple(_entry(held, identifier) for identifier in chosen[offset : offset + limit])
-        for table in self._tables.values():
+        for table in self._searched:
             hits = table.search(wanted, sought, (max(0, offset - total), limit - len(entries)))
             total += hits.total
             entries += hits.entries
@@ -282,7 +296,7 @@ class Catalogue:
         """
         held = self._register()
         found = [] if held is None else held.folders(under)
-        return found + [folder for table in self._tables.values() for folder in table.folders(under)]
+        return found + [folder for table in self._searched for folder in table.folders(under)]
 
     def place(self, identifier: str) -> Place:
         """Where an image stands among those beside it.
@@ -291,7 +305,7 @@ class Catalogue:
             SourceError: if a place cannot be listed.
             JobError: if a ledger cannot be read.
         """
-        for table in self._tables.values():
+        for table in self._searched:
             if (found := table.place(identifier)) is not None:
                 return found
         beside = Wanted(folder=identifier.rpartition("/")[0])
@@ -304,10 +318,10 @@ class Catalogue:
     @property
     def holds_images(self) -> bool:
         """Whether a place holds images itself, which takes listing."""
-        return any(not root.is_table for root in self._roots)
+        return any(not root.is_table and not root.is_pack for root in self._roots)
 
     def _register(self) -> Register | None:
-        """What places hold, as it was listed last; None where nothing but tables is served."""
+        """What places hold, as it was listed last; None where nothing but tables and packs is served."""
         if not self.holds_images:
             return None
         if self._held is None:
@@ -315,13 +329,13 @@ class Catalogue:
         return None if self._held is None else Register.of(self._held)
 
     def listed(self) -> Iterator[tuple[str, str]]:
-        """Identifiers of all images that places hold and their URLs, place by place, by their suffixes.
+        """Identifiers of all images that places hold and their URLs, place by place, by their suffixes; of packs none.
 
         Raises:
             SourceError: if a place cannot be listed.
         """
         for root in self._roots:
-            if root.is_table:
+            if root.is_table or root.is_pack:
                 continue
             if root.kind == "file":
                 yield root.name, root.place

@@ -64,16 +64,17 @@ def directly_in(path: str, folder: str) -> Condition:
     return all_of([below(path, folder), (f"instr(substr({path}, length(?) + 1), '/') = 0", [beginning(folder)])])
 
 
-def folders_below(path: str, folder: str, there: str) -> Condition:
+def folders_below(path: str, folder: str, there: str, table: str = "images AS i") -> Condition:
     """The statement that gives the folders directly below one, by their names, and the number of rows in each.
 
     Args:
         path: of a row.
         folder: "" at the top.
         there: which rows count.
+        table: whose rows they are.
     """
     where, values = below(path, folder)
-    rest = f"SELECT substr({path}, length(?) + 1) AS rest FROM images AS i WHERE {there} AND {where}"  # noqa: S608 - no text of anybody's
+    rest = f"SELECT substr({path}, length(?) + 1) AS rest FROM {table} WHERE {there} AND {where}"  # noqa: S608 - no text of anybody's
     count = f"SELECT substr(rest, 1, instr(rest, '/') - 1) AS name, count(*) FROM ({rest})"  # noqa: S608 - as above
     return f"{count} WHERE instr(rest, '/') > 0 GROUP BY name", [beginning(folder), *values]
 

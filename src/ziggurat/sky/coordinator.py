@@ -12,8 +12,9 @@ from ziggurat.convert.guard import Guard, Lost
 from ziggurat.convert.progress import Progress
 from ziggurat.errors import StoreFull
 from ziggurat.model import JSON
-from ziggurat.sky.ledger import CutoutLedger, State
+from ziggurat.sky.ledger import CutoutLedger
 from ziggurat.sky.records import Batch, Finished, Order, Outcome
+from ziggurat.sky.schema import State
 from ziggurat.storage.destination import Destination
 
 BATCH: Final = 256

@@ -23,11 +23,12 @@ from ziggurat.sky.catalogue import Catalogue, Target
 from ziggurat.sky.coordinator import Coordinator
 from ziggurat.sky.footprints import Footprints, open_footprints
 from ziggurat.sky.images import SkyImage
-from ziggurat.sky.ledger import CutoutLedger, PlannedTarget, State
+from ziggurat.sky.ledger import CutoutLedger, PlannedTarget
 from ziggurat.sky.options import CutoutOptions
 from ziggurat.sky.outputs import kind
 from ziggurat.sky.plan import choose
 from ziggurat.sky.records import Batch, Finished, Outcome
+from ziggurat.sky.schema import State
 from ziggurat.sky.worker import WorkerConfig, serve
 from ziggurat.storage.destination import open_destination
 from ziggurat.storage.names import check_key
@@ -127,9 +128,7 @@ class CutoutJob:
         try:
             self._plan(ledger)
         except BaseException:
-            ledger.close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.request.ledger}{suffix}").unlink(missing_ok=True)
+            ledger.discard()
             raise
         return ledger
 

@@ -3,73 +3,14 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from ziggurat.convert.ledger.file import LedgerFile, SQLiteValue
-from ziggurat.convert.ledger.schema import JOB, Schema
+from ziggurat.convert.ledger.schema import Schema
 from ziggurat.sky.catalogue import Target
 from ziggurat.sky.images import RECORD, SkyImage
 from ziggurat.sky.records import Batch, Order, Outcome
-
-
-class State(StrEnum):
-    """Where a target stands."""
-
-    PLANNED = "planned"
-    """Waiting for its turn."""
-    RUNNING = "running"
-    """In a worker's hands."""
-    DONE = "done"
-    """Its cutout is in place."""
-    UNCOVERED = "uncovered"
-    """No image covers it, or only with undefined pixels."""
-    FAILED = "failed"
-    """Tried, and it cannot be done; the error says why."""
-    QUARANTINED = "quarantined"
-    """It took its worker down, or hung, every time it was tried."""
-    REFUSED = "refused"
-    """Its row has no position, or a name that cannot be; it was never tried."""
-
-
-UNSUCCESSFUL: Final = (State.FAILED, State.QUARANTINED, State.REFUSED)
-
-TARGETS: Final = """
-CREATE TABLE targets (
-  id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL,
-  ra REAL,
-  dec REAL,
-  target TEXT,
-  state TEXT NOT NULL,
-  lead INTEGER,
-  bands TEXT,
-  attempts INTEGER NOT NULL DEFAULT 0,
-  images INTEGER,
-  covered REAL,
-  output_size INTEGER,
-  output_sha256 TEXT,
-  seconds REAL,
-  error_class TEXT,
-  error_message TEXT,
-  finished_at REAL
-) STRICT
-"""
-
-IMAGES: Final = """
-CREATE TABLE images (
-  id INTEGER PRIMARY KEY,
-  url TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  tag TEXT NOT NULL,
-  hdu INTEGER NOT NULL,
-  header INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  lengths TEXT NOT NULL,
-  band TEXT NOT NULL,
-  cards BLOB NOT NULL
-) STRICT
-"""
+from ziggurat.sky.schema import CUTOUTS, State
 
 type PlannedTarget = tuple[Target, str | None, State, Mapping[str, Sequence[int]], tuple[str, str] | None]
 """A target, its cutout's key, its state, band to images (best first), class and message of what is wrong."""
@@ -78,13 +19,7 @@ type PlannedTarget = tuple[Target, str | None, State, Mapping[str, Sequence[int]
 class CutoutLedger(LedgerFile):
     """An open ledger. Methods that change rows are called inside a transaction."""
 
-    # "ZGC1"
-    schema: ClassVar[Schema] = Schema(
-        0x5A_47_43_31,
-        1,
-        # Rows of one state, those of one image together: what runs next.
-        (JOB, TARGETS, IMAGES, "CREATE INDEX targets_state ON targets(state, lead, id)"),
-    )
+    schema: ClassVar[Schema] = CUTOUTS
 
     def add(self, targets: Iterable[PlannedTarget], columns: int) -> None:
         """Appends rows.

@@ -72,19 +72,7 @@ def cut_one(
     memory: int,
     looked: Callable[[int], None] = lambda _: None,
 ) -> One:
-    """One target's cutout as the bytes of a file.
-
-    Args:
-        sources: an index of footprints, or folders, patterns, prefixes and files.
-        place: the target, a single position.
-        options: what is wanted.
-        memory: bytes that it may take.
-        looked: called with the number of files whose headers were looked at.
-
-    Raises:
-        SourceNotFound: if no image covers it.
-        ZigguratError: if an image cannot be read.
-    """
+    """The same as the bytes of a file, in the form that the options name. Arguments and errors are those of ``cut``."""
     line = kind(options.kind)
     made = cut(sources, place, options, memory=memory, looked=looked)
     sizes = " and ".join(dict.fromkeys(f"{one.grid.size.height} x {one.grid.size.width}" for one in made))

@@ -1,14 +1,12 @@
 """A worker process: makes a batch of cutouts, one after the other, and tells what became of each."""
 
 import os
-import signal
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from astropy.coordinates import SkyCoord
 
-from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.errors import OutOfMemory, StoreFull, TargetExists, ZigguratError
 from ziggurat.sky.make import Maker, covered_share
@@ -16,7 +14,7 @@ from ziggurat.sky.options import CutoutOptions
 from ziggurat.sky.outputs import kind
 from ziggurat.sky.records import Batch, Finished, Order, Outcome
 from ziggurat.storage.destination import Destination, digests_of, open_destination
-from ziggurat.storage.network import NetworkOptions, configure
+from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.stored import writing
 
 
@@ -45,12 +43,7 @@ class WorkerConfig:
 
 def serve(connection: Connection, config: WorkerConfig) -> None:
     """Works until the coordinator closes the connection or dies. The entry point of the process."""
-    process.die_with_parent()
-    # Ctrl-C and a service manager's SIGTERM reach the whole process group; the coordinator decides what they mean.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    configure(config.network)
-    limit_threads(1)
+    process.begin_worker(config.network)
     destination = open_destination(config.destination, scratch=config.scratch)
     try:
         with Maker(config.options, memory=config.memory) as maker:

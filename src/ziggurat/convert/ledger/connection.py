@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -62,7 +63,7 @@ def open_writer(path: Path, *, create: bool, schema: Schema = CONVERSION) -> tup
     try:
         if not create:
             # Before anything is changed: it might be somebody's other database.
-            check_format(connection, path, schema)
+            check_format(connection, path, (schema,))
         connection.pragma("journal_mode", "TRUNCATE" if _on_network(path) else "WAL")
     except (JobError, apsw.Error) as error:
         connection.close()
@@ -75,21 +76,30 @@ def open_writer(path: Path, *, create: bool, schema: Schema = CONVERSION) -> tup
     return connection, lock
 
 
-def open_reader(path: Path) -> apsw.Connection:
+def open_reader(path: Path, schemas: Sequence[Schema] = (CONVERSION,)) -> tuple[apsw.Connection, Schema]:
     """Opens a ledger to look at, also while its job runs.
+
+    Args:
+        path: of the ledger.
+        schemas: the kinds that it may be of.
+
+    Returns:
+        The connection, to which every kind shows the tables ``images`` and ``items``, and which kind it is.
 
     Raises:
         JobError: if there is no such file or it is no ledger.
     """
     if not path.is_file():
-        raise JobError(f"there is no job {path}; give the .zgj file that `ziggurat convert` printed")
+        raise JobError(f"there is no job {path}; give the .zgj file that its command printed")
     place = os.fspath(path)
     if not Path(f"{path}-wal").exists():
         # No job writes it: read as it lies, so that no side files appear and a read-only folder will do.
         place = f"file:{quote(os.path.abspath(path))}?immutable=1"  # noqa: PTH100 - links stay
     connection = _connect(place, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    check_format(connection, path)
-    return connection
+    schema = check_format(connection, path, schemas)
+    for statement in schema.views:
+        connection.execute(statement)
+    return connection, schema
 
 
 def is_blank(path: Path) -> bool:
@@ -106,8 +116,8 @@ def is_blank(path: Path) -> bool:
         return False
 
 
-def check_format(connection: apsw.Connection, path: Path, schema: Schema = CONVERSION) -> None:
-    """Refuses a file that is no ledger, or one of another version.
+def check_format(connection: apsw.Connection, path: Path, schemas: Sequence[Schema] = (CONVERSION,)) -> Schema:
+    """Which kind of ledger a file is; one that is none, or of another version, is refused.
 
     Raises:
         JobError: saying which.
@@ -117,12 +127,16 @@ def check_format(connection: apsw.Connection, path: Path, schema: Schema = CONVE
         version = connection.pragma("user_version")
     except apsw.Error as error:
         raise JobError(f"{path} is not a job's ledger: {error}") from error
-    if application != schema.application_id:
-        raise JobError(f"{path} is not a job's ledger: its application id is {application:#x}")
+    schema = next((schema for schema in schemas if schema.application_id == application), None)
+    if schema is None:
+        raise JobError(
+            f"{path} is no ledger of such a job, its application id is {application:#x}; give one's .zgj file"
+        )
     if version != schema.version:
         raise JobError(
             f"{path} has ledger version {version}, this Ziggurat knows {schema.version}; use the release that made it"
         )
+    return schema
 
 
 def _connect(place: str, flags: int) -> apsw.Connection:

@@ -71,6 +71,12 @@ class LedgerFile:
         self._db.close()
         os.close(self._lock)
 
+    def discard(self) -> None:
+        """Closes the ledger and removes it with its side files: of a job whose plan came to nothing."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
         return self
 

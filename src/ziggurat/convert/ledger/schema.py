@@ -136,11 +136,21 @@ class Schema:
         application_id: of the SQLite file.
         version: ``PRAGMA user_version``.
         statements: what makes its tables.
+        row: what a row is of, in the singular; the table of rows is called by its plural.
+        views: of another kind than a conversion, what shows its rows to a reader as the tables ``images`` and ``items``
+            of one, as far as their words mean the same. Temporary: nothing is written.
     """
 
     application_id: int
     version: int
     statements: tuple[str, ...]
+    row: str = "image"
+    views: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> str:
+        """The table of rows."""
+        return f"{self.row}s"
 
 
 JOB = "CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID"

@@ -14,7 +14,7 @@ import apsw
 
 from ziggurat.convert.ledger.connection import open_reader
 from ziggurat.convert.ledger.file import quoted
-from ziggurat.convert.ledger.schema import OPEN, UNSUCCESSFUL, State
+from ziggurat.convert.ledger.schema import CONVERSION, OPEN, UNSUCCESSFUL, Schema, State
 from ziggurat.errors import JobError
 from ziggurat.model import JSON
 
@@ -127,14 +127,21 @@ _ROW = (
 class View:
     """An open ledger to read from: one moment of it, however long the reading takes. Use with ``with``.
 
+    Args:
+        path: of the ledger.
+        schemas: the kinds that it may be of. The rows of every kind are seen as those of a conversion.
+
+    Attributes:
+        schema: its kind.
+
     Raises:
         JobError: if the file is no ledger, or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schemas: Sequence[Schema] = (CONVERSION,)) -> None:
         self.path = path
         with _reading(path):
-            self._db = open_reader(path)
+            self._db, self.schema = open_reader(path, schemas)
             self._db.pragma("mmap_size", MAPPED)
             if self._db.pragma("journal_mode") == "wal":
                 # Only there does a reader not keep the writer waiting.
@@ -275,13 +282,14 @@ class View:
             f" LEFT JOIN manifest AS m ON m.images_id = i.id WHERE i.{_BAD} ORDER BY i.id"
         )
 
-    def image_columns(self) -> tuple[str, ...]:
-        """The columns of the table of images."""
-        return tuple(str(n) for (n,) in self.query("SELECT name FROM pragma_table_info('images') ORDER BY cid"))
+    def row_columns(self) -> tuple[str, ...]:
+        """All columns of the rows, as this kind of ledger has them."""
+        sql = "SELECT name FROM pragma_table_info(?, 'main') ORDER BY cid"
+        return tuple(str(name) for (name,) in self.query(sql, (self.schema.rows,)))
 
-    def image_records(self) -> Iterator[tuple[Value, ...]]:
-        """Every image with all its columns, in order."""
-        return self.stream("SELECT * FROM images ORDER BY id")
+    def row_records(self) -> Iterator[tuple[Value, ...]]:
+        """Every row with all these columns, in order."""
+        return self.stream(f"SELECT * FROM main.{self.schema.rows} ORDER BY id")  # noqa: S608 - our own words
 
 
 @contextmanager

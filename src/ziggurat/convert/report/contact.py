@@ -131,20 +131,26 @@ def _shown(url: str | None, options: PictureOptions, like: Size | None) -> tuple
         with ziggurat.open(url, memory=MEMORY, cache=False) as image:
             size = prepare(image, options, form="display").size
             factor = 1 if like is None else max(1, round(max(size) / max(like)))
-            return Pictures(_thumbnail(image, options), _piece(image, options, factor)), size
+            return Pictures(jpeg(small(image, options), THUMBNAIL_QUALITY), _piece(image, options, factor)), size
     except OutOfMemory as error:
         return Pictures(problem=f"too large to show: {error}"), like
     except ZigguratError as error:
         return Pictures(problem=f"cannot be shown any more: {type(error).__name__}: {error}"), like
 
 
-def _thumbnail(image: Image, options: PictureOptions) -> bytes:
+def small(image: Image, options: PictureOptions) -> Samples:
+    """An image in a square of ``SIDE`` pixels, as its options show it.
+
+    Raises:
+        OutOfMemory: if that takes more than ``MEMORY``.
+        ZigguratError: if it cannot be read.
+    """
     halvings = max(0, (max(image.info.size) // SIDE).bit_length() - 1)
     picture = prepare(image, replace(options, shrink=1 << halvings), form="display")
     window = Window.full(picture.size)
     _check(image, picture.read_cost(window))
     pixels = picture.read(window)
-    return _jpeg(pyramid.shrink(pixels, pyramid.fit(picture.size, SIDE)), THUMBNAIL_QUALITY)
+    return pyramid.shrink(pixels, pyramid.fit(picture.size, SIDE))
 
 
 def _piece(image: Image, options: PictureOptions, factor: int) -> bytes:
@@ -154,7 +160,7 @@ def _piece(image: Image, options: PictureOptions, factor: int) -> bytes:
     y0, x0 = (picture.size.height - height) // 2, (picture.size.width - width) // 2
     window = Window(y0, x0, y0 + height, x0 + width)
     _check(image, picture.read_cost(window))
-    return _jpeg(picture.read(window), PIECE_QUALITY)
+    return jpeg(picture.read(window), PIECE_QUALITY)
 
 
 def _check(image: Image, cost: int) -> None:
@@ -162,5 +168,6 @@ def _check(image: Image, cost: int) -> None:
         raise OutOfMemory(f"{image.url} takes about {cost >> 20} MiB, the sheet may take {MEMORY >> 20}")
 
 
-def _jpeg(pixels: Samples, quality: int) -> bytes:
+def jpeg(pixels: Samples, quality: int) -> bytes:
+    """Pixels (y, x, band) as a file for the page."""
     return encode(pixels, quality=quality, optimise=True)

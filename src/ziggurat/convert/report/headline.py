@@ -1,6 +1,6 @@
 """What the page says first: the job in a sentence, in figures and in one bar."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from ziggurat.convert.ledger.schema import State
 from ziggurat.convert.report import svg
@@ -59,7 +59,7 @@ def figures(summary: Summary) -> str:
     if line.pauses:
         begun += f", {plural(len(line.pauses), 'pause', 'pauses')} left out"
     per = costs.cpu / (costs.cpu_pixels / 1e6) if costs.cpu_pixels else None
-    cells = [
+    found = [
         ("Images done", count(p.done), f"of {count(p.images)}, {percent(p.done, p.images)}"),
         (
             "Bytes",
@@ -81,12 +81,17 @@ def figures(summary: Summary) -> str:
         ("Median SSIMULACRA2", score(summary.ssimulacra2.median), _over(summary.ssimulacra2, score)),
     ]
     if summary.items.total:
-        cells.insert(1, ("Items complete", count(summary.items.complete), f"of {count(summary.items.total)}"))
+        found.insert(1, ("Items complete", count(summary.items.complete), f"of {count(summary.items.total)}"))
+    return cells(found)
+
+
+def cells(found: Iterable[tuple[str, str, str]]) -> str:
+    """Figures in a row: what each is, the figure, and a note; all HTML."""
     return (
         '<dl class="figures">'
         + "".join(
             f"<div><dt>{name}</dt><dd>{value}</dd>" + (f'<dd class="note">{note}</dd>' if note else "") + "</div>"
-            for name, value, note in cells
+            for name, value, note in found
         )
         + "</dl>"
     )
@@ -98,15 +103,20 @@ def _over(fidelity: Fidelity, shown: Callable[[float | None], str]) -> str:
     return f"lowest {shown(fidelity.minimum)}"
 
 
-def states(summary: Summary) -> str:
-    """The bar of states with its legend."""
-    counts = {str(state): summary.counts[state] for state in ORDER if state in summary.counts}
-    # States of a later version are shown too, behind those that are known.
-    counts |= {state: number for state, number in summary.counts.items() if state not in counts}
+def states(found: Mapping[str, int], rows: str) -> str:
+    """The bar of states with its legend.
+
+    Args:
+        found: number of rows by state.
+        rows: what they are of, such as "Images".
+    """
+    counts = {str(state): found[state] for state in ORDER if state in found}
+    # States that a conversion has not are shown too, behind those that it has.
+    counts |= {state: number for state, number in found.items() if state not in counts}
     known = set(State)
     parts = [svg.Share(state if state in known else "skipped", state, number) for state, number in counts.items()]
     whole = sum(counts.values())
     told = ", ".join(f"{state} {count(number)}" for state, number in counts.items())
-    return svg.shares(parts, svg.Words("Images by state", told)) + legend(
+    return svg.shares(parts, svg.Words(f"{rows} by state", told)) + legend(
         parts, [f"{count(part.value)} · {percent(part.value, whole)}" for part in parts]
     )

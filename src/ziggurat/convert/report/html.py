@@ -1,7 +1,8 @@
 """The page: one file that needs nothing else, for a screen, a phone and paper."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from ziggurat.convert.report.places import Places
 from ziggurat.convert.report.summary import Summary
 from ziggurat.convert.text import TIMES, decibels, escaped, reduction, score, size
 from ziggurat.errors import WriteError
+from ziggurat.model import JSON
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Nothing is fetched and nothing runs, whatever a file name tried to smuggle in."""
 
 TITLES = {
     "samples": "Before and after",
+    "cutouts": "Cutouts",
+    "uncovered": "Not covered",
+    "targets": "Targets",
     "review": "Review",
     "fidelity": "Fidelity",
     "sizes": "Sizes",
@@ -43,46 +48,72 @@ def write_page(view: View, summary: Summary, path: Path, *, samples: int) -> Non
     Raises:
         WriteError: if the page cannot be written.
     """
-    places = Places(summary.facts, path)
-    text = page(summary, view.path, places, sheet(view, samples, places))
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise WriteError(f"the report {path} cannot be written: {error.strerror}") from error
-
-
-def page(summary: Summary, ledger: Path, places: Places, samples: Iterable[Sample]) -> str:
-    """The whole page as text."""
-    name = str(ledger)
+    places, name = Places(summary.facts, path), str(view.path)
     parts = {
-        "samples": contact_sheet(samples, places),
+        "samples": contact_sheet(sheet(view, samples, places), places),
         "review": lists.review(summary, places),
         "fidelity": measures.fidelity(summary, places),
         "sizes": measures.sizes(summary),
         "throughput": measures.throughput(summary),
         "items": lists.items(summary),
-        "failures": lists.failures(summary, name),
+        "failures": lists.failures(
+            summary.problems, summary.failures, summary.unsuccessful, ("Images", "Source"), name
+        ),
         "warnings": lists.warnings(summary),
-        "job": lists.job(summary, name),
+        "job": lists.job(summary.facts, name),
     }
+    lead = Lead("Conversion report", headline.verdict(summary), headline.figures(summary))
+    save_page(view.path, summary.facts, lead, headline.states(summary.counts, "Images"), parts, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What a page says first: which kind of report it is, the job in a sentence, and in figures; as HTML."""
+
+    kind: str
+    verdict: str
+    figures: str
+
+
+def save_page(
+    ledger: Path, known: Mapping[str, JSON], lead: Lead, states: str, parts: Mapping[str, str], path: Path
+) -> None:
+    """Writes a report.
+
+    Args:
+        ledger: of the job.
+        known: facts of the job.
+        lead: what comes first.
+        states: the bar of states.
+        parts: the sections by their anchors, in order; empty ones are left out.
+        path: of the page; replaced if it is there.
+
+    Raises:
+        WriteError: if the page cannot be written.
+    """
+    name = str(ledger)
     links = "".join(f'<li><a href="#{key}">{TITLES[key]}</a></li>' for key, part in parts.items() if part)
     title = escaped(ledger.stem, 100)
     style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
-    target = escaped(summary.facts.get("destination") or "")
-    return (
+    target = escaped(known.get("destination") or "")
+    text = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<title>{title} \u2013 conversion report</title><style>{style}</style></head>\n"
-        f'<body><div class="page"><header><p class="kicker">Conversion report</p><h1>{title}</h1>'
-        f'<p class="lead">{headline.verdict(summary)}</p>'
+        f"<title>{title} \u2013 {lead.kind.lower()}</title><style>{style}</style></head>\n"
+        f'<body><div class="page"><header><p class="kicker">{lead.kind}</p><h1>{title}</h1>'
+        f'<p class="lead">{lead.verdict}</p>'
         f'<p class="soft small">To <code>{target}</code></p></header>\n'
-        f"<main>{headline.figures(summary)}{headline.states(summary)}"
+        f"<main>{lead.figures}{states}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         + "\n".join(parts.values())
         + f"</main>\n<footer>Made by Ziggurat from the ledger <code>{escaped(name)}</code>."
         " Sizes are in powers of 1000.</footer></div></body></html>\n"
     )
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WriteError(f"the report {path} cannot be written: {error.strerror}") from error
 
 
 def contact_sheet(samples: Iterable[Sample], places: Places) -> str:
@@ -118,11 +149,13 @@ def _side(title: str, name: str, length: int | None, pictures: Pictures) -> str:
         return f'<div class="side">{head}<p>{escaped(pictures.problem or "nothing to show")}</p></div>'
     shown = escaped(name, 120)
     return (
-        f'<div class="side">{head}<div class="thumb"><img src="{_data(pictures.thumbnail)}"'
+        f'<div class="side">{head}<div class="thumb"><img src="{data_url(pictures.thumbnail)}"'
         f' alt="{title}: {shown}"></div>'
-        f'<img class="piece" src="{_data(pictures.piece)}" alt="{title}: the middle of {shown}, pixel by pixel"></div>'
+        f'<img class="piece" src="{data_url(pictures.piece)}"'
+        f' alt="{title}: the middle of {shown}, pixel by pixel"></div>'
     )
 
 
-def _data(jpeg: bytes) -> str:
+def data_url(jpeg: bytes) -> str:
+    """A picture as a part of the page."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

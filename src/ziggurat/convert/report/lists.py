@@ -1,12 +1,13 @@
 """The sections of lists: items, failures, warnings, and what the job was told."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from ziggurat.convert.ledger.view import ImageRow
 from ziggurat.convert.report.measures import image_link
 from ziggurat.convert.report.parts import Column, facts, section, table
 from ziggurat.convert.report.places import Places
-from ziggurat.convert.report.summary import LISTED, Summary
+from ziggurat.convert.report.summary import LISTED, Problem, Summary
 from ziggurat.convert.text import count, escaped, moment, plural
 from ziggurat.model import JSON
 
@@ -40,19 +41,28 @@ def items(summary: Summary) -> str:
     return section("items", "Items", told, table(caption, columns, rows))
 
 
-def failures(summary: Summary, job: str) -> str:
-    """Kinds of failure, then the images."""
-    if not summary.problems:
+def failures(
+    problems: Sequence[Problem], shown: Sequence[ImageRow], total: int, heads: tuple[str, str], job: str
+) -> str:
+    """Kinds of failure, then what failed.
+
+    Args:
+        problems: the kinds.
+        shown: the first of the rows that failed.
+        total: all of these.
+        heads: of the columns: what rows are of, in the plural, and what tells one.
+        job: the ledger.
+    """
+    if not problems:
         return ""
     kinds = table(
         "By kind",
-        [Column("Error"), Column("State"), Column("Images", NUMBER), Column("One of the messages", LONG)],
+        [Column("Error"), Column("State"), Column(heads[0], NUMBER), Column("One of the messages", LONG)],
         (
-            (f"<code>{escaped(p.error_class or '?')}</code>", _tag(p.state), count(p.images), escaped(p.example))
-            for p in summary.problems
+            (f"<code>{escaped(p.error_class or '?')}</code>", tag(p.state), count(p.images), escaped(p.example))
+            for p in problems
         ),
     )
-    total, shown = summary.unsuccessful, summary.failures
     if not shown:
         return section("failures", "Failures", kinds)
     rest = "" if total <= len(shown) else f"The first {LISTED} of {count(total)}; "
@@ -60,18 +70,19 @@ def failures(summary: Summary, job: str) -> str:
     again = f"{rest}{command} writes all of them as a CSV that can be fed in again"
     rows = (
         (
-            escaped(row.source) or "(no source)",
+            escaped(row.source or row.item or f"(row {row.id})"),
             f"<code>{escaped(row.error_class or '?')}</code>",
-            _tag(row.state),
+            tag(row.state),
             escaped(row.error_message or "", MESSAGE),
         )
         for row in shown
     )
-    columns = [Column("Source"), Column("Error"), Column("State"), Column("Reason", LONG)]
-    return section("failures", "Failures", kinds, "<h3>The images</h3>", table(again, columns, rows))
+    columns = [Column(heads[1]), Column("Error"), Column("State"), Column("Reason", LONG)]
+    return section("failures", "Failures", kinds, f"<h3>The {heads[0].lower()}</h3>", table(again, columns, rows))
 
 
-def _tag(state: str) -> str:
+def tag(state: str) -> str:
+    """A state."""
     return f'<span class="tag">{escaped(state)}</span>'
 
 
@@ -100,7 +111,7 @@ def review(summary: Summary, places: Places) -> str:
     rows = (
         (
             image_link(one.row, places),
-            _tag({"accept": "accepted", "reject": "rejected"}.get(one.review.verdict or "", "noted")),
+            tag({"accept": "accepted", "reject": "rejected"}.get(one.review.verdict or "", "noted")),
             escaped(one.review.note, MESSAGE),
             escaped(one.review.reviewer),
             moment(one.review.at),
@@ -111,9 +122,8 @@ def review(summary: Summary, places: Places) -> str:
     return section("review", "Review", told, table("Rejected ones first", columns, rows))
 
 
-def job(summary: Summary, path: str) -> str:
+def job(known: Mapping[str, JSON], path: str) -> str:
     """What the job was told, for whoever does it again."""
-    known = summary.facts
     version = escaped(known.get("version") or "?")
     pairs = [
         ("Ledger", f"<code>{escaped(path)}</code>"),
@@ -123,8 +133,8 @@ def job(summary: Summary, path: str) -> str:
         ("Version", f"Ziggurat {version}"),
         ("Job", f"<code>{escaped(known.get('id') or '')}</code>"),
     ]
-    if known.get("manifest_sha256"):
-        pairs.append(("SHA-256 of the manifest", f"<code>{escaped(known['manifest_sha256'])}</code>"))
+    digests = {name: known.get(f"{name}_sha256") for name in ("manifest", "catalogue")}
+    pairs += [(f"SHA-256 of the {name}", f"<code>{escaped(value)}</code>") for name, value in digests.items() if value]
     pairs += [(escaped(name), f"<code>{escaped(value)}</code>") for name, value in _flat(known.get("options"))]
     return section("job", "The job", facts(pairs))
 

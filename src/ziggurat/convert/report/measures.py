@@ -1,12 +1,15 @@
 """The sections of figures: sizes, fidelity, throughput."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ziggurat.convert.ledger.view import ImageRow
 from ziggurat.convert.report import svg
 from ziggurat.convert.report.parts import Column, facts, legend, link, plot, section, table
 from ziggurat.convert.report.places import Places
 from ziggurat.convert.report.summary import Fidelity, Sizes, Summary
+from ziggurat.convert.report.timeline import Timeline
 from ziggurat.convert.text import (
     NOTHING,
     amount,
@@ -118,7 +121,15 @@ def image_link(row: ImageRow, places: Places) -> str:
 def throughput(summary: Summary) -> str:
     """The curve of the working time, and where the time went."""
     costs = summary.costs
-    content = [_curve(summary), _stages(summary)]
+    worked = summary.timeline.worked
+    content = [
+        curve(
+            summary.timeline,
+            [step.megapixels_a_minute for step in summary.timeline.steps],
+            Unit("Megapixels", " MP", summary.progressed.pixels_done / 1e6 * 60 / worked if worked else 0.0),
+        ),
+        _stages(summary),
+    ]
     more = []
     if costs.peak_memory:
         more.append(("Largest memory of an image", f"{amount(costs.peak_memory / (1 << 20))} MiB"))
@@ -129,24 +140,38 @@ def throughput(summary: Summary) -> str:
     return section("throughput", "Throughput", *content)
 
 
-def _curve(summary: Summary) -> str:
-    line = summary.timeline
-    if not any(step.pixels for step in line.steps):
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What throughput is counted in: its name, what stands behind a figure, and how many a minute there were."""
+
+    name: str
+    sign: str
+    mean: float
+
+
+def curve(line: Timeline, rates: Sequence[float], unit: Unit) -> str:
+    """The course of a job as a curve; nothing where nothing was done.
+
+    Args:
+        line: when it worked.
+        rates: throughput a minute, a figure for every step of the line.
+        unit: of the rates.
+    """
+    if not any(rates):
         return ""
-    top = svg.nice(max(step.megapixels_a_minute for step in line.steps))
-    mean = summary.progressed.pixels_done / 1e6 * 60 / line.worked if line.worked else 0.0
-    told = f"Megapixels a minute over {duration(line.worked)} of work; {amount(mean)} on the average."
+    top = svg.nice(max(rates))
+    told = f"{unit.name} a minute over {duration(line.worked)} of work; {amount(unit.mean)} on the average."
     if line.pauses:
         stopped = [duration(seconds) for _, seconds in line.pauses[:PAUSES]]
         more = " and more" if len(line.pauses) > PAUSES else ""
         told += f" Dashed: the job was stopped ({', '.join(stopped)}{more}); that time is cut out."
     chart = svg.area(
-        [(step.began, step.ended, step.megapixels_a_minute) for step in line.steps],
+        [(step.began, step.ended, rate) for step, rate in zip(line.steps, rates, strict=True)],
         [at for at, _ in line.pauses],
         (line.steps[-1].ended, top),
         svg.Words("Throughput over time", told),
     )
-    up = [f"{amount(top)} MP", amount(top / 2), "0"]
+    up = [f"{amount(top)}{unit.sign}", amount(top / 2), "0"]
     return plot(told, chart, up, ["0", duration(line.worked / 2), duration(line.worked)])
 
 

@@ -147,11 +147,13 @@ class Status:
     Attributes:
         working: whether a process works on it.
         now: seconds since 1970.
+        row: what the ledger's rows are of, in the singular.
         recent_seconds: over which ``recent`` was done; 0 if nothing was.
     """
 
     working: bool
     now: float
+    row: str
     counts: Mapping[str, int]
     progressed: Progressed
     recent: Recent
@@ -168,10 +170,12 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the present rate; None where nothing is being done."""
-        if not self.working or not self.recent.pixels:
+        """At the present rate, by pixels, or by rows where these have none; None where nothing is being done."""
+        if not self.working or not self.recent.images:
             return None
-        return self.pixels_left * self.recent_seconds / self.recent.pixels
+        if not self.progressed.known:
+            return self.progressed.open * self.recent_seconds / self.recent.images
+        return self.pixels_left * self.recent_seconds / self.recent.pixels if self.recent.pixels else None
 
 
 def status(view: View, *, working: bool, failures: int) -> Status:
@@ -183,6 +187,7 @@ def status(view: View, *, working: bool, failures: int) -> Status:
     return Status(
         working=working,
         now=now,
+        row=view.schema.row,
         counts=view.counts(),
         progressed=progressed,
         recent=recent,
@@ -211,7 +216,7 @@ def summarise(view: View) -> Summary:
         formats=_sizes(view, "coalesce(format, '?') || ' → ' || coalesce(writer, '?')", "images"),
         groups=() if group is None else _groups(view, group),
         group_column=group,
-        problems=_problems(view),
+        problems=problems(view),
         failures=tuple(view.failures(LISTED)),
         warned=_integer(warned),
         warnings=tuple(
@@ -314,7 +319,8 @@ def _groups(view: View, column: str) -> tuple[Sizes, ...]:
     return (*found[:GROUPS], together)
 
 
-def _problems(view: View) -> tuple[Problem, ...]:
+def problems(view: View) -> tuple[Problem, ...]:
+    """Why rows have no output, the most frequent reason first."""
     marks = ", ".join(f"'{state}'" for state in (*UNSUCCESSFUL, State.SKIPPED))
     rows = view.query(
         "SELECT coalesce(error_class, ''), state, count(*) AS n, coalesce(min(error_message), '') FROM images"  # noqa: S608 - our own states

@@ -3,14 +3,13 @@
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import IO
 
 from ziggurat.convert.ledger.view import Value, View
 from ziggurat.convert.report.places import absolute
-from ziggurat.convert.report.summary import Summary
 from ziggurat.errors import WriteError
 from ziggurat.model import JSON
 
@@ -18,15 +17,15 @@ ERRORS = ("error_class", "error_message", "state")
 """Columns that the list of failed images adds."""
 
 
-def write_images(view: View, path: Path) -> int:
-    """Writes one line for every image with all columns of the ledger; returns how many.
+def write_rows(view: View, path: Path) -> int:
+    """Writes one line for every row of the ledger with all its columns; returns how many.
 
     Empty is unknown; an infinite PSNR, of identical pixels, is ``inf``.
 
     Raises:
         WriteError: if the file cannot be written.
     """
-    return _write_csv(path, view.image_columns(), view.image_records())
+    return write_csv(path, view.row_columns(), view.row_records())
 
 
 def write_failed(view: View, facts: Mapping[str, JSON], path: Path) -> int:
@@ -42,12 +41,12 @@ def write_failed(view: View, facts: Mapping[str, JSON], path: Path) -> int:
     records = view.failed_records()
     if not own:
         header: tuple[str, ...] = ("source", "name", *ERRORS)
-        return _write_csv(path, header, (_listed(record) for record in records))
+        return write_csv(path, header, (_listed(record) for record in records))
     # The list of an earlier job that was fed in has these columns already: they are brought up to date.
     kept = own[: -len(ERRORS)] if own[-len(ERRORS) :] == ERRORS else own
     source = _source_column(facts, own)
-    header = (*kept, *_free(ERRORS, kept))
-    return _write_csv(path, header, (_manifest_row(record, len(kept), source) for record in records))
+    header = (*kept, *free(ERRORS, kept))
+    return write_csv(path, header, (_manifest_row(record, len(kept), source) for record in records))
 
 
 def _listed(record: Sequence[Value]) -> tuple[Value, ...]:
@@ -72,7 +71,7 @@ def _source_column(facts: Mapping[str, JSON], columns: Sequence[str]) -> int | N
     return columns.index(str(name)) if name in columns else None
 
 
-def _free(names: Sequence[str], taken: Sequence[str]) -> list[str]:
+def free(names: Sequence[str], taken: Sequence[str]) -> list[str]:
     """The names, each with underscores behind it until it differs from all that are taken by more than case."""
     used = {name.casefold() for name in taken}
     found: list[str] = []
@@ -84,7 +83,12 @@ def _free(names: Sequence[str], taken: Sequence[str]) -> list[str]:
     return found
 
 
-def _write_csv(path: Path, header: Sequence[str], records: Iterator[tuple[Value, ...]]) -> int:
+def write_csv(path: Path, header: Sequence[str], records: Iterable[tuple[Value, ...]]) -> int:
+    """Writes a table; returns the number of its records.
+
+    Raises:
+        WriteError: if the file cannot be written.
+    """
     number = 0
     try:
         with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
@@ -98,20 +102,20 @@ def _write_csv(path: Path, header: Sequence[str], records: Iterator[tuple[Value,
     return number
 
 
-def write_json(view: View, summary: Summary, path: Path) -> int:
-    """Writes the figures, and every image as one object a line; returns how many.
+def write_json(view: View, summary: object, path: Path) -> int:
+    """Writes the figures, and every row of the ledger as one object a line; returns how many.
 
     An infinite PSNR is null, with ``"identical": true`` beside it.
 
     Raises:
         WriteError: if the file cannot be written.
     """
-    columns = view.image_columns()
+    columns, rows = view.row_columns(), view.schema.rows
     number = 0
     try:
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(f'{{"job": {json.dumps(str(view.path))},\n"summary": {json.dumps(plain(summary))},\n"images": [')
-            for number, record in enumerate(view.image_records(), 1):
+            file.write(f'{{"job": {json.dumps(str(view.path))},\n"summary": {json.dumps(plain(summary))},\n"{rows}": [')
+            for number, record in enumerate(view.row_records(), 1):
                 _object(file, dict(zip(columns, record, strict=True)), first=number == 1)
             file.write("\n]}\n")
     except OSError as error:

@@ -45,6 +45,11 @@ class Step:
         """Throughput."""
         return self.pixels / 1e6 * 60 / (self.ended - self.began)
 
+    @property
+    def rows_a_minute(self) -> float:
+        """Throughput of what has no pixels."""
+        return self.images * 60 / (self.ended - self.began)
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
