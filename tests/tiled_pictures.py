@@ -1,10 +1,13 @@
 """Real pictures of odd sizes as JPEG 2000 in tiles, as the encoders at hand write them."""
 
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "samples" / "photographs"
@@ -37,15 +40,31 @@ def write(
         tile: pixels a side.
     """
     pixels = picture(bands, dtype)
-    options = {"tile": (tile, tile), "resolutions": 4, "reversible": not lossy}
+    name = f"{kind}-{bands}-{dtype}-{'lossy' if lossy else 'lossless'}-{tile}"
     if kind == "j2k":
-        data = imagecodecs.jpeg2k_encode(pixels, level=38 if lossy else 0, codecformat="j2k", **options)
-    else:
-        data = imagecodecs.htj2k_encode(pixels, level=0.002 if lossy else None, prog_order="LRCP", **options)
-    path = (
-        folder / f"{kind}-{bands}-{dtype}-{'lossy' if lossy else 'lossless'}-{tile}.{'j2k' if kind == 'j2k' else 'j2c'}"
+        return _by_openjpeg(folder / f"{name}.j2k", pixels, f"-t {tile},{tile} -n 4{' -I -r 8' if lossy else ''}")
+    path = folder / f"{name}.j2c"
+    path.write_bytes(
+        imagecodecs.htj2k_encode(
+            pixels,
+            level=0.002 if lossy else None,
+            tile=(tile, tile),
+            resolutions=4,
+            reversible=not lossy,
+            prog_order="LRCP",
+        )
     )
-    path.write_bytes(data)
+    return path
+
+
+def _by_openjpeg(path: Path, pixels: NDArray[np.unsignedinteger], options: str) -> Path:
+    if shutil.which("opj_compress") is None:
+        pytest.skip("opj_compress is not installed: Debian has it in libopenjp2-tools")
+    planes = np.moveaxis(pixels, 2, 0) if pixels.ndim == 3 else pixels[None]
+    path.with_suffix(".raw").write_bytes(planes.astype(planes.dtype.newbyteorder(">")).tobytes())
+    form = f"{pixels.shape[1]},{pixels.shape[0]},{len(planes)},{8 * planes.itemsize},u"
+    command = ["opj_compress", "-i", path.with_suffix(".raw").name, "-o", path.name, "-F", form, *options.split()]
+    subprocess.run(command, cwd=path.parent, check=True, capture_output=True)
     return path
 
 

@@ -9,7 +9,8 @@ may be scattered. All three are mended without touching a packet:
 - at the edges the image area is as large as that of any other tile. A grid of two tiles a side is laid so that its
   first one ends where the image does; the others hold nothing but empty packets (B.10.3), and come first;
 - the packets follow with the coarsest resolutions first, in a tile-part whose length is left open (Psot of 0, A.4.2):
-  what follows the packets of a level may be cut off.
+  what follows the packets of a level may be cut off. EPH (A.8.2) is left out: decoders would look for it where packets
+  are missing.
 
 Decoders that insist on two more bytes where a codestream is cut (OpenJPEG looks for EOC there) may get any.
 
@@ -37,7 +38,7 @@ _COMMENT = 4
 """Bytes before the content of a comment: marker and length."""
 
 _LONGEST_SEGMENT = 0xFFFF
-_EMPTY, _EPH = b"\0", b"\xff\x92"
+_EMPTY = b"\0"
 _OPEN = Marker.SOT.to_bytes(2) + b"\0\x0a" + b"\0\0" + b"\0\0\0\0" + b"\0\1"
 """SOT of the first tile's only tile-part, whose length is left open."""
 
@@ -94,10 +95,9 @@ def chunk_head(siz: Siz, coding: TileCoding, number: int, source: MainHeader) ->
     area, tile = Rect(rect.x0, rect.y0, x1, y1), Rect(tile_x0, tile_y0, rect.x1, rect.y1)
     canvas = Canvas(area, siz.components, coding, tile)
     out = [main_header(canvas, source)]
-    packet = _EMPTY + (_EPH if coding.eph else b"")
     for index in range(1, canvas.siz.tiles):
         partition = Partition(canvas.siz, coding, tile_rect(canvas.siz, index))
-        packets = packet * (partition.precincts * coding.layers)
+        packets = _EMPTY * (partition.precincts * coding.layers)
         out += [tile_part_header(len(packets), tile=index), packets]
     return b"".join((*out, _OPEN))
 

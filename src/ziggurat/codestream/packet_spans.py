@@ -28,21 +28,22 @@ class PacketSpans:
     own: bytes
 
 
-def find_packets(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpans]:
+def find_packets(tile: TileIndex, places: NDArray[np.int64], *, eph: bool = True) -> Reads[PacketSpans]:
     """Finds packets by reading packet headers up to the last of them, where PLT does not tell.
 
     Args:
         tile: index of the tile; what it takes from PLT is believed.
         places: of the packets in the source; -1 for one that is not in the codestream and becomes an empty one.
+        eph: whether EPH, where it ends packet headers, is one of their bytes; if not, nothing of PLT may be believed.
 
     Raises:
         CorruptImage: if a packet contradicts its header.
     """
     find = _find_packed if tile.packed_apart else _find
-    return (yield from find(tile, places))
+    return (yield from find(tile, places, eph=eph or not tile.coding.eph))
 
 
-def _find(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpans]:
+def _find(tile: TileIndex, places: NDArray[np.int64], *, eph: bool) -> Reads[PacketSpans]:
     """Finds packets that lie in one piece, by their places in the source."""
     last = int(places.max(initial=-1)) + 1
     yield from walk_to(tile, last)
@@ -51,12 +52,18 @@ def _find(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpans]:
     start, length = (np.zeros(len(places), np.int64) for _ in range(2))
     start[there] = np.asarray(packets.offset)[places[there]]
     length[there] = np.asarray(packets.length)[places[there]]
+    end = start + length
+    header = start.copy()
+    header[there] += np.asarray(packets.header)[places[there]]
     if tile.coding.sop:
-        marked = yield from _with_sop(start[there])
-        start[there] += marked
-        length[there] -= marked
-    own = _fill(tile, start, length, ~there, tile.size)
-    return PacketSpans(np.stack([start, start + length], axis=1)[:, None, :], own)
+        start[there] += _SOP_BYTES * (yield from _marked(start[there], _SOP))
+    own = _fill(start, end, ~there, tile.size, eph=eph and tile.coding.eph)
+    if eph:
+        return PacketSpans(np.stack([start, end], axis=1)[:, None, :], own)
+    body = np.where(there, header, end)
+    header[there] -= len(_EPH) * (yield from _marked(header[there] - len(_EPH), _EPH))
+    header[~there] = end[~there]
+    return PacketSpans(np.stack([np.stack([start, header], axis=1), np.stack([body, end], axis=1)], axis=1), own)
 
 
 def _read(tile: TileIndex) -> int:
@@ -65,28 +72,26 @@ def _read(tile: TileIndex) -> int:
     return tile.columns.known if walk is None else walk.parser.next
 
 
-def _fill(
-    tile: TileIndex, start: NDArray[np.int64], length: NDArray[np.int64], absent: NDArray[np.bool_], at: int
-) -> bytes:
+def _fill(start: NDArray[np.int64], end: NDArray[np.int64], absent: NDArray[np.bool_], at: int, *, eph: bool) -> bytes:
     """Gives addresses from ``at`` on to packets that are not in the codestream, and makes them: empty ones."""
-    empty = _EMPTY + _EPH if tile.coding.eph else _EMPTY
+    empty = _EMPTY + _EPH if eph else _EMPTY
     count = int(absent.sum())
     start[absent] = at + np.arange(count, dtype=np.int64) * len(empty)
-    length[absent] = len(empty)
+    end[absent] = start[absent] + len(empty)
     return empty * count
 
 
-def _with_sop(start: NDArray[np.int64]) -> Reads[NDArray[np.int64]]:
-    """Bytes that SOP takes before each packet: no packet header and no code-block begins like it (A.8.1)."""
-    marked = np.zeros(len(start), np.int64)
-    for first in range(0, len(start), _SPANS):
-        asked = start[first : first + _SPANS].tolist()
-        data = yield [Span(at, at + len(_SOP)) for at in asked]
-        marked[first : first + len(asked)] = [_SOP_BYTES if item == _SOP else 0 for item in data]
+def _marked(places: NDArray[np.int64], marker: bytes) -> Reads[NDArray[np.bool_]]:
+    """Which of these places have a marker: no packet header begins like SOP or ends like EPH (A.8.1, B.10.1)."""
+    marked = np.zeros(len(places), np.bool_)
+    for first in range(0, len(places), _SPANS):
+        asked = places[first : first + _SPANS].tolist()
+        data = yield [Span(at, at + len(marker)) for at in asked]
+        marked[first : first + len(asked)] = [item == marker for item in data]
     return marked
 
 
-def _find_packed(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpans]:
+def _find_packed(tile: TileIndex, places: NDArray[np.int64], *, eph: bool) -> Reads[PacketSpans]:
     """Finds packets whose headers lie apart (PPM, PPT), header and body; SOP stays with neither."""
     headers = [b""]
     last = int(places.max(initial=-1)) + 1
@@ -102,6 +107,7 @@ def _find_packed(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpan
             part, before = walk.part, 0
         header = walk.packed[before : walk.parser.packed_at]
         before = walk.parser.packed_at
+        header = header if eph else header.removesuffix(_EPH)
         headers.append(header)
         start[place], at = at, at + len(header)
         body[place] = packets.offset[place] + (packets.header[place] if walk.packed else 0)
@@ -112,7 +118,5 @@ def _find_packed(tile: TileIndex, places: NDArray[np.int64]) -> Reads[PacketSpan
     known = places[there]
     spans[there, 0, 0], spans[there, 0, 1] = start[known], start[known] + lengths[known]
     spans[there, 1, 0], spans[there, 1, 1] = body[known], end[known]
-    first, length = spans[:, 0, 0].copy(), spans[:, 0, 1] - spans[:, 0, 0]
-    headers.append(_fill(tile, first, length, ~there, at))
-    spans[:, 0, 0], spans[:, 0, 1] = first, first + length
+    headers.append(_fill(spans[:, 0, 0], spans[:, 0, 1], ~there, at, eph=eph and tile.coding.eph))
     return PacketSpans(spans, b"".join(headers))

@@ -11,7 +11,7 @@ from ziggurat.codestream.segments import Siz
 _WIDE = 257
 """Components from which component indexes take two bytes (A.6.2)."""
 
-_PRECINCTS, _SOP = 0x01, 0x02
+_PRECINCTS, _SOP, _EPH = 0x01, 0x02, 0x04
 """Bits of Scod (Table A.13)."""
 
 _STRICT_PROFILE = 3
@@ -52,6 +52,8 @@ def main_segments(main: MainHeader, head: bytes, recoding: Recoding) -> tuple[by
         notes.append(f"progression changes (POC) are replaced by {recoding.progression.name} throughout")
     if main.cod.sop:
         notes.append("SOP markers, which number packets in their old order, are left out")
+    if main.cod.eph and recoding.chunks:
+        notes.append("EPH markers, without which decoders take no cut codestream, are left out")
     return b"".join(out), notes
 
 
@@ -83,7 +85,8 @@ def _recoded_segment(marker: int, segment: bytes, recoding: Recoding, components
             return b""
         case Marker.COD:
             layers = max(1, int.from_bytes(content[2:4]) - recoding.drop_layers)
-            head = bytes([content[0] & ~_SOP, recoding.progression]) + layers.to_bytes(2) + content[4:5]
+            gone = _SOP | _EPH if recoding.chunks else _SOP
+            head = bytes([content[0] & ~gone, recoding.progression]) + layers.to_bytes(2) + content[4:5]
             content = head + _style(content[5:], content[0], recoding.drop_levels)
         case Marker.COC if recoding.drop_levels:
             style = _style(content[wide + 1 :], content[wide], recoding.drop_levels)

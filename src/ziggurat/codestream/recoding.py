@@ -40,7 +40,7 @@ class Recoding:
         drop_levels: finest resolutions that are left out.
         drop_layers: last quality layers that are left out.
         chunks: whether every tile begins with the head of a chunk, see ``chunk``: one tile-part a tile, the coarsest
-            resolutions first.
+            resolutions first, without EPH.
 
     Raises:
         UsageError: if tile-parts cannot be made so in that progression.
@@ -90,6 +90,7 @@ def recoded(coding: TileCoding, recoding: Recoding, tile: int) -> TileCoding:
     return replace(
         coding_of_level(coding, recoding.drop_levels),
         sop=False,
+        eph=coding.eph and not recoding.chunks,
         progression=recoding.progression,
         layers=coding.layers - recoding.drop_layers,
         changes=(),

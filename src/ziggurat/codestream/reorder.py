@@ -110,16 +110,16 @@ class Reordering:
             return []
         tile = yield from self._tile(number, room=room)
         layout = self._layout(tile)
-        found = yield from find_packets(tile, layout.places)
+        found = yield from find_packets(tile, layout.places, eph=not recoding.chunks)
         comment = chunk_comment(self._siz, layout.coding, number, index.main) if recoding.chunks else b""
         parts = _parts(tile, found, layout.groups, self._own(tile), comment, plt=recoding.plt)
         index.forget(number)
         return parts
 
     def chunk(self, number: int, level: int, *, room: int) -> Reads[Chunk]:
-        """A tile as a codestream of its own, without its finest resolutions. Reads no more than it needs of PLT.
+        """A tile as a codestream of its own, without its finest resolutions; where PLT tells, no header is read.
 
-        The layout must be of the coarsest resolutions first.
+        The layout must be of the coarsest resolutions first, and of chunks.
 
         Args:
             number: of the tile.
@@ -132,8 +132,11 @@ class Reordering:
             LimitExceeded: if it has implausibly many packets.
         """
         tile = yield from self._tile(number, room=room, use_lengths=True)
+        if tile.coding.eph and tile.listed:
+            # To take EPH out, packet headers have to be read.
+            tile = yield from self._tile(number, room=room)
         layout = self._layout(tile)
-        found = yield from find_packets(tile, layout.places[layout.groups <= -level])
+        found = yield from find_packets(tile, layout.places[layout.resolutions <= -level], eph=False)
         head = chunk_head(self._siz, layout.coding, number, self._index.main) + Marker.SOD.to_bytes(2)
         return Chunk(head, _copied(tile, found.spans, found.own))
 
@@ -169,7 +172,9 @@ class Reordering:
             order = packet_order(self._siz, coding, divided)
             old = _old_precincts(tile.partition, divided)
             places = tile.place[old[order.precinct] * tile.coding.layers + order.layer].astype(np.int64)
-        made = _Layout(coding, places, _groups(divided, order, recoding))
+        resolutions = _by_resolution(divided, order)
+        groups = _groups(divided, order, recoding) if recoding.split is not Split.RESOLUTION else resolutions
+        made = _Layout(coding, places, resolutions, groups)
         self._layouts[tile.shape] = made
         if len(self._layouts) > _LAYOUTS:
             self._layouts.popitem(last=False)
@@ -183,11 +188,13 @@ class _Layout:
     Attributes:
         coding: of the tile, as it will be.
         places: of the packets in the source.
+        resolutions: of the packets; the finest is 0, coarser ones are below it.
         groups: what decides on their tile-parts.
     """
 
     coding: TileCoding
     places: NDArray[np.int64]
+    resolutions: NDArray[np.int64]
     groups: NDArray[np.int64]
 
 
@@ -206,18 +213,21 @@ def _old_precincts(old: Partition, new: Partition) -> NDArray[np.int64]:
     return np.concatenate(made)
 
 
+def _by_resolution(divided: Partition, order: PacketOrder) -> NDArray[np.int64]:
+    """By packet, number of its resolution: the finest is 0, coarser ones are below it."""
+    finest = max(map(len, divided.components)) - 1
+    numbers = [np.full(resolution.precincts, number - finest) for _, number, resolution in divided.resolutions()]
+    return np.concatenate(numbers).astype(np.int64)[order.precinct]
+
+
 def _groups(divided: Partition, order: PacketOrder, recoding: Recoding) -> NDArray[np.int64]:
-    """What decides, by packet, on its tile-part: number of resolution (the finest is 0), layer, or component."""
+    """What decides, by packet, on its tile-part: layer, component, or nothing."""
     if recoding.split is Split.LAYER:
         return order.layer.astype(np.int64)
     if recoding.split is Split.NONE:
         return np.zeros(len(order.precinct), np.int64)
-    finest = max(map(len, divided.components)) - 1
-    wanted = [
-        np.full(resolution.precincts, component if recoding.split is Split.COMPONENT else number - finest, np.int64)
-        for component, number, resolution in divided.resolutions()
-    ]
-    return np.concatenate(wanted)[order.precinct]
+    numbers = [np.full(resolution.precincts, component) for component, _, resolution in divided.resolutions()]
+    return np.concatenate(numbers).astype(np.int64)[order.precinct]
 
 
 def _copied(tile: TileIndex, spans: NDArray[np.int64], own: bytes) -> Copied:

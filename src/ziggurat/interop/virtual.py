@@ -35,7 +35,7 @@ from ziggurat.storage.protocol import ByteSource
 
 FORMATS: Final = frozenset({"jp2", "j2k"})
 
-_CHUNKS: Final = Recoding(progression=Progression.RPCL, split=Split.RESOLUTION, coarse_first=False)
+_CHUNKS: Final = Recoding(progression=Progression.RPCL, split=Split.NONE, coarse_first=False, chunks=True)
 _SLACK: Final = 1 << 20
 """Packets of a tile that are believed beyond a byte for each."""
 
