@@ -25,7 +25,7 @@ NEEDS_S3 = [pytest.mark.s3, pytest.mark.xdist_group("s3")]
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-mgr ceph-common"
 PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph-mgr", "ceph", "monmaptool", "ceph-authtool")
 KEY, SECRET = "TESTACCESSKEY", "TESTSECRETKEYTESTSECRETKEY"
-START_TIMEOUT = 90.0
+START_TIMEOUT = 180.0
 
 CONFIG = """\
 [global]
@@ -201,7 +201,7 @@ class S3Server:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url, timeout=2):  # noqa: S310 - our own server
+            with urllib.request.urlopen(self.url, timeout=10):  # noqa: S310 - our own server
                 return True
         except OSError:
             return False
