@@ -236,12 +236,12 @@ def planned_rows(ledger: Path) -> int:
 
 
 def test_a_job_is_watched_and_reviewed_while_it_runs(tmp_path: Path) -> None:
-    for number in range(30):
-        write_image(tmp_path / "in" / f"a{number:02}.png", picture(700, 900, seed=number))
+    for number in range(20):
+        write_image(tmp_path / "in" / f"a{number:02}.png", picture(300, 400, seed=number))
     ledger = tmp_path / "live.zgj"
     options = ("--to", "jpeg", *FAST, "--job", ledger)
     # Slow enough for a server to start meanwhile.
-    process = start("convert", tmp_path / "in", tmp_path / "out", *options, driver=SLOWLY, SLOW="0.5")
+    process = start("convert", tmp_path / "in", tmp_path / "out", *options, driver=SLOWLY, SLOW="0.6")
     seen: list[tuple[str, int]] = []
     rates: list[float] = []
     judged = 0
@@ -252,7 +252,7 @@ def test_a_job_is_watched_and_reviewed_while_it_runs(tmp_path: Path) -> None:
         with serving(ledger, "--workers", 1) as server:
             while not seen or seen[-1][0] == "running":
                 said = server.get("/api/job").json
-                assert sum(said["counts"].values()) == said["total"] == 30
+                assert sum(said["counts"].values()) == said["total"] == 20
                 assert (said["eta_seconds"] is not None) <= (said["state"] == "running")
                 seen.append((said["state"], said["counts"]["done"]))
                 rates.append(said["rate_per_second"])
@@ -265,7 +265,7 @@ def test_a_job_is_watched_and_reviewed_while_it_runs(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert result.code == 0, result.said
-    assert seen[-1] == ("done", 30)
+    assert seen[-1] == ("done", 20)
     assert max(rates) > 0
     assert rates[-1] == 0
     done = [number for _, number in seen]
