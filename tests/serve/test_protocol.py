@@ -68,7 +68,9 @@ def test_hundreds_that_go_on_for_ever_a_byte_at_a_time_keep_nobody_waiting_and_a
             for client in slow.keys() - ended.keys():
                 if has_ended(client, b"a" if slow[client] else b""):
                     ended[client] = time.monotonic() - began
+            asked = time.monotonic()
             assert server.get(TILE).status == 200
+            assert time.monotonic() - asked < REQUEST_SECONDS
             time.sleep(0.5)
     assert len(ended) == len(slow)
     assert min(ended.values()) > 10
