@@ -19,8 +19,31 @@ from ziggurat.serve.routes.viewer import DRAWING, FOLDER
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-LONG = 20_000
+LONG = 60_000
 """Milliseconds that a page may take for anything: test machines are busy."""
+
+LATENCY = 20
+"""Milliseconds that each request waits longer, for each time that the browser is to be slower."""
+
+STILL = """async () => {
+    await new Promise((done) => setTimeout(done, 250));
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    let sum = 0;
+    for (const canvas of document.querySelectorAll("canvas")) {
+        if (!canvas.width || !canvas.height) continue;
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        const data = new Uint32Array(copy.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+        for (let at = 0; at < data.length; at += 1) sum = (Math.imul(sum, 31) + data[at]) | 0;
+    }
+    return [location.href, sum];
+}"""
+"""Where a page is and what its canvases show, a quarter of a second later by its own clock."""
+
+
+def slowness() -> float:
+    """How many times slower pages are made than they are, by ZIGGURAT_SLOW_BROWSER: to find what waits too little."""
+    return float(os.environ.get("ZIGGURAT_SLOW_BROWSER", "1"))
 
 
 def chromium() -> str:
@@ -43,8 +66,14 @@ class Browser:
     shots: Path
 
     @contextmanager
-    def tab(self, url: str, *, width: int = 1280, height: int = 800, dark: bool = False) -> Iterator["Tab"]:
-        """A page of its own at an address; at its end nothing may have been complained of or fetched elsewhere."""
+    def tab(
+        self, url: str, *, width: int = 1280, height: int = 800, dark: bool = False, excused: str = ""
+    ) -> Iterator["Tab"]:
+        """A page of its own at an address; at its end nothing may have been complained of or fetched elsewhere.
+
+        Args:
+            excused: what is in the complaints that the page may give cause for.
+        """
         scheme = "dark" if dark else "light"
         context = self.browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=width < 600
@@ -54,11 +83,16 @@ class Browser:
         tab = Tab(page, url, self.shots)
         page.on("console", lambda said: tab.said.append(f"{said.type}: {said.text}"))
         page.on("pageerror", lambda error: tab.said.append(f"error: {error}"))
-        page.on("request", lambda request: tab.asked.append(request.url))
+        page.on("request", tab.on_request)
+        page.on("requestfinished", tab.on_end)
+        page.on("requestfailed", tab.on_end)
+        if slowness() > 1:
+            slow_down(context.new_cdp_session(page))
         try:
             page.goto(url)
             yield tab
             complaints = [line for line in tab.said if not line.startswith(("log:", "info:", "debug:"))]
+            complaints = [line for line in complaints if not (excused and excused in line)]
             assert not complaints, complaints
             assert tab.strangers == []
         finally:
@@ -74,6 +108,21 @@ class Tab:
     shots: Path
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    open: set[Any] = field(default_factory=set)
+    """Requests that are not answered yet."""
+    stumbled: str = ""
+    """Why the page could not be looked at, the last time that it could not."""
+
+    def on_request(self, request: Any) -> None:
+        """Notes a request. What a page asked for ends with the page, not always with a word."""
+        if request.is_navigation_request():
+            self.open.clear()
+        self.asked.append(request.url)
+        self.open.add(request)
+
+    def on_end(self, request: Any) -> None:
+        """Notes that a request is answered, or never will be."""
+        self.open.discard(request)
 
     @property
     def strangers(self) -> list[str]:
@@ -100,9 +149,36 @@ class Tab:
     def until(self, condition: str) -> None:
         """Waits for a condition in JavaScript. Playwright's own way needs eval, which the pages forbid."""
         end = time.monotonic() + LONG / 1000
-        while not self.page.evaluate(f"() => Boolean({condition})"):
-            assert time.monotonic() < end, f"{condition} did not come true; the page says {self.said}"
+        while not self.look(f"() => Boolean({condition})"):
+            assert time.monotonic() < end, f"{condition} did not come true: {self.stumbled} {self.said}"
             self.page.wait_for_timeout(50)
+
+    def expect(self, selector: str) -> Any:
+        """Playwright's assertions of what a selector finds: they wait until they hold.
+
+        What a page fills in by and by is asked for in no other way: it may not be there yet.
+        """
+        from playwright.sync_api import expect  # noqa: PLC0415 - the package may be missing
+
+        return expect(self.page.locator(selector))
+
+    def quiet(self) -> None:
+        """Waits until nothing is asked for, the address stays and what is drawn moves no more, for half a second."""
+        end = time.monotonic() + LONG / 1000
+        seen: list[object] = []
+        while len(seen) < 3 or seen[-1] != seen[-2] or seen[-2] != seen[-3] or self.open:
+            assert time.monotonic() < end, f"{self.page.url} does not come to rest: {[one.url for one in self.open]}"
+            seen.append((self.look(STILL), len(self.asked), len(self.open)))
+
+    def look(self, script: str) -> Any:
+        """The value of a function in JavaScript; None where the page was left meanwhile or lacks an element yet."""
+        from playwright.sync_api import Error  # noqa: PLC0415 - the package may be missing
+
+        try:
+            return self.page.evaluate(script)
+        except Error as error:
+            self.stumbled = str(error)
+            return None
 
     def shot(self, name: str) -> None:
         """Keeps a picture of the page."""
@@ -127,12 +203,21 @@ class Tab:
         return flat.reshape(said[0], said[1], 4)
 
 
+def slow_down(session: Any) -> None:
+    """Slows a page down as ZIGGURAT_SLOW_BROWSER says, through the browser's own tools."""
+    session.send("Emulation.setCPUThrottlingRate", {"rate": slowness()})
+    session.send("Network.enable")
+    network = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    session.send("Network.emulateNetworkConditions", network | {"latency": LATENCY * slowness()})
+
+
 @contextmanager
 def browsing(shots: Path) -> Iterator[Browser]:
     """A headless browser; screenshots go into a folder, or where ZIGGURAT_SCREENSHOTS says."""
     path = chromium()
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - the package may be missing
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - the package may be missing
 
+    expect.set_options(timeout=LONG)
     folder = Path(os.environ.get("ZIGGURAT_SCREENSHOTS") or shots)
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:

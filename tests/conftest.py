@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from s3_server import pytest_xdist_make_scheduler, s3
 from ziggurat.storage.network import configure, configured
 
 __all__ = ["pytest_xdist_make_scheduler", "s3"]
+
+# How long an example takes says more of the machine than of what is tested.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -25,7 +25,7 @@ NEEDS_S3 = [pytest.mark.s3, pytest.mark.xdist_group("s3")]
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-mgr ceph-common"
 PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph-mgr", "ceph", "monmaptool", "ceph-authtool")
 KEY, SECRET = "TESTACCESSKEY", "TESTSECRETKEYTESTSECRETKEY"
-START_TIMEOUT = 90.0
+START_TIMEOUT = 180.0
 
 CONFIG = """\
 [global]
@@ -201,7 +201,7 @@ class S3Server:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url, timeout=2):  # noqa: S310 - our own server
+            with urllib.request.urlopen(self.url, timeout=10):  # noqa: S310 - our own server
                 return True
         except OSError:
             return False
@@ -249,24 +249,30 @@ class _reserved:  # noqa: N801 - used as a function
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``--dist loadgroup``: the tests of all files that name NEEDS_S3 go to one worker."""
+    """With ``--dist loadgroup``: the tests of all files that name NEEDS_S3 go to one worker.
+
+    So do those of each file whose fixtures serve all of it: two workers would make them twice.
+    """
     if config.getvalue("dist") != "loadgroup":
         return None
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only there when this hook is called
 
     root = config.rootpath
 
-    class OneServer(LoadScopeScheduling):
+    class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "s3" if _names_server(root / nodeid.partition("::")[0]) else nodeid
+            file = nodeid.partition("::")[0]
+            text = _text(root / file)
+            if "NEEDS_S3" in text or "s3: S3Server" in text:
+                return "s3"
+            return file if 'scope="module"' in text else nodeid
 
-    return OneServer(config, log)
+    return Together(config, log)
 
 
 @cache
-def _names_server(path: Path) -> bool:
-    text = path.read_text()
-    return "NEEDS_S3" in text or "s3: S3Server" in text
+def _text(path: Path) -> str:
+    return path.read_text()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import Any
 import imagecodecs
 from numpy.typing import NDArray
 
-START_SECONDS = 30.0
+PATIENCE = 60.0
+"""Seconds after which what should come to pass has certainly failed to, also on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,13 @@ class Server:
         """The value of a metric, with its labels as they are written."""
         found = re.search(rf"^ziggurat_{re.escape(name)} (\S+)$", self.get("/metrics").body.decode(), re.MULTILINE)
         return float(found[1]) if found else 0.0
+
+    def reaches(self, name: str, value: float) -> None:
+        """Waits until a metric has a value."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.metric(name)) != value:
+            assert time.monotonic() < deadline, f"{name} is {found:g}, not {value:g}"
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager

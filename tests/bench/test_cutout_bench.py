@@ -1,8 +1,6 @@
 """The parts of the bench of cutouts that decide nothing by measuring: fields, targets, tables."""
 
 import csv
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -10,19 +8,6 @@ import pytest
 from astropy.coordinates import SkyCoord
 
 from sky_files import SCALE, SDSS, tan, wcs_of
-
-BENCH = Path(__file__).parents[2] / "bench"
-MODULES = ("convert", "corpora", "fidelity", "pipelines", "scale", "tables", "cutout", "cutout_astropy")
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    monkeypatch.syspath_prepend(BENCH)
-    for name in MODULES:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield {name: __import__(name) for name in MODULES}
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("size", [0.01, 0.05])

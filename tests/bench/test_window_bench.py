@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -18,17 +17,6 @@ from ziggurat.format.jpeg2000 import open_reader
 from ziggurat.storage.memory import MemorySource
 
 BENCH = Path(__file__).parents[2] / "bench"
-MODULES = ("window_task", "window_files", "window_report", "window_proxy", "tables", "corpora", "pipelines")
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    monkeypatch.syspath_prepend(BENCH)
-    for name in MODULES:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield {name: __import__(name) for name in MODULES}
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 def figure(seconds: float | None, *, imports: float = 0.5, failure: str = "") -> dict[str, object]:

@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import imagecodecs
@@ -68,12 +68,18 @@ def test_every_option_of_convert_is_explained() -> None:
         assert len(said[at:].split("--")[1].split()) > 3, f"{option} has no explanation"
 
 
+def processor_seconds() -> float:
+    """What processes that have ended took of a processor, whatever else kept the machine busy."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_the_help_is_there_at_once() -> None:
     times = []
     for _ in range(3):
-        began = time.monotonic()
+        began = processor_seconds()
         subprocess.run([sys.executable, "-m", "ziggurat", "--help"], check=True, capture_output=True)
-        times.append(time.monotonic() - began)
+        times.append(processor_seconds() - began)
     assert min(times) < 3 * HELP_SECONDS
 
 

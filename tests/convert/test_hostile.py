@@ -274,7 +274,7 @@ def test_sources_that_are_no_files_fail_alone_and_at_once(folder: Path, out: Pat
         began = time.monotonic()
         result = convert(place / "m.csv", out, "--name", "{name}")
     assert (result.code, files(out)) == (3, {"fine.jpg"})
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 90
     ledger = out.with_name("out.zgj")
     bad = next(row for row in rows(ledger).values() if row["target"] != "fine.jpg")
     assert bad["error_class"] in CODES

@@ -163,7 +163,7 @@ def slow_job(folder: Path, out: Path, seconds: float) -> subprocess.Popen[str]:
     job = start(
         "convert", folder, out, "--to", "jpeg", "--workers", "1", "--memory", "1G", driver=DRIVER, SLOW=str(seconds)
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not list(out.rglob(".*")):
         assert time.monotonic() < deadline
         assert job.poll() is None
@@ -175,27 +175,31 @@ def slow_job(folder: Path, out: Path, seconds: float) -> subprocess.Popen[str]:
 def test_a_signal_lets_the_image_in_hand_finish_and_the_job_go_on_later(
     folder: Path, out: Path, number: signal.Signals
 ) -> None:
-    job = slow_job(folder, out, 0.7)
+    job = slow_job(folder, out, 1.5)
     os.killpg(job.pid, number)
     result = finish(job)
     assert (result.code, "the same command goes on" in result.err) == (130, True)
     found = list(states(ledger_of(out)).values())
-    assert (found.count("done") in {1, 2}, found.count("running")) == (True, 0)
+    assert (0 < found.count("done") < len(found), found.count("running")) == (True, 0)
     assert as_recorded(ledger_of(out), out)
     assert convert(folder, out).code == 0
     assert as_recorded(ledger_of(out), out)
     assert {row["attempts"] for row in rows(ledger_of(out)).values()} == {1}
 
 
+SLOWEST = 120
+"""Seconds for an image that nobody waits for."""
+
+
 def test_a_second_signal_stops_at_once(folder: Path, out: Path) -> None:
-    job = slow_job(folder, out, 60)
+    job = slow_job(folder, out, SLOWEST)
     os.killpg(job.pid, signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(1)
     assert job.poll() is None
     began = time.monotonic()
     os.killpg(job.pid, signal.SIGINT)
     assert finish(job).code == 130
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SLOWEST / 2
     assert set(states(ledger_of(out)).values()) == {"planned"}
     assert convert(folder, out).code == 0
     assert as_recorded(ledger_of(out), out)

@@ -56,7 +56,7 @@ def start(collection: Path, kill_at: str, log: Path) -> subprocess.Popen[bytes]:
 def finish(collection: Path) -> None:
     """Resumes until the job is done and proves that it is whole."""
     job = start(collection, "nobody:nowhere:0", collection.parent / "killed.log")
-    said, _ = job.communicate(timeout=120)
+    said, _ = job.communicate(timeout=300)
     assert job.returncode == 0, said.decode()
     out = collection.parent / "out"
     ledger = Path(f"{out}.zgj")
@@ -81,12 +81,12 @@ def test_a_kill_at_a_named_point_loses_nothing(collection: Path, points: list[st
     reached = 0
     for point in points:
         job = start(collection, point, log)
-        said, _ = job.communicate(timeout=120)
+        said, _ = job.communicate(timeout=300)
         struck = log.exists() and log.read_text() == f"{point}\n"
         reached += struck
         if point.startswith("coordinator") and struck:
             assert job.returncode == -signal.SIGKILL, said.decode()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not others_gone(job.pid):
                 assert time.monotonic() < deadline, "a worker outlived its coordinator"
                 time.sleep(0.05)
@@ -121,7 +121,7 @@ def test_kills_at_random_moments_lose_nothing(collection: Path) -> None:
                 pass
             else:
                 kills += 1
-        said, _ = job.communicate(timeout=120)
+        said, _ = job.communicate(timeout=300)
         assert job.returncode in {0, -signal.SIGKILL}, said.decode()
         if job.returncode == 0:
             finish(collection)

@@ -49,7 +49,7 @@ def task(path: Path, image: int = 1) -> Task:
     )  # fmt: skip
 
 
-def hear(pool: Pool, kind: type, seconds: float = 30) -> list[Answer | Lost]:
+def hear(pool: Pool, kind: type, seconds: float = 120) -> list[Answer | Lost]:
     """Everything that is said until something of a kind is."""
     heard: list[Answer | Lost] = []
     deadline = time.monotonic() + seconds
@@ -63,20 +63,20 @@ def hear(pool: Pool, kind: type, seconds: float = 30) -> list[Answer | Lost]:
 def test_workers_start_when_there_is_work_and_are_kept(pool: Pool, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
     assert (pool.idle(), pool.workers) == (2, [])
-    pool.submit([question(path)], seconds=30, cap=1 << 30)
+    pool.submit([question(path)], seconds=120, cap=1 << 30)
     assert (pool.idle(), len(pool.busy())) == (1, 1)
     [probed] = hear(pool, Probed)
     assert isinstance(probed, Probed)
     assert [(probe.verdict, probe.height, probe.width) for probe in probed.probes] == [("planned", 64, 96)]
     first = pool.workers[0].process.pid
-    pool.submit([question(path)], seconds=30, cap=1 << 30)
+    pool.submit([question(path)], seconds=120, cap=1 << 30)
     hear(pool, Probed)
     assert [worker.process.pid for worker in pool.workers] == [first]
 
 
 def test_an_image_is_published_only_once_its_result_is_committed(pool: Pool, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
-    pool.submit(task(path), seconds=30, cap=1 << 28)
+    pool.submit(task(path), seconds=120, cap=1 << 28)
     heard = hear(pool, Verified)
     assert not (tmp_path / "out" / "1.jpg").exists()
     assert [one.name for one in heard if hasattr(one, "name")] == ["read", "write", "verify", "record"]
@@ -91,7 +91,7 @@ def test_an_image_is_published_only_once_its_result_is_committed(pool: Pool, tmp
 def test_an_image_that_fails_is_told_and_its_worker_lives(pool: Pool, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
     path.write_bytes(path.read_bytes()[:500])
-    pool.submit(task(path), seconds=30, cap=1 << 28)
+    pool.submit(task(path), seconds=120, cap=1 << 28)
     failure = hear(pool, Failure)[-1]
     assert isinstance(failure, Failure)
     assert failure.error_class == "CorruptImage"
@@ -102,7 +102,7 @@ def test_an_image_that_fails_is_told_and_its_worker_lives(pool: Pool, tmp_path: 
 
 def test_work_whose_worker_dies_is_lost_with_the_signal(pool: Pool, tmp_path: Path) -> None:
     work = task(write_image(tmp_path / "a.png"))
-    pool.submit(work, seconds=30, cap=1 << 28)
+    pool.submit(work, seconds=120, cap=1 << 28)
     hear(pool, Verified)
     os.kill(pool.workers[0].process.pid or 0, signal.SIGBUS)
     lost = hear(pool, Lost)[-1]
@@ -123,7 +123,7 @@ def test_work_that_takes_too_long_is_ended(pool: Pool, tmp_path: Path) -> None:
 
 def test_work_that_grows_over_its_cap_is_ended(pool: Pool, tmp_path: Path) -> None:
     work = task(write_image(tmp_path / "a.png"))
-    pool.submit(work, seconds=30, cap=40 - WORKER_BASE)
+    pool.submit(work, seconds=120, cap=40 - WORKER_BASE)
     lost = hear(pool, Lost)[-1]
     assert isinstance(lost, Lost)
     assert (lost.work, lost.error_class) == (work, "OutOfMemory")
@@ -133,26 +133,26 @@ def test_work_that_grows_over_its_cap_is_ended(pool: Pool, tmp_path: Path) -> No
 
 def test_an_idle_worker_that_dies_is_replaced_without_a_word(pool: Pool, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
-    pool.submit([question(path)], seconds=30, cap=1 << 30)
+    pool.submit([question(path)], seconds=120, cap=1 << 30)
     hear(pool, Probed)
     worker = pool.workers[0].process
     os.kill(worker.pid or 0, signal.SIGKILL)
     worker.join()
     # Handed out before the death is noticed: it must come back as lost, or done by another.
-    pool.submit([question(path)], seconds=30, cap=1 << 30)
+    pool.submit([question(path)], seconds=120, cap=1 << 30)
     told = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not told and time.monotonic() < deadline:
         told += pool.events(0.1)
     assert isinstance(told[0], Lost)
-    pool.submit([question(path)], seconds=30, cap=1 << 30)
+    pool.submit([question(path)], seconds=120, cap=1 << 30)
     hear(pool, Probed)
 
 
 def test_closing_ends_workers_whatever_they_do(pool: Pool, tmp_path: Path) -> None:
-    pool.submit(task(write_image(tmp_path / "a.png")), seconds=60, cap=1 << 28)
+    pool.submit(task(write_image(tmp_path / "a.png")), seconds=120, cap=1 << 28)
     hear(pool, Verified)
-    pool.submit([question(tmp_path / "a.png", 2)], seconds=30, cap=1 << 30)
+    pool.submit([question(tmp_path / "a.png", 2)], seconds=120, cap=1 << 30)
     hear(pool, Probed)
     processes = [worker.process.pid or 0 for worker in pool.workers]
     assert len(processes) == 2

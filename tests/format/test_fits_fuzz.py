@@ -71,20 +71,20 @@ def survive(first: int, count: int) -> float:
     for number in range(first, first + count):
         rng = np.random.default_rng(number)
         data = mutant(originals[number % len(originals)], rng)
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             reader = open_reader(BytesSource(data))
-            longest = max(longest, time.perf_counter() - began)
+            longest = max(longest, time.process_time() - began)
             size = reader.info.size
             for window in (Window(0, 0, min(size.height, 64), min(size.width, 64)), Window(0, 0, 1, 1)):
                 if reader.read_cost(0, window) <= MEMORY:
-                    began = time.perf_counter()
+                    began = time.process_time()
                     pixels = reader.read(0, window)
                     assert pixels.shape == (*window.size, reader.info.bands), number
                     assert pixels.dtype == reader.info.dtype, number
-                    longest = max(longest, time.perf_counter() - began)
+                    longest = max(longest, time.process_time() - began)
         except ZigguratError:
-            longest = max(longest, time.perf_counter() - began)
+            longest = max(longest, time.process_time() - began)
     return longest
 
 

@@ -153,7 +153,7 @@ def test_damaged_headers_raise_only_our_errors_and_soon(seed: str) -> None:
     for number in range(MUTANTS // len(SEEDS)):
         name = f"memory:{seed}-{number}.{rng.choice(('tif', 'svs', 'ndpi'))}"
         damaged = mutant(data, rng)
-        started = time.monotonic()
+        started = time.process_time()
         try:
             with suppress(ZigguratError):
                 refused += 1
@@ -161,5 +161,5 @@ def test_damaged_headers_raise_only_our_errors_and_soon(seed: str) -> None:
                 refused -= 1
         except Exception as error:
             raise AssertionError(f"{name} raises {error!r}") from error
-        assert time.monotonic() - started < PATIENCE, name
+        assert time.process_time() - started < PATIENCE, name
     assert 0 < refused < MUTANTS // len(SEEDS)

@@ -32,48 +32,47 @@ def served(job: Path) -> Iterator[Server]:
 
 def test_a_job_is_watched(browser: Browser, served: Server) -> None:
     with browser.tab(f"{served.url}/job") as tab:
-        tab.page.wait_for_selector("#failures tr")
-        assert tab.page.get_attribute("#meter", "aria-valuenow") == "3"
-        assert "1 failed" in tab.page.inner_text("#counts")
-        assert "broken.png" in tab.page.inner_text("#failures")
+        tab.expect("#failures tr").to_contain_text(["broken.png"])
+        tab.expect("#meter").to_have_attribute("aria-valuenow", "3")
+        tab.expect("#counts").to_contain_text("1 failed")
         tab.shot("real-job")
 
 
 def test_what_is_judged_in_the_browser_stands_in_the_ledger(browser: Browser, served: Server, job: Path) -> None:
     with browser.tab(f"{served.url}/review") as tab:
         page = tab.page
-        page.wait_for_selector("#progress:text-is('0 of 3 judged')")
+        tab.expect("#progress").to_have_text("0 of 3 judged")
+        tab.expect("#fidelity").to_contain_text("PSNR")
         first = page.inner_text("#name")
-        assert "PSNR" in page.inner_text("#fidelity")
-        page.wait_for_load_state("networkidle")
+        tab.quiet()
         tab.shot("real-review")
         page.keyboard.press("t")
         page.keyboard.type("weiß, zu weich")
         page.click("#reject")
-        page.wait_for_selector("#progress:text-is('1 of 3 judged, 1 rejected')")
+        tab.expect("#progress").to_have_text("1 of 3 judged, 1 rejected")
         page.keyboard.press("a")
-        page.wait_for_selector("#progress:text-is('2 of 3 judged, 1 rejected')")
+        tab.expect("#progress").to_have_text("2 of 3 judged, 1 rejected")
         page.reload()
-        page.wait_for_selector("#progress:text-is('2 of 3 judged, 1 rejected')")
-        page.wait_for_load_state("networkidle")
+        tab.expect("#progress").to_have_text("2 of 3 judged, 1 rejected")
+        tab.quiet()
 
         def drawn_with_curve(side: str) -> Any:
             return page.expect_request_finished(lambda request: re.search(rf"/{side}%2F.*stretch=sqrt", request.url))
 
         # How samples are shown goes along from pair to pair.
         page.keyboard.press("c")
-        page.wait_for_selector("#details:enabled")
+        tab.expect("#details").to_be_enabled()
         with drawn_with_curve("source"), drawn_with_curve("output"):
             page.select_option("#f-stretch", "sqrt")
-        page.wait_for_timeout(500)
+        tab.quiet()
         number = int(page.url.partition("#pair=")[2].partition("&")[0])
         with drawn_with_curve("source"), drawn_with_curve("output"):
             page.keyboard.press("p" if number > 1 else "n")
             tab.until(f"location.hash === '#pair={number - 1 if number > 1 else 2}&stretch=sqrt'")
-            page.wait_for_selector("#details:enabled")
-        page.wait_for_timeout(500)
+            tab.expect("#details").to_be_enabled()
+        tab.quiet()
         tab.shot("real-review-display")
-        assert page.input_value("#f-stretch") == "sqrt"
+        tab.expect("#f-stretch").to_have_value("sqrt")
     said = query(job, "SELECT verdict, note, target FROM reviews JOIN images ON images.id = image ORDER BY reviews.id")
     assert said[0] == ("reject", "weiß, zu weich", first)
     assert [verdict for verdict, _, _ in said] == ["reject", "accept"]

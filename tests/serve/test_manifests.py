@@ -142,7 +142,7 @@ def test_a_column_of_a_hundred_thousand_rows_is_searched_at_once(tmp_path: Path)
     ):  # fmt: skip
         began = time.process_time()
         assert shown.search(wanted, 10, 10).total == total
-        assert time.process_time() - began < 2
+        assert time.process_time() - began < 4
     assert len(shown.folders()) == 100
     assert shown.place("box 7/7777.jp2").index == 17
 

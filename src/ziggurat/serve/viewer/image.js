@@ -41,6 +41,8 @@ async function open(ref) {
   find("notice").hidden = true;
   find("note").hidden = true;
   made = false;
+  // Samples of the image before are none of this one.
+  readout.show(null, "");
   // The pixels do not wait for what is told of them.
   const tiles = tilesOf(ref, query);
   tiles.catch(() => {});
@@ -59,7 +61,7 @@ async function open(ref) {
     const source = await tiles;
     if (mine !== round) return;
     viewer.open(source);
-    follow(source, mine);
+    follow(source, { ref, query }, mine);
     const [known, around] = await Promise.all([told, site]);
     if (mine !== round) return;
     image = known;
@@ -76,16 +78,17 @@ function settleOn(ref, usual) {
 }
 
 /** Draws anew once the levels of a file that lacks them are made. */
-async function follow(source, mine, waited = false) {
+async function follow(source, { ref, query }, mine, waited = false) {
   const text = await unfinished(source);
   if (mine !== round) return;
   const note = find("note");
   note.hidden = !text;
   note.textContent = text;
-  if (text) setTimeout(() => mine === round && follow(source, mine, true), AGAIN);
+  if (text) setTimeout(() => mine === round && follow(source, { ref, query }, mine, true), AGAIN);
   else if (waited) {
     made = true;
-    await redraw(viewer, await tilesOf(image.ref, asked(display.query)));
+    // What is told of the image may still be on its way: until then it is shown as the address says.
+    await redraw(viewer, await tilesOf(ref, asked(display?.query ?? query)));
   }
 }
 
@@ -272,7 +275,7 @@ onKeys({
   f: fullScreen,
   d: () => toggle(),
   v: () => readout.middle(),
-  m: mark,
+  m: () => image && mark(),
   s: () => !find("against").hidden && find("against").click(),
   "?": help,
   Escape: () => {
