@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ziggurat.errors import FormatError, SourceError, WriteError
 from ziggurat.format.protocol import Reader
@@ -58,6 +58,19 @@ class Home:
     progress: Progress | None = None
 
 
+@runtime_checkable
+class Coarsening(Protocol):
+    """A reader that makes the levels that it does not store in a way of its own."""
+
+    def coarser(self, home: "Home | None") -> "MadeLevels":
+        """These levels.
+
+        Args:
+            home: where what they are made of may be kept; None keeps nothing.
+        """
+        ...
+
+
 def beside_of(image: Path) -> Path:
     """The file of levels beside an image, named as GDAL does."""
     return image.with_name(image.name + ".ovr")
@@ -85,6 +98,9 @@ class MadeLevels:
         plain: a reader of the same image that keeps nothing of what it reads, for reading all of it.
         near: the image's bytes lie on this machine.
     """
+
+    sketches = False
+    """Whether ``read_sampled`` is quick however large the image is."""
 
     def __init__(
         self,
@@ -162,6 +178,14 @@ class MadeLevels:
         height, width = reader.info.levels[level].shape
         rows = sampled_places(window.y0, window.y1, times, height)
         return rows, sampled_places(window.x0, window.x1, times, width)
+
+    def sample(self) -> Samples | None:
+        """Pixels of full resolution from all over the image, the same every time; None where these are not quick.
+
+        Returns:
+            Array (y, x, band) of the image's type.
+        """
+        return None
 
     def thumbnail(self, number: int, target: Size) -> Samples | None:
         """Single pixels of the whole image, without a level between; None where the made level lies ready.

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
@@ -200,11 +200,19 @@ class Field:
         try:
             _require_version(self.source, image)
             self._reader: FitsReader = open_unit(self.source, image.hdu, image.header)
-            self.wcs = image.wcs()
         except BaseException:
             self.source.close()
             raise
         self._blank = _blank(self._reader)
+
+    @cached_property
+    def wcs(self) -> "WCS":
+        """Astropy's transformation between pixels (x, y), from 0, and the sky.
+
+        Raises:
+            CorruptImage: if astropy refuses the keywords.
+        """
+        return self.image.wcs()
 
     @property
     def header(self) -> "Header":

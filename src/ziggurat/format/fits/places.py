@@ -63,6 +63,17 @@ def unit_vectors(places: SkyCoord) -> Numbers:
     return np.stack([unit.x.value, unit.y.value, unit.z.value], axis=-1)
 
 
+def pixel_of(wcs: WCS, ra: float, dec: float) -> tuple[float, float] | None:
+    """Row and column, from 0, of a place in degrees, ICRS; None where the projection has no pixel for it.
+
+    Raises:
+        CorruptImage: if the coordinates cannot be inverted.
+    """
+    across, down = world_to_pixel(wcs, SkyCoord(np.array(float(ra)), np.array(float(dec)), unit="deg"))
+    x, y = float(across), float(down)
+    return (y, x) if math.isfinite(y) and math.isfinite(x) else None
+
+
 def place_of(wcs: WCS, y: float, x: float) -> tuple[float, float] | None:
     """Right ascension and declination of a pixel in degrees, ICRS; None where the projection has no sky.
 

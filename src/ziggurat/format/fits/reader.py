@@ -79,14 +79,33 @@ class FitsReader:
         Raises:
             CorruptImage: if astropy refuses the header's world coordinates.
         """
-        if "ctype" not in cast("Mapping[str, JSON]", self._info.details.get("wcs", {})):
+        if (world := self._known_sky()) is None:
             return None
         from ziggurat.format.fits.places import place_of  # noqa: PLC0415 - half a second, and only for a sky
 
+        with named(self._image.where):
+            return place_of(world, y, x)
+
+    def pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
+        """Row and column of a place in degrees, ICRS; None where there is no sky, or no pixel for it.
+
+        Raises:
+            CorruptImage: if astropy refuses the header's world coordinates.
+        """
+        if (world := self._known_sky()) is None:
+            return None
+        from ziggurat.format.fits.places import pixel_of  # noqa: PLC0415 - as above
+
+        with named(self._image.where):
+            return pixel_of(world, ra, dec)
+
+    def _known_sky(self) -> "WCS | None":
+        """The transformation, made once."""
+        if "ctype" not in cast("Mapping[str, JSON]", self._info.details.get("wcs", {})):
+            return None
         if self._world is None:
             self._world = self.sky()
-        with named(self._image.where):
-            return None if self._world is None else place_of(self._world, y, x)
+        return self._world
 
 
 def open_reader(source: ByteSource) -> FitsReader:

@@ -1,0 +1,263 @@
+"""Pixels of a mosaic: of the images under a window, and of no others, one after the other."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import batched
+from typing import Final
+
+import numpy as np
+
+from ziggurat.errors import LimitExceeded, ZigguratError
+from ziggurat.format.fits.places import Numbers
+from ziggurat.geometry import Size, Window
+from ziggurat.model import Samples
+from ziggurat.pyramid.sampled import Places, sampled_places
+from ziggurat.sky.bands import Bands
+from ziggurat.sky.chart import Chart
+from ziggurat.sky.coarse import TIMES, Coarse, Values, halved
+from ziggurat.sky.images import Field, SkyImage
+from ziggurat.sky.layout import Layout
+from ziggurat.storage.urls import local_path
+
+_log = logging.getLogger(__name__)
+
+OPEN: Final = 64
+"""Images whose files stay open."""
+
+AT_ONCE: Final = 16
+"""Images that are read side by side where a store is waited for, and whose pixels are in memory at once."""
+
+LOST_SECONDS: Final = 60.0
+"""For which an image that could not be read is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What one image gives to a window of a level.
+
+    Attributes:
+        band: of the mosaic.
+        window: on the level's grid.
+        values: (y, x), NaN where there are none.
+    """
+
+    band: int
+    window: Window
+    values: Numbers
+
+
+class Assembly:
+    """The pixels of a mosaic at all its levels. Safe to use from several threads.
+
+    Args:
+        layout: where its images lie.
+        coarse: their small versions.
+        memory: bytes that reading one image may take.
+
+    Attributes:
+        bands: names, from blue to red.
+    """
+
+    def __init__(self, layout: Layout, coarse: Coarse, *, memory: int) -> None:
+        self.layout = layout
+        self.coarse = coarse
+        self._memory = memory
+        group = layout.group
+        self.bands = Bands().ordered(set(group.bands))
+        self._band = [self.bands.index(band) for band in group.bands]
+        self._lock = threading.Lock()
+        self._open: OrderedDict[int, Field] = OrderedDict()
+        self._lost: dict[int, float] = {}
+
+    def read(self, level: int, window: Window, *, sampled: bool = False) -> Samples:
+        """Pixels of a window of a level: the mean of the images that are there, NaN where none is.
+
+        A value is the flux in a pixel of full resolution, or the mean of these.
+
+        Args:
+            level: each is half as large as the one before.
+            window: on that level's grid.
+            sampled: of images whose small version is needed and was not made, take single pixels.
+
+        Returns:
+            Array (y, x, band) of float32.
+        """
+        bands = len(self.bands)
+        total = np.zeros((bands, *window.size), np.float32)
+        count = np.zeros((bands, *window.size), np.uint16)
+        for given in self._gathered(level, window, sampled=sampled):
+            known = np.isfinite(given.values)
+            inside = given.window.shifted(-window.y0, -window.x0).slices()
+            total[given.band][inside] += np.where(known, given.values, 0.0).astype(np.float32)
+            count[given.band][inside] += known
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total /= count
+        pixels: Samples = np.moveaxis(total, 0, -1)
+        return np.ascontiguousarray(pixels)
+
+    def cost(self, window: Window) -> int:
+        """Peak bytes of memory that ``read`` takes: charts, pixels of an image that is finer than the level, sums."""
+        return window.size.pixels * (10 * len(self.bands) + 200) + (16 << 20)
+
+    def lacking(self, level: int, window: Window) -> Iterator[SkyImage]:
+        """The images of a window whose small versions its level needs and that were not made."""
+        for place in self.layout.near(_finer(level, window, self.layout.grid.size)):
+            image = self._image(place)
+            if image is not None and self._needs_coarse(place, level) and not self.coarse.has(image):
+                yield image
+
+    def make(self) -> Iterator[int]:
+        """Makes all small versions that are not there; yields the pixels of each image that was looked at."""
+        for place in range(len(self.layout.group.numbers)):
+            image = self._image(place)
+            if image is None:
+                continue
+            if not self.coarse.has(image):
+                with self._losing(place):
+                    self.coarse.make(self._field(place, image))
+            yield image.size.pixels
+
+    def places(self, count: int) -> list[int]:
+        """Some images, spread evenly over the group."""
+        every = len(self.layout.group.numbers)
+        return sorted({number * every // count for number in range(min(count, every))})
+
+    # -- images ------------------------------------------------------------------------------------------------
+
+    def _gathered(self, level: int, window: Window, *, sampled: bool) -> Iterator[_Given]:
+        near = self.layout.near(_finer(level, window, self.layout.grid.size))
+
+        def give(place: int) -> _Given | None:
+            with self._losing(place), np.errstate(all="ignore"):
+                return self._given(place, level, window, sampled=sampled)
+            return None
+
+        for batch in batched(near, AT_ONCE):
+            images = [self._image(place) for place in batch]
+            if all(image is None or local_path(image.url) is not None for image in images):
+                yield from (given for place in batch if (given := give(place)) is not None)
+                continue
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                yield from (given for given in pool.map(give, batch) if given is not None)
+
+    def _given(self, place: int, level: int, window: Window, *, sampled: bool) -> _Given | None:
+        image, bounds = self._image(place), self.layout.bounds(place)
+        if image is None or bounds is None:
+            return None
+        touched = _coarser(level, bounds).intersect(window)
+        if touched is None:
+            return None
+        chart = Chart.of(self.layout.grid, level, touched, self.layout.world(place))
+        needed = None if chart is None else chart.needed(image.size)
+        if chart is None or needed is None:
+            return None
+        pixels = self._pixels(place, image, chart.halvings, needed, sampled=sampled)
+        values = chart.values(image.size, pixels, (needed.y0, needed.x0))
+        values *= chart.area
+        return _Given(self._band[place], touched, values)
+
+    def _pixels(self, place: int, image: SkyImage, halvings: int, window: Window, *, sampled: bool) -> Values:
+        """A window of an image that is so many times halved."""
+        if halvings < TIMES:
+            step = 1 << halvings
+            height, width = image.size
+            finer = Window(
+                window.y0 * step, window.x0 * step, min(window.y1 * step, height), min(window.x1 * step, width)
+            )
+            return halved(self._field(place, image).read(finer), halvings)
+        small = self.coarse.get(image)
+        if small is None and sampled:
+            rows = sampled_places(window.y0, window.y1, halvings, image.size.height)
+            columns = sampled_places(window.x0, window.x1, halvings, image.size.width)
+            return _picked(self._field(place, image), rows, columns)
+        if small is None:
+            small = self.coarse.make(self._field(place, image))
+        times = halvings - TIMES
+        finer = Window(window.y0 << times, window.x0 << times, window.y1 << times, window.x1 << times)
+        return halved(small[finer.slices()], times)
+
+    def _needs_coarse(self, place: int, level: int) -> bool:
+        scale = self.layout.group.scales[place]
+        return float(np.log2(self.layout.group.scale / scale)) + level + 0.25 >= TIMES
+
+    def _image(self, place: int) -> SkyImage | None:
+        """What the index says of an image; None of one that is left out."""
+        lost = self._lost.get(place)
+        if lost is not None and time.monotonic() - lost < LOST_SECONDS:
+            return None
+        with self._losing(place):
+            return self.layout.survey.image(self.layout.group.numbers[place])
+        return None
+
+    def _field(self, place: int, image: SkyImage) -> Field:
+        with self._lock:
+            field = self._open.get(place)
+            if field is not None:
+                self._open.move_to_end(place)
+                return field
+        # Others need not wait for a store that answers slowly.
+        opened = Field(image, memory=self._memory)
+        with self._lock:
+            field = self._open.setdefault(place, opened)
+            old = self._open.popitem(last=False)[1] if len(self._open) > OPEN + AT_ONCE else None
+        if field is not opened:
+            opened.close()
+        if old is not None:
+            old.close()
+        return field
+
+    @contextmanager
+    def _losing(self, place: int) -> Iterator[None]:
+        """Leaves an image out, for a while, that cannot be read: a hole is better than no mosaic.
+
+        Raises:
+            LimitExceeded: if the limits of this process are reached, which is no fault of the image.
+        """
+        try:
+            yield
+        except LimitExceeded:
+            raise
+        except ZigguratError as error:
+            self._lost[place] = time.monotonic()
+            with self._lock:
+                field = self._open.pop(place, None)
+            if field is not None:
+                field.close()
+            _log.warning("%s goes without an image: %s", self.layout.where, error)
+
+    def close(self) -> None:
+        """Closes all files."""
+        with self._lock:
+            for field in self._open.values():
+                field.close()
+            self._open.clear()
+
+
+def _picked(field: Field, rows: Places, columns: Places) -> Values:
+    """Pixels at the crossings of rows and columns, row by row."""
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    picked: Values = np.empty((len(rows), len(columns)), np.float32)
+    for place, row in enumerate(rows.tolist()):
+        picked[place] = field.read(Window(row, left, row + 1, right))[0, columns - left]
+    return picked
+
+
+def _finer(level: int, window: Window, whole: Size) -> Window:
+    """The pixels of full resolution under a window of a level."""
+    return Window(
+        window.y0 << level,
+        window.x0 << level,
+        min(window.y1 << level, whole.height),
+        min(window.x1 << level, whole.width),
+    )
+
+
+def _coarser(level: int, window: Window) -> Window:
+    """The pixels of a level that a window of full resolution touches."""
+    return Window(window.y0 >> level, window.x0 >> level, -(-window.y1 >> level), -(-window.x1 >> level))
