@@ -17,7 +17,7 @@ from ziggurat.errors import LimitExceeded, ZigguratError
 from ziggurat.format.fits.places import Numbers
 from ziggurat.geometry import Size, Window
 from ziggurat.model import Samples
-from ziggurat.pyramid.sampled import Places, sampled_places
+from ziggurat.pyramid.sampled import sampled_places
 from ziggurat.sky.bands import Bands
 from ziggurat.sky.chart import Chart
 from ziggurat.sky.coarse import TIMES, Coarse, Values, halved
@@ -147,7 +147,8 @@ class Assembly:
                 yield from (given for given in pool.map(give, batch) if given is not None)
 
     def _given(self, place: int, level: int, window: Window, *, sampled: bool) -> _Given | None:
-        image, bounds = self._image(place), self.layout.bounds(place)
+        image = self._image(place)
+        bounds = None if image is None else self.layout.bounds(place, closely=level < TIMES)
         if image is None or bounds is None:
             return None
         touched = _coarser(level, bounds).intersect(window)
@@ -175,7 +176,7 @@ class Assembly:
         if small is None and sampled:
             rows = sampled_places(window.y0, window.y1, halvings, image.size.height)
             columns = sampled_places(window.x0, window.x1, halvings, image.size.width)
-            return _picked(self._field(place, image), rows, columns)
+            return self._field(place, image).picked(rows, columns).astype(np.float32, copy=False)
         if small is None:
             small = self.coarse.make(self._field(place, image))
         times = halvings - TIMES
@@ -237,15 +238,6 @@ class Assembly:
             for field in self._open.values():
                 field.close()
             self._open.clear()
-
-
-def _picked(field: Field, rows: Places, columns: Places) -> Values:
-    """Pixels at the crossings of rows and columns, row by row."""
-    left, right = int(columns[0]), int(columns[-1]) + 1
-    picked: Values = np.empty((len(rows), len(columns)), np.float32)
-    for place, row in enumerate(rows.tolist()):
-        picked[place] = field.read(Window(row, left, row + 1, right))[0, columns - left]
-    return picked
 
 
 def _finer(level: int, window: Window, whole: Size) -> Window:

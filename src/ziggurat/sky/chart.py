@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ziggurat.format.fits.places import Numbers, pixel_to_world, world_to_pixel
+from ziggurat.format.fits.places import Numbers, pixel_to_pixel
 from ziggurat.geometry import Size, Window
 from ziggurat.sky.grid import Grid
 
@@ -52,7 +52,7 @@ class Chart:
         down = np.linspace(window.y0 - 0.5, window.y1 - 0.5, POINTS)
         across = np.linspace(window.x0 - 0.5, window.x1 - 0.5, POINTS)
         rows, columns = np.meshgrid((down + 0.5) * step - 0.5, (across + 0.5) * step - 0.5, indexing="ij")
-        x, y = world_to_pixel(wcs, pixel_to_world(grid.wcs, columns, rows))
+        x, y = pixel_to_pixel(grid.wcs, columns, rows, wcs)
         by_row, by_column = rows[1, 0] - rows[0, 0], columns[0, 1] - columns[0, 0]
         (x_down, x_across), (y_down, y_across) = (np.gradient(part, by_row, by_column) for part in (x, y))
         area = np.abs(x_across * y_down - x_down * y_across)

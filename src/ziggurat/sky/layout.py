@@ -13,7 +13,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 
 from ziggurat.errors import CorruptImage, UnsupportedFeature, ZigguratError
-from ziggurat.format.fits.places import Numbers, pixel_to_world, world_to_pixel
+from ziggurat.format.fits.places import Numbers, pixel_to_pixel, world_to_pixel
 from ziggurat.geometry import Size, Window
 from ziggurat.sky.footprint import SAMPLES
 from ziggurat.sky.grid import Grid, made_grid, mesh, moved
@@ -101,9 +101,14 @@ class Layout:
         y0, x0, y1, x1 = exact - np.tile(self._origin, 2)
         return bool(y0 < window.y1 and y1 > window.y0 - 1 and x0 < window.x1 and x1 > window.x0 - 1)
 
-    def bounds(self, place: int) -> Window | None:
-        """The pixels of the grid that an image touches; None of one whose coordinates make no sense."""
-        exact = self._outline(place)
+    def bounds(self, place: int, *, closely: bool = True) -> Window | None:
+        """The pixels of the grid that an image touches; None of one whose coordinates make no sense.
+
+        Args:
+            place: of the image in the group.
+            closely: by the image's own coordinates; else, where these were not looked at before, by its box.
+        """
+        exact = self._outline(place) if closely or place in self._exact else self._bounds[place]
         if exact is None:
             return None
         y0, x0, y1, x1 = exact - np.tile(self._origin, 2)
@@ -149,7 +154,7 @@ class Layout:
             found = None
             try:
                 size = self.survey.image(self.group.numbers[place]).size
-                points = world_to_pixel(self._wcs, pixel_to_world(self.world(place), *mesh(size, SAMPLES)))
+                points = pixel_to_pixel(self.world(place), *mesh(size, SAMPLES), self._wcs)
                 y, x = (values[np.isfinite(values)] for values in points[::-1])
                 if y.size and x.size:
                     found = np.array([y.min(), x.min(), y.max(), x.max()])
