@@ -142,8 +142,25 @@ class Image:
 
     @property
     def sketches(self) -> bool:
-        """Whether ``read`` with ``sampled`` is quick however large the image is."""
+        """Whether ``sketch`` makes something."""
         return self._made.sketches
+
+    def sketch(self, level: int, window: Window, seconds: float) -> Samples | None:
+        """As ``read`` with ``sampled``, of what can be read in some seconds; what comes later is NaN.
+
+        Args:
+            level: one that the file lacks.
+            window: in pixels of that level.
+            seconds: for all of it.
+
+        Returns:
+            Array (y, x, band); None where the image is nothing that can be read in parts.
+
+        Raises:
+            UsageError: if there is no such level, or the window leaves it.
+        """
+        wanted, stored = self._checked(level, window), len(self.info.levels)
+        return self._made.sketch(level - stored, wanted, seconds) if level >= stored else None
 
     def sample(self) -> Samples | None:
         """Some pixels of full resolution from all over the image, the same every time.

@@ -99,9 +99,6 @@ class MadeLevels:
         near: the image's bytes lie on this machine.
     """
 
-    sketches = False
-    """Whether ``read_sampled`` is quick however large the image is."""
-
     def __init__(
         self,
         reader: Reader,
@@ -178,6 +175,21 @@ class MadeLevels:
         height, width = reader.info.levels[level].shape
         rows = sampled_places(window.y0, window.y1, times, height)
         return rows, sampled_places(window.x0, window.x1, times, width)
+
+    @property
+    def sketches(self) -> bool:
+        """Whether ``sketch`` makes something."""
+        return False
+
+    def sketch(self, number: int, window: Window, seconds: float) -> Samples | None:  # noqa: ARG002 - for others
+        """As ``read_sampled``, of what can be read in some seconds; None where ``read_sampled`` may take for ever.
+
+        Args:
+            number: 0 is the finest made level.
+            window: on that level's grid.
+            seconds: for all of it.
+        """
+        return None
 
     def sample(self) -> Samples | None:
         """Pixels of full resolution from all over the image, the same every time; None where these are not quick.

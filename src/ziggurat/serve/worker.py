@@ -20,11 +20,11 @@ import ziggurat
 from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
-from ziggurat.serve.details import details, probe
+from ziggurat.serve.details import details, locate, probe
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render, stored
 from ziggurat.serve.slab import must_wait_for, slab
-from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Probe, Slab, Task, WorkerConfig
+from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Locate, Probe, Slab, Task, WorkerConfig
 from ziggurat.storage.allowance import allow
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
@@ -128,7 +128,7 @@ def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
         raise
 
 
-def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes:
+def _done(task: Describe | Detail | Probe | Locate | Slab | Build, shelf: Shelf) -> bytes:
     opened = shelf.get(task.url, task.version)
     match task:
         case Describe():
@@ -137,6 +137,8 @@ def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes
             return json.dumps(details(opened), default=dict).encode()
         case Probe():
             return json.dumps(probe(opened, task.y, task.x)).encode()
+        case Locate():
+            return json.dumps(locate(opened, task.ra, task.dec)).encode()
         case Slab():
             if must_wait_for(opened, task):
                 opened = _renewed(shelf, task)
@@ -151,7 +153,8 @@ def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes
 def _drawn(task: Draw, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     opened = shelf.get(task.url, task.version)
     if must_wait(opened, task.plan):
-        opened = _renewed(shelf, task)
+        if not opened.image.sketches:
+            opened = _renewed(shelf, task)
         if opened.image.overview is None:
             return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
     if (data := stored(opened, task.plan)) is not None:
@@ -175,7 +178,7 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     process.cap_memory(config.memory)
     shelf, kept, answered = Shelf(config), deque[tuple[str, bytes]](), 0
     while (task := _next(stream, connection, kept, cache)) is not None:
-        if not isinstance(task, Describe | Detail | Probe | Draw | Slab | Build):
+        if not isinstance(task, Describe | Detail | Probe | Locate | Draw | Slab | Build):
             return
         allow(None if isinstance(task, Build) else config.read)
         kind, payload = _attempt(task, shelf, config)

@@ -33,6 +33,9 @@ OPEN: Final = 64
 AT_ONCE: Final = 16
 """Images that are read side by side where a store is waited for, and whose pixels are in memory at once."""
 
+GOLDEN: Final = (5**0.5 - 1) / 2
+"""Multiples of it, without their whole parts, are spread evenly however many there are."""
+
 LOST_SECONDS: Final = 60.0
 """For which an image that could not be read is left out."""
 
@@ -75,7 +78,7 @@ class Assembly:
         self._open: OrderedDict[int, Field] = OrderedDict()
         self._lost: dict[int, float] = {}
 
-    def read(self, level: int, window: Window, *, sampled: bool = False) -> Samples:
+    def read(self, level: int, window: Window, *, sampled: bool = False, seconds: float | None = None) -> Samples:
         """Pixels of a window of a level: the mean of the images that are there, NaN where none is.
 
         A value is the flux in a pixel of full resolution, or the mean of these.
@@ -84,6 +87,8 @@ class Assembly:
             level: each is half as large as the one before.
             window: on that level's grid.
             sampled: of images whose small version is needed and was not made, take single pixels.
+            seconds: after which images that have not been read are left out, the others being spread evenly; None
+                waits for all.
 
         Returns:
             Array (y, x, band) of float32.
@@ -91,7 +96,8 @@ class Assembly:
         bands = len(self.bands)
         total = np.zeros((bands, *window.size), np.float32)
         count = np.zeros((bands, *window.size), np.uint16)
-        for given in self._gathered(level, window, sampled=sampled):
+        until = None if seconds is None else time.monotonic() + seconds
+        for given in self._gathered(level, window, sampled=sampled, until=until):
             known = np.isfinite(given.values)
             inside = given.window.shifted(-window.y0, -window.x0).slices()
             total[given.band][inside] += np.where(known, given.values, 0.0).astype(np.float32)
@@ -130,8 +136,10 @@ class Assembly:
 
     # -- images ------------------------------------------------------------------------------------------------
 
-    def _gathered(self, level: int, window: Window, *, sampled: bool) -> Iterator[_Given]:
+    def _gathered(self, level: int, window: Window, *, sampled: bool, until: float | None) -> Iterator[_Given]:
         near = self.layout.near(_finer(level, window, self.layout.grid.size))
+        if until is not None:
+            near.sort(key=lambda place: place * GOLDEN % 1)
 
         def give(place: int) -> _Given | None:
             with self._losing(place), np.errstate(all="ignore"):
@@ -139,6 +147,8 @@ class Assembly:
             return None
 
         for batch in batched(near, AT_ONCE):
+            if until is not None and time.monotonic() > until:
+                return
             images = [self._image(place) for place in batch]
             if all(image is None or local_path(image.url) is not None for image in images):
                 yield from (given for place in batch if (given := give(place)) is not None)

@@ -171,8 +171,6 @@ class FieldLevels(MadeLevels):
     size are kept: no pass over all of a survey is needed before a part of it can be seen.
     """
 
-    sketches = True
-
     def __init__(self, reader: MosaicReader, assembly: Assembly, home: Home | None) -> None:
         version = SourceVersion(0, "")
         super().__init__(reader, version, home=None, memory=MEMORY, plain=lambda: reader)
@@ -193,6 +191,15 @@ class FieldLevels(MadeLevels):
     def read_sampled(self, number: int, window: Window) -> Samples:
         """As ``read``, of single pixels of images whose small versions were not made."""
         return self._assembly.read(number + 1, window, sampled=True)
+
+    @property
+    def sketches(self) -> bool:
+        """Yes: some of the images are better than none."""
+        return True
+
+    def sketch(self, number: int, window: Window, seconds: float) -> Samples:
+        """As ``read_sampled``, of the images that can be read in some seconds, from all over the window."""
+        return self._assembly.read(number + 1, window, sampled=True, seconds=seconds)
 
     def sampled_cost(self, number: int, window: Window) -> int:
         """Peak bytes of memory that ``read_sampled`` takes."""

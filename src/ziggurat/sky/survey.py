@@ -11,12 +11,13 @@ from typing import Final
 import apsw
 import numpy as np
 
-from ziggurat.errors import SourceNotFound, SourceRefused
+from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.format.fits.places import Numbers
 from ziggurat.sky.footprints import Footprints
 from ziggurat.sky.images import SkyImage
 from ziggurat.storage.local import local_tag, reading
 from ziggurat.storage.protocol import SourceVersion
+from ziggurat.storage.urls import Packed, Remote, parse
 
 OPEN: Final = 4
 """Indexes that stay open in a process."""
@@ -100,11 +101,14 @@ class Survey:
         """
         try:
             with self._lock:
-                return self._index.image(number)[0]
-        except (apsw.Error, TypeError, ValueError) as error:
+                image = self._index.image(number)[0]
+            if not isinstance(parse(image.url), Path | Remote | Packed):
+                raise ValueError(f"{image.url[:100]} is no place of an image")  # noqa: TRY301 - told as all damage is
+        except (apsw.Error, TypeError, ValueError, UsageError) as error:
             raise SourceRefused(
                 f"{self.path} is damaged, or was written anew: {error}; make it again with `ziggurat footprints`"
             ) from error
+        return image
 
     def group(self, name: str) -> Group:
         """A group by its name; "" is the only one.
