@@ -119,8 +119,8 @@ def locate(opened: Opened, ra: float, dec: float) -> dict[str, JSON]:
         ZigguratError: if the coordinates make no sense.
     """
     found = opened.image.pixel(ra, dec) if opened.turn.is_none else None
-    y, x = (None, None) if found is None else found
-    return {"ra": ra, "dec": dec, "y": y, "x": x}
+    told: dict[str, JSON] = {"ra": ra, "dec": dec, "y": None, "x": None}
+    return told if found is None else told | {"y": found[0], "x": found[1]}
 
 
 def _compass(opened: Opened) -> JSON:
@@ -135,10 +135,8 @@ def _compass(opened: Opened) -> JSON:
         there = image.pixel(ra, dec + COMPASS), image.pixel(ra + COMPASS / math.cos(math.radians(dec)), dec)
     except ZigguratError:
         return None
-    if there[0] is None or there[1] is None:
-        return None
-    north, east = (math.degrees(math.atan2(column - x, y - row)) for row, column in there)
-    return {"north": round(north, 2), "east": round(east, 2)}
+    ways = [round(math.degrees(math.atan2(one[1] - x, y - one[0])), 2) for one in there if one is not None]
+    return dict(zip(("north", "east"), ways, strict=True)) if len(ways) == len(there) else None
 
 
 def _pair(size: Size | None) -> JSON:

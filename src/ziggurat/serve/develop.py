@@ -86,7 +86,7 @@ def is_composed(info: ImageInfo, view: View) -> bool:
 
 
 def usual_bands(info: ImageInfo) -> tuple[int, ...]:
-    """Bands for red, green and blue where three are shown: of mosaics, whose bands go from blue to red, some in between."""
+    """Bands for red, green and blue where three are shown; a mosaic's go from blue to red, and its outermost are faint."""
     last = info.bands - 1
     if info.format != "mosaic":
         return tuple(min(place, last) for place in range(3))

@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import batched
 from typing import Final
 
@@ -125,9 +125,11 @@ class Assembly:
             if image is None:
                 continue
             if not self.coarse.has(image):
-                with self._losing(place):
-                    self.coarse.make(self._field(place, image))
+                self._tried(place, partial(self._make, place, image))
             yield image.size.pixels
+
+    def _make(self, place: int, image: SkyImage) -> None:
+        self.coarse.make(self._field(place, image))
 
     def places(self, count: int) -> list[int]:
         """Some images, spread evenly over the group."""
@@ -142,9 +144,8 @@ class Assembly:
             near.sort(key=lambda place: place * GOLDEN % 1)
 
         def give(place: int) -> _Given | None:
-            with self._losing(place), np.errstate(all="ignore"):
-                return self._given(place, level, window, sampled=sampled)
-            return None
+            with np.errstate(all="ignore"):
+                return self._tried(place, lambda: self._given(place, level, window, sampled=sampled))
 
         for batch in batched(near, AT_ONCE):
             if until is not None and time.monotonic() > until:
@@ -202,9 +203,7 @@ class Assembly:
         lost = self._lost.get(place)
         if lost is not None and time.monotonic() - lost < LOST_SECONDS:
             return None
-        with self._losing(place):
-            return self.layout.survey.image(self.layout.group.numbers[place])
-        return None
+        return self._tried(place, lambda: self.layout.survey.image(self.layout.group.numbers[place]))
 
     def _field(self, place: int, image: SkyImage) -> Field:
         with self._lock:
@@ -223,24 +222,28 @@ class Assembly:
             old.close()
         return field
 
-    @contextmanager
-    def _losing(self, place: int) -> Iterator[None]:
-        """Leaves an image out, for a while, that cannot be read: a hole is better than no mosaic.
+    def _tried[Result](self, place: int, attempt: Callable[[], Result]) -> Result | None:
+        """What an attempt at an image gives; None if it cannot be read.
 
         Raises:
             LimitExceeded: if the limits of this process are reached, which is no fault of the image.
         """
         try:
-            yield
+            return attempt()
         except LimitExceeded:
             raise
         except ZigguratError as error:
-            self._lost[place] = time.monotonic()
-            with self._lock:
-                field = self._open.pop(place, None)
-            if field is not None:
-                field.close()
-            _log.warning("%s goes without an image: %s", self.layout.where, error)
+            self._lose(place, error)
+            return None
+
+    def _lose(self, place: int, error: ZigguratError) -> None:
+        """Leaves an image out, for a while, that cannot be read: a hole is better than no mosaic."""
+        self._lost[place] = time.monotonic()
+        with self._lock:
+            field = self._open.pop(place, None)
+        if field is not None:
+            field.close()
+        _log.warning("%s goes without an image: %s", self.layout.where, error)
 
     def close(self) -> None:
         """Closes all files."""

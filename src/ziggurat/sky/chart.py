@@ -60,8 +60,8 @@ class Chart:
         if not usual.size:
             return None
         halvings = max(0, int(np.floor(np.log2(max(1e-9, float(np.median(usual)))) / 2 + level + 0.25)))
-        full = [_spread(part, window.size) for part in (y, x, area)]
-        return cls(window, *full, halvings)
+        size = window.size
+        return cls(window, _spread(y, size), _spread(x, size), _spread(area, size), halvings)
 
     def needed(self, size: Size) -> Window | None:
         """The pixels of the image, of so many halvings, that the chart needs; None if it needs none.
@@ -84,8 +84,8 @@ class Chart:
 
     def inside(self, size: Size) -> "NDArray[np.bool_]":
         """Which pixels of the window lie in an image of this size."""
-        height, width = size
-        return (self.y >= -0.5) & (self.y <= height - 0.5) & (self.x >= -0.5) & (self.x <= width - 0.5)
+        down, across = self.y + 0.5, self.x + 0.5
+        return (down >= 0) & (down <= size.height) & (across >= 0) & (across <= size.width)
 
     def coarse[Place: (float, Numbers)](self, place: Place) -> Place:
         """A row or column of full resolution on the grid that is so many times halved."""

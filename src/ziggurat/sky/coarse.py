@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def halved(values: NDArray[np.floating], times: int) -> Values:
             with np.errstate(invalid="ignore", divide="ignore"):
                 means = halve(np.where(known, pixels, np.float32(0))) / shares
         pixels = means
-    return cast("Values", pixels[:, :, 0])
+    return pixels[:, :, 0]
 
 
 class Coarse:
@@ -87,10 +87,10 @@ class Coarse:
             return None
         # A power cut may have left anything there.
         with suppress(OSError, ValueError, EOFError):
-            found = np.load(path, allow_pickle=False)
-            if found.shape == tuple(image.size.halved(TIMES)) and found.dtype == np.float32:
-                self._hold(name, found)
-                return found
+            loaded: Values = np.load(path, allow_pickle=False)
+            if loaded.shape == tuple(image.size.halved(TIMES)) and loaded.dtype == np.float32:
+                self._hold(name, loaded)
+                return loaded
         return None
 
     def make(self, field: Field) -> Values:

@@ -239,7 +239,7 @@ class Field:
         return self._physical(self._reader.read(0, window)[:, :, 0])
 
     def picked(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Plane:
-        """Physical values at the crossings of some rows and columns, both ascending; of these rows alone are bytes read.
+        """Physical values at the crossings of some rows and columns, both ascending; only these rows are read.
 
         Raises:
             CorruptImage: if they do not decode.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 WIDEST: Final = 60.0
-"""Degrees across that one tangent plane shows: at its edges areas are one and a half times as large as in the middle."""
+"""Degrees across that one tangent plane shows: at its edges areas are one and a half times as large."""
 
 LARGEST: Final = 1 << 30
 """Pixels of a side."""

@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 
 from ziggurat.errors import SourceChanged, UnknownFormat
+from ziggurat.format.fits.axes import Axes, arrange
 from ziggurat.format.fits.cards import Cards
 from ziggurat.format.fits.places import pixel_of, place_of
 from ziggurat.format.fits.quiet import quiet
 from ziggurat.format.fits.wcs import wcs_details
-from ziggurat.format.fits.axes import Axes, arrange
 from ziggurat.geometry import Size, Window
 from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
 from ziggurat.pyramid import shrink
@@ -167,8 +167,9 @@ class MosaicReader:
 
 
 class FieldLevels(MadeLevels):
-    """Coarse levels of a mosaic. They are made of its images as they are asked for, and these at an eighth of their
-    size are kept: no pass over all of a survey is needed before a part of it can be seen.
+    """Coarse levels of a mosaic, made of its images as they are asked for.
+
+    The images at an eighth of their size are kept: no pass over all of a survey is needed before a part can be seen.
     """
 
     def __init__(self, reader: MosaicReader, assembly: Assembly, home: Home | None) -> None:

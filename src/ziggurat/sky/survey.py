@@ -19,6 +19,9 @@ from ziggurat.storage.local import local_tag, reading
 from ziggurat.storage.protocol import SourceVersion
 from ziggurat.storage.urls import Packed, Remote, parse
 
+COARSEST: Final = 90.0
+"""Degrees that a pixel may have, at most."""
+
 OPEN: Final = 4
 """Indexes that stay open in a process."""
 
@@ -80,8 +83,8 @@ class Survey:
             scale = min(scales)
             middle = (low.min(axis=0) + high.max(axis=0)) / 2
             length = float(np.linalg.norm(middle))
-            if not (np.isfinite(boxes).all() and all(0 < scale < 90 for scale in scales)):
-                raise ValueError("its images have no place or no size")  # noqa: TRY301 - told as all damage is
+            if not (np.isfinite(boxes).all() and all(0 < scale < COARSEST for scale in scales)):
+                raise ValueError("its images have no place or no size")
             # What surrounds all of the sky has no middle: the first image is as good as any.
             if length < 1e-6:  # noqa: PLR2004 - of a unit vector
                 middle = (low[0] + high[0]) / 2
@@ -102,12 +105,14 @@ class Survey:
         try:
             with self._lock:
                 image = self._index.image(number)[0]
-            if not isinstance(parse(image.url), Path | Remote | Packed):
-                raise ValueError(f"{image.url[:100]} is no place of an image")  # noqa: TRY301 - told as all damage is
+            place = parse(image.url)
         except (apsw.Error, TypeError, ValueError, UsageError) as error:
             raise SourceRefused(
                 f"{self.path} is damaged, or was written anew: {error}; make it again with `ziggurat footprints`"
             ) from error
+        # As of manifests, but that packs may hold images, too.
+        if not isinstance(place, Path | Remote | Packed):
+            raise SourceRefused(f"{self.path} names {image.url[:100]}, where no image can lie")
         return image
 
     def group(self, name: str) -> Group:

@@ -85,7 +85,7 @@ def list_sources(
     network: NetworkOptions | None = None,
     within: Sequence[str] | None = None,
 ) -> Listing:
-    """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, mosaics of the sky, or one file.
+    """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, mosaics or one file.
 
     Links are followed; every folder is listed once, however many links lead to it. A name that exists is
     taken as it is, even if it holds a wildcard.

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -95,14 +96,9 @@ def parse(url: str) -> Path | Remote | Held | Packed | Mosaic:
     Raises:
         UsageError: if the scheme is unknown, or the URL is not complete.
     """
-    if url.startswith(SCHEME):
-        return Packed(*parse_pack(url))
-    if url.startswith(SKY):
-        return _mosaic(url)
-    if url.startswith("memory:"):
-        return Held(url.removeprefix("memory:"))
-    if url.startswith("file:/"):
-        return _file(url)
+    own = next((made for prefix, made in _OWN.items() if url.startswith(prefix)), None)
+    if own is not None:
+        return own(url)
     found = _SCHEME.match(url)
     if found is None:
         if not url:
@@ -156,6 +152,15 @@ def _web(url: str, scheme: str) -> Remote:
 def _shown(url: str) -> str:
     """A URL that does not parse, without what may be a secret."""
     return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
+
+
+_OWN: Final[Mapping[str, Callable[[str], Path | Held | Packed | Mosaic]]] = {
+    SCHEME: lambda url: Packed(*parse_pack(url)),
+    SKY: _mosaic,
+    "memory:": lambda url: Held(url.removeprefix("memory:")),
+    "file:/": _file,
+}
+"""Kinds of place that are understood by what they begin with."""
 
 
 def is_pack(place: str) -> bool:

@@ -171,7 +171,7 @@ def open_fits(source: ByteSource, *, hdu: int | str | None = None) -> FitsReader
     """
     with foreign_errors(f"{source.url}: the FITS header"):
         chosen, known, complete = choose(Headers(source), hdu)
-        listing = {"hdus": [one.summary() for one in known], "hdus_complete": complete}
+        listing: dict[str, JSON] = {"hdus": [one.summary() for one in known], "hdus_complete": complete}
         return _opened(source, chosen, listing, _world(chosen))
 
 

@@ -10,9 +10,9 @@ from ziggurat.serve.call import STATUS, Call, json_response
 from ziggurat.serve.colourmaps import COLOUR_MAPS
 from ziggurat.serve.desk import LONGEST_NOTE, MOST_PAIRS
 from ziggurat.serve.plan import MEDIA_TYPES, QUALITIES
+from ziggurat.serve.routes.api import DEGREES
 from ziggurat.serve.routes.job import LONGEST_NAME
 from ziggurat.serve.service import Service
-from ziggurat.serve.routes.api import DEGREES
 from ziggurat.serve.view import BANDS, NUMBER, PAIR, STRETCHES
 
 MOST: Final = 999_999_999
