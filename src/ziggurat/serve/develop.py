@@ -86,7 +86,7 @@ def is_composed(info: ImageInfo, view: View) -> bool:
 
 
 def usual_bands(info: ImageInfo) -> tuple[int, ...]:
-    """Bands for red, green and blue where three are shown; a mosaic's go from blue to red, and its outermost are faint."""
+    """Bands for red, green and blue where three are shown; a mosaic's outermost bands are faint."""
     last = info.bands - 1
     if info.format != "mosaic":
         return tuple(min(place, last) for place in range(3))

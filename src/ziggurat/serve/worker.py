@@ -4,6 +4,7 @@ It lives as long as its socket. Whatever a file does to it costs the request in 
 """
 
 import json
+import logging
 import os
 import pickle
 import signal
@@ -251,6 +252,8 @@ def _receive(stream: BinaryIO) -> Task | WorkerConfig | None:
 def main() -> None:
     """The entry point of the process; its argument is the number of the socket that it inherits."""
     process.die_with_parent()
+    # As the front's: what is left out of a mosaic is said where the server's operator looks.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # The front decides what Ctrl-C and SIGTERM mean, which reach the whole process group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -23,6 +23,7 @@ from ziggurat.sky.chart import Chart
 from ziggurat.sky.coarse import TIMES, Coarse, Values, halved
 from ziggurat.sky.images import Field, SkyImage
 from ziggurat.sky.layout import Layout
+from ziggurat.sky.survey import Group
 from ziggurat.storage.urls import local_path
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ AT_ONCE: Final = 16
 
 GOLDEN: Final = (5**0.5 - 1) / 2
 """Multiples of it, without their whole parts, are spread evenly however many there are."""
+
+WARNED: Final = 20
+"""Images that were left out, of which is told; all are in the log."""
 
 LOST_SECONDS: Final = 60.0
 """For which an image that could not be read is left out."""
@@ -65,6 +69,7 @@ class Assembly:
 
     Attributes:
         bands: names, from blue to red.
+        warnings: why images were left out, the last ones.
     """
 
     def __init__(self, layout: Layout, coarse: Coarse, *, memory: int) -> None:
@@ -77,6 +82,8 @@ class Assembly:
         self._lock = threading.Lock()
         self._open: OrderedDict[int, Field] = OrderedDict()
         self._lost: dict[int, float] = {}
+        self.warnings: tuple[str, ...] = ()
+        self._spread = _spread(group)
 
     def read(self, level: int, window: Window, *, sampled: bool = False, seconds: float | None = None) -> Samples:
         """Pixels of a window of a level: the mean of the images that are there, NaN where none is.
@@ -141,7 +148,7 @@ class Assembly:
     def _gathered(self, level: int, window: Window, *, sampled: bool, until: float | None) -> Iterator[_Given]:
         near = self.layout.near(_finer(level, window, self.layout.grid.size))
         if until is not None:
-            near.sort(key=lambda place: place * GOLDEN % 1)
+            near.sort(key=lambda place: (self._spread[place], place))
 
         def give(place: int) -> _Given | None:
             with np.errstate(all="ignore"):
@@ -243,7 +250,10 @@ class Assembly:
             field = self._open.pop(place, None)
         if field is not None:
             field.close()
-        _log.warning("%s goes without an image: %s", self.layout.where, error)
+        said = f"{self.layout.where} goes without an image: {error}"
+        if said not in self.warnings:
+            self.warnings = (*self.warnings[-WARNED:], said)
+        _log.warning("%s", said)
 
     def close(self) -> None:
         """Closes all files."""
@@ -251,6 +261,14 @@ class Assembly:
             for field in self._open.values():
                 field.close()
             self._open.clear()
+
+
+def _spread(group: Group) -> list[float]:
+    """Numbers by which images are ordered that spread them over the group, bands of one place together."""
+    cells = np.floor(group.middles / np.maximum(np.median(group.radii), 1e-9))
+    _, numbers = np.unique(cells, axis=0, return_inverse=True)
+    order: list[float] = (numbers.ravel() * GOLDEN % 1).tolist()
+    return order
 
 
 def _finer(level: int, window: Window, whole: Size) -> Window:

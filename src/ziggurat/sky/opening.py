@@ -145,6 +145,11 @@ class MosaicReader:
         self._wcs = assembly.layout.grid.wcs
         self.info = _info(assembly)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why images were left out."""
+        return self._assembly.warnings
+
     def read(self, level: int, window: Window) -> Samples:
         """Pixels of a window: flux, NaN where there is no image. Row 0 is the northernmost."""
         return self._assembly.read(level, window)

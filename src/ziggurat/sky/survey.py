@@ -127,8 +127,8 @@ class Survey:
             return next(iter(self.groups.values()))
         known = ", ".join(list(self.groups)[:20])
         if name:
-            raise SourceNotFound(f"{self.path} has no mosaic {name[:40]!a}; there are {known}")
-        raise SourceNotFound(f"{self.path} has {len(self.groups)} mosaics; name one, as sky:INDEX!NAME: {known}")
+            raise SourceNotFound(f"{self.path.name} has no mosaic {name[:40]!a}; there are {known}")
+        raise SourceNotFound(f"{self.path.name} has {len(self.groups)} mosaics; name one, as sky:INDEX!NAME: {known}")
 
 
 def version_of(path: Path) -> SourceVersion:

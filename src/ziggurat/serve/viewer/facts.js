@@ -72,7 +72,7 @@ export function showFacts(list, image) {
         "Levels",
         `${stored.map((level) => number(level.size[1])).join(", ")} pixels wide${made ? `, ${made} more are made` : ""}`,
       ],
-      ["Tiles", !image.details?.mosaic && image.levels[0].tile && image.levels[0].tile.toReversed().join(" × ")],
+      ["Tiles", image.details?.mosaic ? "" : image.levels[0].tile && image.levels[0].tile.toReversed().join(" × ")],
       ["Turned", image.orientation > 1 ? `as EXIF says (${image.orientation})` : ""],
       ["Warnings", image.warnings.join("\n")],
     ]),
