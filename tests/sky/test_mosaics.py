@@ -79,7 +79,7 @@ def test_scattered_fields_are_a_mosaic_for_each_group(index: Path) -> None:
         assert abs(image.info.size.width - SIZE[1]) <= 2
         middle = image.pixel(210.0, -45.0)
     assert middle == pytest.approx([(SIZE[0] - 1) / 2, (SIZE[1] - 1) / 2], abs=1)
-    with pytest.raises(SourceNotFound, match="2 mosaics.*J140000.0-450000"):
+    with pytest.raises(SourceNotFound, match="has 2 mosaics"):
         ziggurat.open(f"sky:{index}")
     with pytest.raises(SourceNotFound, match="no mosaic"):
         ziggurat.open(f"sky:{index}!J1")
@@ -288,7 +288,7 @@ def test_indexes_that_lie_are_refused_or_leave_holes(index: Path, tmp_path: Path
     with pytest.raises(FormatError, match="too many"):
         ziggurat.open(f"{fine}!{listed(fine)[0]}")
     for number, named in enumerate(("sky:/etc/other.zgf", "memory:x", "nowhere://x")):
-        url = changed(f"named{number}", f"UPDATE files SET url = '{named}' WHERE url LIKE '%far.fits'")
+        url = changed(f"named{number}", f"UPDATE files SET url = '{named}' WHERE url LIKE '%far.fits'")  # noqa: S608 - our own
         with pytest.raises(FormatError, match="no image has a place"):
             ziggurat.open(f"{url}!J140000.0-450000")
     url = changed("device", "UPDATE files SET url = '/dev/zero' WHERE url LIKE '%far.fits'")
