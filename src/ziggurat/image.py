@@ -162,6 +162,11 @@ class Image:
         wanted, stored = self._checked(level, window), len(self.info.levels)
         return self._made.sketch(level - stored, wanted, seconds) if level >= stored else None
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether a part of a mosaic was left out a moment ago, because it could not be read; ``warnings`` say why."""
+        return self._made.has_holes
+
     def sample(self) -> Samples | None:
         """Some pixels of full resolution from all over the image, the same every time.
 

@@ -191,6 +191,11 @@ class MadeLevels:
         """
         return None
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether a part of the image was left out a moment ago, because it could not be read."""
+        return False
+
     def sample(self) -> Samples | None:
         """Pixels of full resolution from all over the image, the same every time; None where these are not quick.
 

@@ -81,6 +81,11 @@ class Shelf:
         if opened is not None:
             opened.image.close()
 
+    def has_holes(self, url: str) -> bool:
+        """Whether something of an image could not be read: what is made of it is not kept, for it may be read again."""
+        opened = self._open.get(url)
+        return opened is not None and opened.image.has_holes
+
     def clear(self) -> None:
         """Closes all images."""
         for url in list(self._open):
@@ -186,7 +191,7 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
         answered += 1
         last = answered % LOOK_EVERY == 0 and _is_worn(shelf, config)
         connection.sendall(HEAD.pack(kind | LAST if last else kind, len(payload)) + payload)
-        if kind is Kind.DONE and isinstance(task, Draw | Slab) and cache is not None:
+        if kind is Kind.DONE and isinstance(task, Draw | Slab) and cache is not None and not shelf.has_holes(task.url):
             kept.append((task.key, payload))
         shelf.trim()
 

@@ -114,6 +114,11 @@ class Assembly:
         pixels: Samples = np.moveaxis(total, 0, -1)
         return np.ascontiguousarray(pixels)
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether an image could not be read a moment ago."""
+        return any(time.monotonic() - lost < LOST_SECONDS for lost in list(self._lost.values()))
+
     def cost(self, window: Window) -> int:
         """Peak bytes of memory that ``read`` takes: charts, pixels of an image that is finer than the level, sums."""
         return window.size.pixels * (10 * len(self.bands) + 200) + (16 << 20)

@@ -203,6 +203,11 @@ class FieldLevels(MadeLevels):
         """Yes: some of the images are better than none."""
         return True
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether an image was left out a moment ago."""
+        return self._assembly.has_holes
+
     def sketch(self, number: int, window: Window, seconds: float) -> Samples:
         """As ``read_sampled``, of the images that can be read in some seconds, from all over the window."""
         return self._assembly.read(number + 1, window, sampled=True, seconds=seconds)
