@@ -325,3 +325,15 @@ def test_a_field_at_the_pole_is_a_mosaic(tmp_path: Path) -> None:
     with ziggurat.open(f"sky:{tmp_path / 'pole.zgf'}") as image:
         assert image.info.size.pixels < 4 * Size(60, 80).pixels
         assert np.nanmean(image.read(0)) == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", [None, "RICE_1", "GZIP_2"])
+def test_single_rows_and_columns_are_those_of_the_image(tmp_path: Path, kind: str | None) -> None:
+    pixels = np.random.default_rng(5).integers(0, 30000, (90, 130)).astype(np.int16)
+    save(tmp_path / "one.fits", (pixels, tan(10.0, 20.0, (90, 130))), kind=kind)
+    with Footprints() as footprints:
+        footprints.update([str(tmp_path / "one.fits")])
+        image, _ = footprints.image(1)
+    rows, columns = np.array([0, 3, 4, 40, 89]), np.array([2, 3, 77, 129])
+    with Field(image, memory=1 << 26) as opened:
+        assert np.array_equal(opened.picked(rows, columns), pixels[np.ix_(rows, columns)])
