@@ -15,7 +15,7 @@ from ziggurat.format.table import FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ImageInfo, Level, Samples
 from ziggurat.pyramid.blocks import Progress
-from ziggurat.pyramid.made import Home, MadeLevels
+from ziggurat.pyramid.made import Coarsening, Home, MadeLevels
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.file_cache import default_cache
 from ziggurat.storage.local import LocalSource
@@ -144,6 +144,41 @@ class Image:
         """
         return self._made.make(progress=progress)
 
+    @property
+    def sketches(self) -> bool:
+        """Whether ``sketch`` makes something."""
+        return self._made.sketches
+
+    def sketch(self, level: int, window: Window, seconds: float) -> Samples | None:
+        """As ``read`` with ``sampled``, of what can be read in some seconds; what comes later is NaN.
+
+        Args:
+            level: one that the file lacks.
+            window: in pixels of that level.
+            seconds: for all of it.
+
+        Returns:
+            Array (y, x, band); None where the image is nothing that can be read in parts.
+
+        Raises:
+            UsageError: if there is no such level, or the window leaves it.
+        """
+        wanted, stored = self._checked(level, window), len(self.info.levels)
+        return self._made.sketch(level - stored, wanted, seconds) if level >= stored else None
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether a part of a mosaic was left out a moment ago, because it could not be read; ``warnings`` say why."""
+        return self._made.has_holes
+
+    def sample(self) -> Samples | None:
+        """Some pixels of full resolution from all over the image, the same every time.
+
+        Returns:
+            Array (y, x, band); None where these are not quick to read.
+        """
+        return self._made.sample()
+
     def makes_levels(self, level: int, window: Window) -> bool:
         """Whether ``read`` of this window would first make all levels that the file lacks: a pass over all of it.
 
@@ -190,6 +225,22 @@ class Image:
             CorruptImage: if the header's coordinates make no sense.
         """
         return self._reader.place(y, x) if isinstance(self._reader, OnTheSky) else None
+
+    def pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
+        """The pixel of a place on the sky.
+
+        Args:
+            ra: right ascension in degrees, ICRS.
+            dec: declination in degrees.
+
+        Returns:
+            Row and column of level 0, the middle of the first pixel at 0; they may lie outside of the image. None where
+            the image has no coordinates, or no pixel for this place.
+
+        Raises:
+            CorruptImage: if the header's coordinates make no sense.
+        """
+        return self._reader.pixel(ra, dec) if isinstance(self._reader, OnTheSky) else None
 
     def make_index(self) -> bytes:
         """Where everything lies in the file, for readers that come later: ``open(url, index=...)``.
@@ -305,7 +356,7 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     """Opens an image by its header.
 
     Args:
-        url: a path, or file:, s3:, gs:, az:, http(s): or memory: URL.
+        url: a path, or file:, s3:, gs:, az:, http(s):, pack:, sky: or memory: URL.
         formats: the formats to recognise.
         memory: bytes that one ``read`` may take.
         cache: keep what is fetched of a remote image, and levels that are slow to make, on this machine for the
@@ -356,7 +407,10 @@ def open_image(
             reader.shelf = shelf
         plain = partial(opener, source.inner) if isinstance(source, CachedSource) else lambda: reader
         near = isinstance(source, LocalSource)
-        made = MadeLevels(reader, source.version, home=home, memory=memory, plain=plain, near=near)
+        if isinstance(reader, Coarsening):
+            made = reader.coarser(home)
+        else:
+            made = MadeLevels(reader, source.version, home=home, memory=memory, plain=plain, near=near)
         return Image(source, reader, memory=memory, made=made)
     except BaseException:
         source.close()

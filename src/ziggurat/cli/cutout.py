@@ -13,6 +13,7 @@ from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.convert import default_job
 from ziggurat.cli.parsing import NO_NETWORK, Network, publish
 from ziggurat.cli.passing import counted
+from ziggurat.codec.lupton import Curve
 from ziggurat.convert.job import default_workers, signals
 from ziggurat.convert.manifest import parse_columns
 from ziggurat.convert.progress import LogFormat, default_display
@@ -20,7 +21,7 @@ from ziggurat.convert.text import percent, visible
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.sky.angles import parse_angle, parse_extent, parse_position
 from ziggurat.sky.bands import parse_bands
-from ziggurat.sky.colour import ColourOptions, Curve
+from ziggurat.sky.colour import ColourOptions
 from ziggurat.sky.options import CutoutOptions, Fields, Method, Quantity
 from ziggurat.sky.schema import UNSUCCESSFUL, State
 from ziggurat.storage.amounts import parse_bytes

@@ -7,7 +7,8 @@ from ziggurat.cli.parsing import NO_NETWORK, Network
 from ziggurat.cli.passing import counted
 from ziggurat.convert.text import count, visible
 from ziggurat.errors import UsageError
-from ziggurat.sky.footprints import SUFFIX, Footprints
+from ziggurat.sky.footprints import Footprints
+from ziggurat.storage.urls import INDEX, is_index
 
 SHOWN = 20
 """Images that were left out, which are told of."""
@@ -26,8 +27,8 @@ def footprints(*sources: str, out: Path, network: Network = NO_NETWORK) -> int:
     network.options()
     if not sources:
         raise UsageError("give at least one folder, prefix or file with FITS images")
-    if out.suffix != SUFFIX:
-        raise UsageError(f"{out} does not end in {SUFFIX}; indexes of footprints do")
+    if not is_index(str(out)):
+        raise UsageError(f"{out} does not end in {INDEX}; indexes of footprints do")
     with Footprints(out) as index, counted("files looked at") as looked:
         read = index.update(sources, looked)
         files, images = index.counts()

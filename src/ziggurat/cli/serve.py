@@ -121,11 +121,12 @@ USUAL = Serving()
 def serve(*places: str, serving: Serving = USUAL, network: Network = NO_NETWORK) -> None:
     """Show images in browsers: IIIF, Deep Zoom and map tiles of any folder, prefix or file, without converting them.
 
-    A job's file shows its sources and outputs, how far it is, and what is to be reviewed; a manifest its images.
+    A job's file shows its sources and outputs, how far it is, and what is to be reviewed; a manifest its images; an
+    index of footprints mosaics of the sky.
 
     Args:
-        places: folders, prefixes such as s3://bucket/scans/, single files, a job's .zgj file or a CSV manifest;
-            NAME=PLACE gives one a name.
+        places: folders, prefixes such as s3://bucket/scans/, single files, a job's .zgj file, a CSV manifest,
+            or an index of footprints (.zgf); NAME=PLACE gives one a name.
         serving: how the server runs.
         network: how stores are reached.
     """

@@ -108,6 +108,21 @@ class OnTheSky(Protocol):
         """
         ...
 
+    def pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
+        """The pixel of a place: row and column of level 0, which may lie outside of the image.
+
+        Args:
+            ra: right ascension in degrees, ICRS.
+            dec: declination in degrees.
+
+        Returns:
+            None where the projection has no pixel for it.
+
+        Raises:
+            CorruptImage: if the header's coordinates make no sense.
+        """
+        ...
+
 
 class OpenReader(Protocol):
     """What every format's module offers under the name ``open_reader``."""

@@ -87,6 +87,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             "ziggurat.format.fits:open_reader",
             (".fits", ".fit", ".fts", ".fz"),
         ),
+        # What a mosaic of the sky says of itself; files that begin so are none: no file names others to be read.
+        "mosaic": Format((Signature(0, b"ZIGGURAT MOSAIC\n"),), "ziggurat.sky.opening:open_reader", ()),
     }
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ziggurat.errors import FormatError, SourceError, WriteError
 from ziggurat.format.protocol import Reader
@@ -56,6 +56,19 @@ class Home:
     cache: FileCache | None = None
     beside: Path | None = None
     progress: Progress | None = None
+
+
+@runtime_checkable
+class Coarsening(Protocol):
+    """A reader that makes the levels that it does not store in a way of its own."""
+
+    def coarser(self, home: "Home | None") -> "MadeLevels":
+        """These levels.
+
+        Args:
+            home: where what they are made of may be kept; None keeps nothing.
+        """
+        ...
 
 
 def beside_of(image: Path) -> Path:
@@ -162,6 +175,34 @@ class MadeLevels:
         height, width = reader.info.levels[level].shape
         rows = sampled_places(window.y0, window.y1, times, height)
         return rows, sampled_places(window.x0, window.x1, times, width)
+
+    @property
+    def sketches(self) -> bool:
+        """Whether ``sketch`` makes something."""
+        return False
+
+    def sketch(self, number: int, window: Window, seconds: float) -> Samples | None:  # noqa: ARG002 - for others
+        """As ``read_sampled``, of what can be read in some seconds; None where ``read_sampled`` may take for ever.
+
+        Args:
+            number: 0 is the finest made level.
+            window: on that level's grid.
+            seconds: for all of it.
+        """
+        return None
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether a part of the image was left out a moment ago, because it could not be read."""
+        return False
+
+    def sample(self) -> Samples | None:
+        """Pixels of full resolution from all over the image, the same every time; None where these are not quick.
+
+        Returns:
+            Array (y, x, band) of the image's type.
+        """
+        return None
 
     def thumbnail(self, number: int, target: Size) -> Samples | None:
         """Single pixels of the whole image, without a level between; None where the made level lies ready.

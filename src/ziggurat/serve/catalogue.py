@@ -30,7 +30,8 @@ from ziggurat.serve.words import terms
 from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.pack_url import PackPlace, parse_pack
-from ziggurat.storage.urls import Held, Packed, Remote, is_pack, local_path, parse, path_url
+from ziggurat.storage.resolve import packs
+from ziggurat.storage.urls import Held, Mosaic, Packed, Remote, is_index, is_pack, local_path, parse, path_url
 
 SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
 
@@ -54,10 +55,10 @@ class Root:
 
     Attributes:
         name: what its identifiers begin with; "" where they are paths below it alone.
-        kind: a folder of this machine, a prefix of a store, a pack or a single file anywhere, a job's ledger or a
-            manifest.
-        place: the real path of a folder; a prefix without its last slash; the URL of a file or a pack, the latter with
-            "!" behind it; the path of a table.
+        kind: a folder of this machine, a prefix of a store, a pack or a single file anywhere, mosaics of the sky
+            ("sky"), a job's ledger or a manifest.
+        place: the real path of a folder; a prefix without its last slash; the URL of a file, a pack or mosaics, the
+            latter two with "!" behind it; the path of a table.
     """
 
     name: str
@@ -79,6 +80,8 @@ class Root:
         """What people call it; never the query of an address, which may hold a signature."""
         if self.kind == "pack":
             return self.name or label(parse_pack(self.place.removesuffix("!"))[0].place)
+        if self.kind == "sky":
+            return self.name or label(self.place.removesuffix("!"))
         last = self.place.rpartition("/")[2]
         return self.name or (label(last) if self.is_table else last) or "images"
 
@@ -161,7 +164,7 @@ class Catalogue:
             return self._tables[root.name].find(below) if is_text(below) else None
         if not _is_plain(below):
             return None
-        if root.kind == "pack":
+        if root.kind in {"pack", "sky"}:
             return Found(identifier, f"{root.place}{below}", None) if is_text(below) else None
         return self._local(root, below, identifier) if root.kind == "folder" else _object(root, below, identifier)
 
@@ -423,6 +426,10 @@ def _root(name: str | None, text: str) -> Root:
         place = Packed(PackPlace(text), "")
     if isinstance(place, Packed):
         return _pack_root(name, place)
+    if isinstance(place, Path) and is_index(text):
+        place = Mosaic(text)
+    if isinstance(place, Mosaic):
+        return _sky_root(name, place)
     if isinstance(place, Remote):
         last = unquoted(place.key) if place.is_web else place.key
         own = name or last.rstrip("/").rpartition("/")[2] or place.root
@@ -445,6 +452,16 @@ def _pack_root(name: str | None, said: Packed) -> Root:
     # Whether it is one is seen at once, not by the first reader.
     Pack(pack.place, table=pack.table).close()
     return Root(name or label(last), "pack", pack.key_url(""))
+
+
+def _sky_root(name: str | None, said: Mosaic) -> Root:
+    if said.name:
+        raise UsageError(f"{said.url} is one mosaic of an index; serve the index: {said.index}")
+    mosaics = Mosaic(os.path.realpath(said.index))
+    # Whether it is an index is seen at once, not by the first reader.
+    for _ in packs("ziggurat.sky.opening", "list_mosaics")(mosaics):
+        break
+    return Root(name or Path(said.index).name, "sky", f"{mosaics.url}!")
 
 
 def _local_root(name: str | None, text: str, place: Path) -> Root:

@@ -12,7 +12,7 @@ from ziggurat.codec.icc import profile_name
 from ziggurat.errors import ZigguratError
 from ziggurat.geometry import Size, Window
 from ziggurat.model import JSON, Metadata
-from ziggurat.serve.develop import Stretched, has_own_range
+from ziggurat.serve.develop import Composed, Stretched, has_own_range, is_composed, usual_bands
 from ziggurat.serve.render import Opened
 from ziggurat.serve.view import AS_IT_IS
 
@@ -24,6 +24,9 @@ LONGEST_XMP: Final = 200_000
 
 MANY: Final = 16
 """Numbers of one EXIF tag that are told; more of them are tables for programs."""
+
+COMPASS: Final = 1e-4
+"""Degrees of sky over which directions are found."""
 
 IPTC_NAMES: Final = {
     5: "Title", 25: "Keywords", 40: "Instructions", 55: "Date created", 80: "By-line", 85: "By-line title", 90: "City",
@@ -39,6 +42,8 @@ _APPLICATION: Final = 2
 def details(opened: Opened) -> dict[str, JSON]:
     """The header as plain values; sizes are [height, width] as stored, resolution is in pixels per metre.
 
+    ``composed`` says that bands are shown by Lupton's curve unless another one is asked for, ``usual_bands`` which ones
+    suit red, green and blue; ``compass`` where north and east are in the middle of an image of the sky.
     ``own_range`` says whether all codes of the samples are shown, as of photographs; ``shown_range`` which samples are
     black and white where that was measured.
     """
@@ -57,6 +62,9 @@ def details(opened: Opened) -> dict[str, JSON]:
         "icc_profile": None if info.icc is None else profile_name(info.icc),
         "own_range": has_own_range(info),
         "shown_range": _shown_range(opened),
+        "composed": is_composed(info, AS_IT_IS),
+        "usual_bands": list(usual_bands(info)),
+        "compass": _compass(opened),
         "orientation": info.orientation,
         "resolution": None if resolution is None else [resolution.y, resolution.x],
         "levels": [
@@ -74,7 +82,7 @@ def _shown_range(opened: Opened) -> JSON:
     except ZigguratError:
         # The header is told even where the pixels are damaged.
         return None
-    return list(show.ends[0]) if isinstance(show, Stretched) else None
+    return list(show.ends[0]) if isinstance(show, Stretched | Composed) else None
 
 
 def probe(opened: Opened, y: int, x: int) -> dict[str, JSON]:
@@ -100,6 +108,35 @@ def _sky(opened: Opened, pixel: Window) -> tuple[float, float] | None:
     except ZigguratError:
         # The samples are told even where the coordinates are damaged.
         return None
+
+
+def locate(opened: Opened, ra: float, dec: float) -> dict[str, JSON]:
+    """The pixel of the upright image at a place on the sky: its row and column, null where there is none.
+
+    The middle of the first pixel is at 0; it may lie outside of the image.
+
+    Raises:
+        ZigguratError: if the coordinates make no sense.
+    """
+    found = opened.image.pixel(ra, dec) if opened.turn.is_none else None
+    told: dict[str, JSON] = {"ra": ra, "dec": dec, "y": None, "x": None}
+    return told if found is None else told | {"y": found[0], "x": found[1]}
+
+
+def _compass(opened: Opened) -> JSON:
+    """Degrees from up, clockwise, of north and east in the middle of the image; None where there is no sky."""
+    image = opened.image
+    y, x = ((side - 1) / 2 for side in image.info.size)
+    try:
+        place = image.place(y, x) if opened.turn.is_none else None
+        if place is None or abs(place[1]) + COMPASS > 90:  # noqa: PLR2004 - at a pole all ways lead from it
+            return None
+        ra, dec = place
+        there = image.pixel(ra, dec + COMPASS), image.pixel(ra + COMPASS / math.cos(math.radians(dec)), dec)
+    except ZigguratError:
+        return None
+    ways = [round(math.degrees(math.atan2(one[1] - x, y - one[0])), 2) for one in there if one is not None]
+    return dict(zip(("north", "east"), ways, strict=True)) if len(ways) == len(there) else None
 
 
 def _pair(size: Size | None) -> JSON:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggurat.codec.lupton import Asked, Composition, chosen, spread
 from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
 from ziggurat.geometry import Window
 from ziggurat.image import Image
@@ -76,12 +77,27 @@ def develop(image: Image, view: View, read: Read) -> Develop:
                 raise
             form = decide(info, PictureOptions(bands=_default_bands(info)), "display")
         return form.convert or (lambda pixels: pixels)
-    return Stretched.of(image, view, read)
+    return (Composed if is_composed(info, view) else Stretched).of(image, view, read)
+
+
+def is_composed(info: ImageInfo, view: View) -> bool:
+    """Whether bands become colours by Lupton's curve: where it is asked for, and of mosaics unless another one is."""
+    return view.stretch == "lupton" or (view.stretch is None and info.format == "mosaic")
+
+
+def usual_bands(info: ImageInfo) -> tuple[int, ...]:
+    """Bands for red, green and blue where three are shown; a mosaic's outermost bands are faint."""
+    last = info.bands - 1
+    if info.format != "mosaic":
+        return tuple(min(place, last) for place in range(3))
+    edge = last // 4
+    return last - edge, info.bands // 2, edge
 
 
 def _default_bands(info: ImageInfo) -> tuple[int, ...]:
-    """The first three colour bands where there are just three, else the first."""
-    return (0, 1, 2) if info.colour_bands == 3 else (0,)  # noqa: PLR2004 - red, green, blue
+    """Three bands where there are just three for colours, or where they are a mosaic's, else the first."""
+    few = 3  # red, green, blue
+    return usual_bands(info) if info.colour_bands == few or (info.format == "mosaic" and info.bands > few) else (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +163,74 @@ class Stretched:
                 share = np.log1p(share * 1000) / np.log1p(1000)
             case "sqrt":
                 share = np.sqrt(share)
-            case "linear":
+            case "linear" | "lupton":
                 pass
         if self.gamma != 1:
             share = share ** (1 / self.gamma)
         return np.rint(share * 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """Bands mixed to colours, whose intensity goes through a curve: bright pixels keep their hue.
+
+    Attributes:
+        composition: how.
+        gamma: exponent 1 / gamma on the result.
+        invert: black and white exchanged.
+        table: colours of the 256 results of one band, or None.
+    """
+
+    composition: Composition
+    gamma: float
+    invert: bool
+    table: Samples | None
+
+    @classmethod
+    def of(cls, image: Image, view: View, read: Read) -> "Composed":
+        """As a view says, else as some of the pixels suggest: black is the sky of each band."""
+        bands = view.bands or ((0,) if view.colour_map else None)
+        weights = spread(image.info.colour_bands) if bands is None else chosen(bands, image.info.bands)
+        cube = _cube(_some(image, read), weights.shape[1])
+        ends = view.limits
+        if view.percentile is not None:
+            shown = cube[weights.any(axis=0)]
+            finite = shown[np.isfinite(shown)]
+            low, high = np.percentile(finite, view.percentile) if finite.size else (0.0, 1.0)
+            ends = float(low), float(high)
+        asked = Asked() if ends is None else Asked(minimum=ends[0], bright=max(ends[1] - ends[0], 1e-30))
+        table = None if view.colour_map is None else colours(view.colour_map)
+        return cls(Composition.measured(cube, weights, asked), view.gamma, view.invert, table)
+
+    @property
+    def ends(self) -> tuple[tuple[float, float], ...]:
+        """Black and white of every band."""
+        return tuple((float(low), float(low) + self.composition.bright) for low in self.composition.minimum)
+
+    def __call__(self, pixels: Samples) -> Samples:
+        """The pixels, shown."""
+        share = self.composition(_cube(pixels, self.composition.weights.shape[1]))
+        if self.gamma != 1:
+            share **= 1 / self.gamma
+        if self.invert:
+            share = 1 - share
+        shown: Samples = np.moveaxis(np.rint(share * 255).astype(np.uint8), 0, -1)
+        return shown if self.table is None else self.table[shown[:, :, 0]]
+
+
+def _cube(pixels: Samples, bands: int) -> NDArray[np.float64]:
+    """Bands first, NaN where there is no value."""
+    cube: NDArray[np.float64] = np.moveaxis(pixels[:, :, :bands], -1, 0).astype(np.float64)
+    cube[~np.isfinite(cube)] = np.nan
+    return cube
+
+
+def _some(image: Image, read: Read) -> Samples:
+    """Pixels by which an image is judged: its coarsest level, or some rows or parts where that takes long to make."""
+    if is_long(image):
+        return sample(image, MEASURED_ROWS, read)
+    coarsest = len(image.levels) - 1
+    return read(coarsest, Window.full(image.levels[coarsest].shape))
 
 
 def measured(
@@ -161,11 +240,7 @@ def measured(
 
     Pixels of no value (NaN, infinite) do not count.
     """
-    coarsest = len(image.levels) - 1
-    if is_long(image):
-        pixels = sample(image, MEASURED_ROWS, read)
-    else:
-        pixels = read(coarsest, Window.full(image.levels[coarsest].shape))
+    pixels = _some(image, read)
     ends = []
     for band in bands:
         samples = pixels[:, :, band]

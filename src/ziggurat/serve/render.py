@@ -15,7 +15,7 @@ from ziggurat.pyramid import halve
 from ziggurat.serve.develop import Develop, develop, is_plain
 from ziggurat.serve.plan import Plan
 from ziggurat.serve.resample import in_blocks, resample, rotate
-from ziggurat.serve.sketch import fill, is_long, needs_pass, sketch
+from ziggurat.serve.sketch import SECONDS, fill, is_long, needs_pass, sketch
 from ziggurat.serve.view import AS_IT_IS, View
 from ziggurat.write.orientation import Turn
 
@@ -178,7 +178,8 @@ def render(opened: Opened, plan: Plan, quality: int, *, sketched: bool = False) 
         NotReady: if not even some rows can be had soon.
         ZigguratError: as reading an image does.
     """
-    pixels = _sketched(opened, plan) if sketched else _fitted(opened, plan)
+    by_rows = sketched and not opened.image.sketches
+    pixels = _sketched(opened, plan) if by_rows else _fitted(opened, plan, sketched=sketched)
     if plan.quality in {"gray", "bitonal"}:
         pixels = in_blocks(_grey, pixels)
     if plan.quality == "bitonal":
@@ -213,9 +214,13 @@ def stored(opened: Opened, plan: Plan) -> bytes | None:
     return opened.image.stored_jpeg(part.level, part.window)
 
 
-def _fitted(opened: Opened, plan: Plan) -> Samples:
+def _fitted(opened: Opened, plan: Plan, *, sketched: bool = False) -> Samples:
     part = cut(opened.sizes, plan.region, plan.size)
-    shown = in_blocks(opened.develop(plan.view), opened.turn.apply(opened.read(part.level, opened.stored(part))))
+    window = opened.stored(part)
+    pixels = opened.image.sketch(part.level, window, SECONDS) if sketched else None
+    if pixels is None:
+        pixels = opened.read(part.level, window)
+    shown = in_blocks(opened.develop(plan.view), opened.turn.apply(pixels))
     if part.suits == plan.size and part.rows[0] == part.columns[0] == 0:
         return shown
     return resample(shown, part.rows, part.columns, plan.size)

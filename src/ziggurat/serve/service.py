@@ -21,7 +21,7 @@ from ziggurat.serve.metrics import Traffic
 from ziggurat.serve.plan import MEDIA_TYPES, Plan
 from ziggurat.serve.pool import Answer, Pool
 from ziggurat.serve.settings import Settings
-from ziggurat.serve.wire import END, Build, Describe, Detail, Draw, Kind, Probe, Slab, Task, WorkerConfig
+from ziggurat.serve.wire import END, Build, Describe, Detail, Draw, Kind, Locate, Probe, Slab, Task, WorkerConfig
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.resolve import identity
 
@@ -210,6 +210,15 @@ class Service:
         """
         found, version = looked.found, looked.facts.version
         return (await self._once(f"= {found.url} {version} {y} {x}", Probe(found.url, version, y, x))).data
+
+    async def pixel(self, looked: Looked, ra: float, dec: float) -> bytes:
+        """The pixel of the upright image at a place on the sky, as JSON.
+
+        Raises:
+            ZigguratError: if its coordinates make no sense.
+        """
+        found, version = looked.found, looked.facts.version
+        return (await self._once(f"@ {found.url} {version} {ra} {dec}", Locate(found.url, version, ra, dec))).data
 
     async def contents(self, *, seconds: float = LISTED_SECONDS) -> Contents:
         """All images, grouped into items, listed at most so many seconds ago.

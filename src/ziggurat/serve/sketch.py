@@ -27,7 +27,7 @@ FEWEST: Final = 24
 """Rows of which something can be recognised."""
 
 SECONDS: Final = 3.0
-"""After which rows that have not come are left out."""
+"""After which what has not come is left out."""
 
 AT_ONCE: Final = 16
 """Rows asked for side by side of a store, which takes its time for each."""
@@ -86,7 +86,9 @@ def sketch(image: Image, region: Window, target: Size) -> Iterator[tuple[slice, 
 
 
 def sample(image: Image, rows: int, read: Callable[[int, Window], Samples]) -> Samples:
-    """Some rows of an image, spread evenly, for measuring: array (y, x, band) as stored."""
+    """Some rows or other parts of an image, spread evenly, for measuring: array (y, x, band) as stored."""
+    if (parts := image.sample()) is not None:
+        return parts
     height, width = image.info.size
     step = max(1, height // rows)
     places = range(step // 2, height, step)

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 from ziggurat.errors import UsageError
 from ziggurat.serve.colourmaps import COLOUR_MAPS
 
-type Stretch = Literal["linear", "asinh", "log", "sqrt"]
+type Stretch = Literal["linear", "asinh", "log", "sqrt", "lupton"]
 
-STRETCHES: Final[Mapping[str, Stretch]] = {name: name for name in ("linear", "asinh", "log", "sqrt")}
+STRETCHES: Final[Mapping[str, Stretch]] = {name: name for name in ("linear", "asinh", "log", "sqrt", "lupton")}
 
 BANDS: Final = "[0-9]{1,5}(,[0-9]{1,5},[0-9]{1,5})?"
 NUMBER: Final = r" ?[-+]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?"
@@ -32,7 +32,7 @@ class View:
         bands: one band, or three for red, green and blue, counted from 0.
         limits: samples that become black and white.
         percentile: the same as shares of the pixels, 0 to 100.
-        stretch: the curve between them.
+        stretch: the curve between them; ``lupton`` is one of the intensity, which leaves colours as they are.
         gamma: exponent 1 / gamma on the result.
         colour_map: colours for one band.
         invert: black and white exchanged.

@@ -96,6 +96,23 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Locate:
+    """Asks for the pixel of a place on the sky, as JSON.
+
+    Attributes:
+        url: of the image.
+        version: the file that is meant; another one there is ``SourceChanged``.
+        ra: right ascension in degrees, ICRS.
+        dec: declination in degrees.
+    """
+
+    url: str
+    version: tuple[int, str]
+    ra: float
+    dec: float
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """Asks for a picture.
 
@@ -143,4 +160,4 @@ class Build:
     version: tuple[int, str]
 
 
-type Task = Describe | Detail | Probe | Draw | Slab | Build
+type Task = Describe | Detail | Probe | Locate | Draw | Slab | Build

@@ -4,6 +4,7 @@ It lives as long as its socket. Whatever a file does to it costs the request in 
 """
 
 import json
+import logging
 import os
 import pickle
 import signal
@@ -20,11 +21,11 @@ import ziggurat
 from ziggurat.codec.threads import limit_threads
 from ziggurat.convert import process
 from ziggurat.errors import NotReady, OutOfMemory, SourceChanged, WriteError, ZigguratError
-from ziggurat.serve.details import details, probe
+from ziggurat.serve.details import details, locate, probe
 from ziggurat.serve.facts import Facts
 from ziggurat.serve.render import Opened, must_wait, render, stored
 from ziggurat.serve.slab import must_wait_for, slab
-from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Probe, Slab, Task, WorkerConfig
+from ziggurat.serve.wire import HEAD, LAST, Build, Describe, Detail, Draw, Kind, Locate, Probe, Slab, Task, WorkerConfig
 from ziggurat.storage.allowance import allow
 from ziggurat.storage.file_cache import FileCache
 from ziggurat.storage.network import configure
@@ -80,6 +81,11 @@ class Shelf:
         if opened is not None:
             opened.image.close()
 
+    def has_holes(self, url: str) -> bool:
+        """Whether something of an image could not be read: what is made of it is not kept, for it may be read again."""
+        opened = self._open.get(url)
+        return opened is not None and opened.image.has_holes
+
     def clear(self) -> None:
         """Closes all images."""
         for url in list(self._open):
@@ -128,7 +134,7 @@ def answer(task: Task, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
         raise
 
 
-def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes:
+def _done(task: Describe | Detail | Probe | Locate | Slab | Build, shelf: Shelf) -> bytes:
     opened = shelf.get(task.url, task.version)
     match task:
         case Describe():
@@ -137,6 +143,8 @@ def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes
             return json.dumps(details(opened), default=dict).encode()
         case Probe():
             return json.dumps(probe(opened, task.y, task.x)).encode()
+        case Locate():
+            return json.dumps(locate(opened, task.ra, task.dec)).encode()
         case Slab():
             if must_wait_for(opened, task):
                 opened = _renewed(shelf, task)
@@ -151,7 +159,8 @@ def _done(task: Describe | Detail | Probe | Slab | Build, shelf: Shelf) -> bytes
 def _drawn(task: Draw, shelf: Shelf, quality: int) -> tuple[Kind, bytes]:
     opened = shelf.get(task.url, task.version)
     if must_wait(opened, task.plan):
-        opened = _renewed(shelf, task)
+        if not opened.image.sketches:
+            opened = _renewed(shelf, task)
         if opened.image.overview is None:
             return Kind.SKETCHED, render(opened, task.plan, quality, sketched=True)
     if (data := stored(opened, task.plan)) is not None:
@@ -175,14 +184,14 @@ def work(stream: BinaryIO, connection: socket.socket) -> None:
     process.cap_memory(config.memory)
     shelf, kept, answered = Shelf(config), deque[tuple[str, bytes]](), 0
     while (task := _next(stream, connection, kept, cache)) is not None:
-        if not isinstance(task, Describe | Detail | Probe | Draw | Slab | Build):
+        if not isinstance(task, Describe | Detail | Probe | Locate | Draw | Slab | Build):
             return
         allow(None if isinstance(task, Build) else config.read)
         kind, payload = _attempt(task, shelf, config)
         answered += 1
         last = answered % LOOK_EVERY == 0 and _is_worn(shelf, config)
         connection.sendall(HEAD.pack(kind | LAST if last else kind, len(payload)) + payload)
-        if kind is Kind.DONE and isinstance(task, Draw | Slab) and cache is not None:
+        if kind is Kind.DONE and isinstance(task, Draw | Slab) and cache is not None and not shelf.has_holes(task.url):
             kept.append((task.key, payload))
         shelf.trim()
 
@@ -248,6 +257,8 @@ def _receive(stream: BinaryIO) -> Task | WorkerConfig | None:
 def main() -> None:
     """The entry point of the process; its argument is the number of the socket that it inherits."""
     process.die_with_parent()
+    # As the front's: what is left out of a mosaic is said where the server's operator looks.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # The front decides what Ctrl-C and SIGTERM mean, which reach the whole process group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

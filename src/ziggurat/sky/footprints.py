@@ -17,15 +17,13 @@ from ziggurat.sky.footprint import Footprint
 from ziggurat.sky.images import RECORD, SkyImage, find_images
 from ziggurat.storage.listing import Listed, list_sources
 from ziggurat.storage.resolve import open_source
-from ziggurat.storage.urls import absolute
+from ziggurat.storage.urls import absolute, is_index
 
 APPLICATION_ID: Final = 0x5A_47_46_31
 """SQLite's application id of an index: "ZGF1"."""
 
 VERSION: Final = 1
 """``PRAGMA user_version``: raised when a table changes."""
-
-SUFFIX: Final = ".zgf"
 
 READERS: Final = 16
 """Headers read at once: most of the time of a remote one is waiting."""
@@ -60,6 +58,15 @@ TABLES: Final = (
     "CREATE INDEX images_file ON images(file)",
     "CREATE VIRTUAL TABLE places USING rtree(id, x0, x1, y0, y1, z0, z1)",
 )
+
+OVERLAPS: Final = "x0 <= ? AND x1 >= ? AND y0 <= ? AND y1 >= ? AND z0 <= ? AND z1 >= ?"
+"""What boxes that overlap another one fulfil, by its x1, x0, y1, y0, z1, z0."""
+
+type Box = tuple[float, ...]
+"""Least and largest x, then y, then z."""
+
+type Placed = tuple[int, Box]
+"""Number and box of an image."""
 
 type Found = tuple[Listed, list[tuple[SkyImage, Footprint]], list[str]]
 
@@ -179,6 +186,35 @@ class Footprints:
         )
         return SkyImage.from_record(record), (scale_y, scale_x)
 
+    def groups(self) -> Iterator[list[Placed]]:
+        """Images that hang together: whose boxes overlap, or are joined by those of others.
+
+        Each image is taken out of a copy of the R-tree when it is found, so that many on one place cost no more than
+        as many apart.
+        """
+        self._db.pragma("temp_store", "MEMORY")
+        self._db.execute("DROP TABLE IF EXISTS temp.unseen")
+        self._db.execute("CREATE VIRTUAL TABLE temp.unseen USING rtree(id, x0, x1, y0, y1, z0, z1)")
+        self._db.execute("INSERT INTO temp.unseen SELECT id, x0, x1, y0, y1, z0, z1 FROM main.places")
+        for first in self._all("SELECT id, x0, x1, y0, y1, z0, z1 FROM temp.unseen ORDER BY id"):
+            group: list[Placed] = []
+            reached = [first]
+            while reached:
+                _, x0, x1, y0, y1, z0, z1 = reached.pop()
+                sql = f"SELECT * FROM temp.unseen WHERE {OVERLAPS}"  # noqa: S608 - our own condition
+                near = self._all(sql, (x1, x0, y1, y0, z1, z0))
+                self._db.executemany("DELETE FROM temp.unseen WHERE id = ?", [(row[0],) for row in near])
+                reached += near
+                group += [(row[0], tuple(row[1:])) for row in near]
+            if group:
+                yield sorted(group)
+        self._db.execute("DROP TABLE temp.unseen")
+
+    def kinds(self) -> dict[int, tuple[str, float]]:
+        """Of all images what their headers say of the filter, and degrees of the smaller side of their pixels."""
+        rows = self._all("SELECT id, band, scale_y, scale_x FROM images")
+        return {number: (band, min(abs(y), abs(x))) for number, band, y, x in rows}
+
     def coarsest(self) -> float:
         """Degrees of the largest pixel of all images."""
         [(found,)] = self._all("SELECT max(max(scale_y, scale_x)) FROM images")
@@ -193,8 +229,7 @@ class Footprints:
         """
         x, y, z = place
         rows = self._all(
-            "SELECT id FROM places WHERE x0 <= ? AND x1 >= ? AND y0 <= ? AND y1 >= ? AND z0 <= ? AND z1 >= ?"
-            " ORDER BY id",
+            f"SELECT id FROM places WHERE {OVERLAPS} ORDER BY id",  # noqa: S608 - our own condition
             (x + reach, x - reach, y + reach, y - reach, z + reach, z - reach),
         )
         return [number for (number,) in rows]
@@ -247,7 +282,7 @@ def open_footprints(places: Sequence[str], progress: Callable[[int], None] = lam
         CorruptImage: if no image of the files has a place on the sky.
         SourceError: if a place cannot be listed.
     """
-    if len(places) == 1 and places[0].endswith(SUFFIX):
+    if len(places) == 1 and is_index(places[0]):
         path = Path(places[0])
         if not path.is_file():
             raise JobError(f"there is no index {path}; make it with `ziggurat footprints`")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from ziggurat.format.fits.quiet import quiet
 from ziggurat.format.fits.wcs import celestial_wcs, sky_cards
 from ziggurat.format.foreign import foreign_errors
 from ziggurat.geometry import Size, Window
+from ziggurat.model import Samples
 from ziggurat.sky.footprint import Footprint, footprint
 from ziggurat.storage.protocol import ByteSource, SourceVersion
 from ziggurat.storage.resolve import open_source
@@ -200,11 +201,19 @@ class Field:
         try:
             _require_version(self.source, image)
             self._reader: FitsReader = open_unit(self.source, image.hdu, image.header)
-            self.wcs = image.wcs()
         except BaseException:
             self.source.close()
             raise
         self._blank = _blank(self._reader)
+
+    @cached_property
+    def wcs(self) -> "WCS":
+        """Astropy's transformation between pixels (x, y), from 0, and the sky.
+
+        Raises:
+            CorruptImage: if astropy refuses the keywords.
+        """
+        return self.image.wcs()
 
     @property
     def header(self) -> "Header":
@@ -227,7 +236,17 @@ class Field:
                 f"{self.image.where}: reading {window.height} x {window.width} pixels takes about {cost >> 20} MiB, "
                 f"the limit is {self._memory >> 20} MiB; ask for less, or raise --memory"
             )
-        stored = self._reader.read(0, window)[:, :, 0]
+        return self._physical(self._reader.read(0, window)[:, :, 0])
+
+    def picked(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Plane:
+        """Physical values at the crossings of some rows and columns, both ascending; only these rows are read.
+
+        Raises:
+            CorruptImage: if they do not decode.
+        """
+        return self._physical(self._reader.read_picked(0, rows, columns)[:, :, 0])
+
+    def _physical(self, stored: Samples) -> Plane:
         if stored.dtype.kind == "f":
             return cast("Plane", stored)
         exact = np.float32 if stored.dtype.itemsize <= 2 else np.float64  # noqa: PLR2004 - bytes

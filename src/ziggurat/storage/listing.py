@@ -17,7 +17,7 @@ from ziggurat.storage.network import NetworkOptions, configured
 from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.pattern import Pattern, is_pattern, parse_pattern
 from ziggurat.storage.resolve import open_source, packs
-from ziggurat.storage.urls import Held, Packed, Remote, is_pack, parse, path_url
+from ziggurat.storage.urls import Held, Mosaic, Packed, Remote, is_pack, parse, path_url
 
 PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
@@ -85,7 +85,7 @@ def list_sources(
     network: NetworkOptions | None = None,
     within: Sequence[str] | None = None,
 ) -> Listing:
-    """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, or one file.
+    """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, mosaics or one file.
 
     Links are followed; every folder is listed once, however many links lead to it. A name that exists is
     taken as it is, even if it holds a wildcard.
@@ -111,6 +111,8 @@ def list_sources(
     if isinstance(where, Packed):
         # Everything in it is an image, whatever its key ends in.
         return Listing(_packed(where, network), None, skipped)
+    if isinstance(where, Mosaic):
+        return Listing(_mosaics(where), None, skipped)
     if isinstance(where, Path):
         return Listing(_local(where, within, skipped.append), suffixes, skipped)
     options = configured() if network is None else network
@@ -125,6 +127,11 @@ def is_within(real: str, folders: Sequence[str]) -> bool:
 
 def _packed(place: Packed, network: NetworkOptions | None) -> Iterator[Listed]:
     for url, key, size, tag in packs("ziggurat.pack.opening", "list_packed")(place, network):
+        yield Listed(url, key, size, tag)
+
+
+def _mosaics(place: Mosaic) -> Iterator[Listed]:
+    for url, key, size, tag in packs("ziggurat.sky.opening", "list_mosaics")(place):
         yield Listed(url, key, size, tag)
 
 

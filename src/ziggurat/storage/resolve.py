@@ -14,7 +14,7 @@ from ziggurat.storage.memory import open_held
 from ziggurat.storage.network import NetworkOptions, configure, configured
 from ziggurat.storage.object_store import ObjectSource
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.urls import Held, Packed, local_path, parse, path_url
+from ziggurat.storage.urls import Held, Mosaic, Packed, local_path, parse, path_url
 
 __all__ = ["NetworkOptions", "configure", "identity", "local_path", "open_source", "path_url"]
 
@@ -23,7 +23,7 @@ def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileC
     """Opens a place to read from.
 
     Args:
-        url: a path, or a file:, s3:, gs:, az:, http:, https:, pack: or memory: URL.
+        url: a path, or a file:, s3:, gs:, az:, http:, https:, pack:, sky: or memory: URL.
         network: how stores are reached; None is what ``configure`` set in this process.
         cache: where blocks of remote bytes are kept for the next time; None keeps nothing.
 
@@ -41,13 +41,16 @@ def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileC
     if isinstance(place, Packed):
         source: ByteSource = packs("ziggurat.pack.opening", "open_packed")(place, network)
         return source
+    if isinstance(place, Mosaic):
+        mosaic: ByteSource = packs("ziggurat.sky.opening", "open_mosaic")(place)
+        return mosaic
     options = configured() if network is None else network
     source = ObjectSource(bind(place, options), options)
     return source if cache is None else CachedSource(source, cache, identity=identity(url, network=options) or url)
 
 
 def packs(module: str, name: str) -> Any:  # noqa: ANN401 - typed where it is defined
-    """Something of the store of packs, which is made of places and so lies above them."""
+    """Something of packs or of mosaics, which are made of places and so lie above them."""
     return getattr(importlib.import_module(module), name)
 
 
@@ -70,5 +73,7 @@ def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
     if isinstance(place, Packed):
         within = identity(place.pack.place, network=network)
         return None if within is None else replace(place.pack, place=within).key_url(place.key)
+    if isinstance(place, Mosaic):
+        return replace(place, index=os.path.realpath(place.index)).url
     server = None if place.is_web else endpoint_of(place.scheme, configured() if network is None else network)
     return f"{server or ''} {place.url}?{place.query}"

@@ -1,7 +1,8 @@
-"""What a place is called: plain paths, and the URLs of files, stores, web servers and memory. No I/O."""
+"""What a place is called: plain paths, and the URLs of files, stores, web servers, memory and the sky. No I/O."""
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,12 @@ STORES: Final = ("s3", "gs", "az")
 
 PACK: Final = ".zpk"
 """What the names of packs end in."""
+
+SKY: Final = "sky:"
+"""Scheme of mosaics: sky:INDEX!NAME."""
+
+INDEX: Final = ".zgf"
+"""What the names of indexes of footprints end in."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -55,13 +62,32 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
+class Mosaic:
+    """A mosaic of the images that an index of footprints knows, or all of them where the name is empty.
+
+    Attributes:
+        index: path of the index.
+        name: the mosaic's.
+    """
+
+    index: str
+    name: str = ""
+
+    @property
+    def url(self) -> str:
+        """What it is called: ``sky:INDEX!NAME``, with an exclamation mark in INDEX written as in ``pack:`` URLs."""
+        place = PackPlace(self.index)
+        return SKY + (place.key_url(self.name) if self.name else place.url).removeprefix(SCHEME)
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Bytes in this process's memory, by the name that follows ``memory:``."""
 
     name: str
 
 
-def parse(url: str) -> Path | Remote | Held | Packed:
+def parse(url: str) -> Path | Remote | Held | Packed | Mosaic:
     """Tells what kind of place a string names. The one function that understands URLs and paths.
 
     A string without a known scheme is a path, taken as it is: relative or absolute, ``~`` not expanded. Of
@@ -70,12 +96,9 @@ def parse(url: str) -> Path | Remote | Held | Packed:
     Raises:
         UsageError: if the scheme is unknown, or the URL is not complete.
     """
-    if url.startswith(SCHEME):
-        return Packed(*parse_pack(url))
-    if url.startswith("memory:"):
-        return Held(url.removeprefix("memory:"))
-    if url.startswith("file:/"):
-        return _file(url)
+    own = next((made for prefix, made in _OWN.items() if url.startswith(prefix)), None)
+    if own is not None:
+        return own(url)
     found = _SCHEME.match(url)
     if found is None:
         if not url:
@@ -93,6 +116,13 @@ def parse(url: str) -> Path | Remote | Held | Packed:
     if not root or "@" in root:
         raise UsageError(f"{_shown(url)} names no bucket; write {scheme}://bucket/key")
     return Remote(scheme, root, key)
+
+
+def _mosaic(url: str) -> Mosaic:
+    pack, name = parse_pack(SCHEME + url.removeprefix(SKY))
+    if pack.table is not None or not isinstance(parse(pack.place), Path):
+        raise UsageError(f"{url[:200]} names no index of footprints on this machine; write sky:PATH!NAME")
+    return Mosaic(pack.place, name)
 
 
 def _file(url: str) -> Path:
@@ -124,9 +154,23 @@ def _shown(url: str) -> str:
     return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
 
 
+_OWN: Final[Mapping[str, Callable[[str], Path | Held | Packed | Mosaic]]] = {
+    SCHEME: lambda url: Packed(*parse_pack(url)),
+    SKY: _mosaic,
+    "memory:": lambda url: Held(url.removeprefix("memory:")),
+    "file:/": _file,
+}
+"""Kinds of place that are understood by what they begin with."""
+
+
 def is_pack(place: str) -> bool:
     """Whether a path or URL names a pack, by its suffix."""
     return place.partition("?")[0].lower().endswith(PACK)
+
+
+def is_index(place: str) -> bool:
+    """Whether a path names an index of footprints, by its suffix."""
+    return place.lower().endswith(INDEX)
 
 
 def local_path(url: str) -> Path | None:
@@ -141,6 +185,9 @@ def absolute(url: str) -> str:
         pack, key = parse_pack(url)
         moved = replace(pack, place=absolute(pack.place))
         return moved.key_url(key) if key else moved.url
+    if url.startswith(SKY):
+        mosaic = _mosaic(url)
+        return replace(mosaic, index=absolute(mosaic.index)).url
     return url if "://" in url or url.startswith(("memory:", "file:")) else os.path.abspath(url)  # noqa: PTH100 - links stay
 
 
@@ -171,4 +218,4 @@ def _is_text(text: str) -> bool:
 
 
 def _looks_like_url(text: str) -> bool:
-    return text.startswith(("memory:", SCHEME, "file:/")) or _SCHEME.match(text) is not None
+    return text.startswith(("memory:", SCHEME, SKY, "file:/")) or _SCHEME.match(text) is not None

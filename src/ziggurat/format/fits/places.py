@@ -1,6 +1,7 @@
 """Between pixels and places on the sky, through astropy's transformations. FITS Standard 4.0 section 8."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -35,20 +36,46 @@ def world_to_pixel(wcs: WCS, places: SkyCoord) -> tuple[Numbers, Numbers]:
     Raises:
         CorruptImage: if the coordinates cannot be inverted.
     """
+    if _is_icrs(wcs):
+        # The same without a change of frames, which takes ten times as long as all the rest.
+        icrs = places.icrs
+        return _inverted(wcs, places.shape, lambda: wcs.all_world2pix(icrs.ra.deg, icrs.dec.deg, 0))
+    return _inverted(wcs, places.shape, lambda: skycoord_to_pixel(places, wcs, origin=0, mode="all"))
+
+
+def pixel_to_pixel(wcs: WCS, x: Numbers, y: Numbers, other: WCS) -> tuple[Numbers, Numbers]:
+    """Pixels (x, y), from 0, of another image at the places of some of one.
+
+    Returns:
+        Two arrays of the shape of ``x``; NaN where there is no pixel.
+
+    Raises:
+        CorruptImage: if the coordinates make no sense, or cannot be inverted.
+    """
+    if not (_is_icrs(wcs) and _is_icrs(other)):
+        return world_to_pixel(other, pixel_to_world(wcs, x, y))
+    with foreign_errors("its world coordinates"), quiet(), np.errstate(all="ignore"):
+        ra, dec = wcs.all_pix2world(x, y, 0)
+    return _inverted(other, x.shape, lambda: other.all_world2pix(ra, dec, 0))
+
+
+def _is_icrs(wcs: WCS) -> bool:
+    return bool(wcs.wcs.radesys == "ICRS" and wcs.wcs.ctype[0].startswith("RA--"))
+
+
+def _inverted(
+    wcs: WCS, shape: tuple[int, ...], invert: Callable[[], tuple[Numbers, Numbers]]
+) -> tuple[Numbers, Numbers]:
+    """Pixels (x, y) that an inversion finds; NaN where it does not converge."""
     with foreign_errors("its world coordinates"), quiet(), np.errstate(all="ignore"):
         try:
-            if wcs.wcs.radesys == "ICRS" and wcs.wcs.ctype[0].startswith("RA--"):
-                # The same without a change of frames, which takes ten times as long as all the rest.
-                icrs = places.icrs
-                x, y = wcs.all_world2pix(icrs.ra.deg, icrs.dec.deg, 0)
-            else:
-                x, y = skycoord_to_pixel(places, wcs, origin=0, mode="all")
+            x, y = invert()
         except NoConvergence as error:
             best = np.array(error.best_solution, np.float64)
             for lost in (error.divergent, error.slow_conv):
                 if lost is not None:
                     best[lost] = np.nan
-            x, y = (best[:, axis].reshape(places.shape) for axis in (0, 1))
+            x, y = (best[:, axis].reshape(shape) for axis in (0, 1))
     return _longitude_first(wcs, np.asarray(x, np.float64), np.asarray(y, np.float64))
 
 
@@ -61,6 +88,17 @@ def unit_vectors(places: SkyCoord) -> Numbers:
     """Unit vectors x, y, z, along a last axis of 3, of places in a spherical frame."""
     unit = places.represent_as("unitspherical").to_cartesian()
     return np.stack([unit.x.value, unit.y.value, unit.z.value], axis=-1)
+
+
+def pixel_of(wcs: WCS, ra: float, dec: float) -> tuple[float, float] | None:
+    """Row and column, from 0, of a place in degrees, ICRS; None where the projection has no pixel for it.
+
+    Raises:
+        CorruptImage: if the coordinates cannot be inverted.
+    """
+    across, down = world_to_pixel(wcs, SkyCoord(np.array(float(ra)), np.array(float(dec)), unit="deg"))
+    x, y = float(across), float(down)
+    return (y, x) if math.isfinite(y) and math.isfinite(x) else None
 
 
 def place_of(wcs: WCS, y: float, x: float) -> tuple[float, float] | None:

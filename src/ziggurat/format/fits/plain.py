@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ziggurat.errors import CorruptImage
 from ziggurat.format.fits.axes import Axes
@@ -68,12 +69,7 @@ class PlainImage:
             CorruptImage: if they lie beyond the end of the file.
         """
         result: Samples = np.empty((*window.size, self._axes.bands), self._scaling.dtype)
-        last = self._at(self._axes.bands - 1, window.y1 - 1, window.x1)
-        if last > self._source.size:
-            raise CorruptImage(
-                f"{self.where}: the window's last row ends at byte {last}, the file at {self._source.size}; it is "
-                "truncated; read rows above, or fetch the file again"
-            )
+        self._require(window.y1, window.x1)
         for batch in batches(self.pieces(window), lambda piece: piece.ranges):
             data = iter(self._source.read_ranges([item for piece in batch for item in piece.ranges]))
             for piece in batch:
@@ -81,6 +77,34 @@ class PlainImage:
                 stored = self._stored(piece, [next(data) for _ in piece.ranges])
                 result[rows, columns, piece.band] = self._scaling.apply(stored)
         return result
+
+    def picked(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Samples:
+        """Pixels (y, x, band) at the crossings of some rows and columns, both ascending.
+
+        Raises:
+            CorruptImage: if they lie beyond the end of the file.
+        """
+        left, right = int(columns[0]), int(columns[-1]) + 1
+        self._require(int(rows[-1]) + 1, right)
+        result: Samples = np.empty((len(rows), len(columns), self._axes.bands), self._scaling.dtype)
+        some = max(1, BATCH // ((right - left) * self._item))
+        for band in range(self._axes.bands):
+            for first in range(0, len(rows), some):
+                starts = [self._at(band, row, left) for row in rows[first : first + some].tolist()]
+                length = (right - left) * self._item
+                data = b"".join(self._source.read_ranges([ByteRange(start, start + length) for start in starts]))
+                stored = np.frombuffer(data, self._scaling.stored).reshape(len(starts), -1)
+                result[first : first + some, :, band] = self._scaling.apply(stored[:, columns - left])
+        return result
+
+    def _require(self, rows: int, columns: int) -> None:
+        """Sees to it that the file has so many rows, and so many columns of the last one."""
+        last = self._at(self._axes.bands - 1, rows - 1, columns)
+        if last > self._source.size:
+            raise CorruptImage(
+                f"{self.where}: the window's last row ends at byte {last}, the file at {self._source.size}; it is "
+                "truncated; read rows above, or fetch the file again"
+            )
 
     def _stored(self, piece: Piece, data: list[bytes]) -> Samples:
         """A piece's samples as they are stored, axes (y, x)."""

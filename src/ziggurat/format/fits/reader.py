@@ -1,7 +1,10 @@
 """Opens a FITS image by its headers and reads windows of it."""
 
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
+
+import numpy as np
 
 from ziggurat.errors import UnsupportedFeature
 from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
@@ -19,10 +22,13 @@ from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
 from ziggurat.storage.protocol import ByteSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from astropy.io.fits import Header
     from astropy.wcs import WCS
+    from numpy.typing import NDArray
+
+    type Places = NDArray[np.intp]
 
 
 class FitsReader:
@@ -55,6 +61,39 @@ class FitsReader:
         with foreign_errors(self._image.where):
             return self._image.read(window)
 
+    def read_picked(self, level: int, rows: "Places", columns: "Places") -> Samples:  # noqa: ARG002 - as above
+        """Pixels at the crossings of some rows and columns, from these rows alone where rows lie apart.
+
+        Raises:
+            CorruptImage: if the file ends before the last row does, or a tile does not decode.
+        """
+        with foreign_errors(self._image.where):
+            if isinstance(self._image, PlainImage):
+                return self._image.picked(rows, columns)
+            left, right = int(columns[0]), int(columns[-1]) + 1
+            picked: Samples = np.empty((len(rows), len(columns), self.info.bands), self.info.dtype)
+            for block, window in self._row_blocks(rows, left, right):
+                pixels = self._image.read(window)
+                picked[block] = pixels[np.ix_(rows[block] - window.y0, columns - left)]
+            return picked
+
+    def _row_blocks(self, rows: "Places", left: int, right: int) -> "Iterator[tuple[slice, Window]]":
+        """Rows that lie in one row of tiles, and the window that holds them."""
+        tile = self.info.levels[0].tile
+        height = 1 if tile is None else tile.height
+        edges = [0, *(np.flatnonzero(np.diff(rows // height)) + 1).tolist(), len(rows)]
+        for first, last in pairwise(edges):
+            yield slice(first, last), Window(int(rows[first]), left, int(rows[last - 1]) + 1, right)
+
+    def picked_cost(self, level: int, rows: "Places", columns: "Places") -> int:
+        """Peak bytes of ``read_picked``: as much as its rows beside each other, or a row of tiles."""
+        width = int(columns[-1]) + 1 - int(columns[0])
+        tile = self.info.levels[0].tile
+        height = len(rows) if tile is None else min(tile.height, self.info.size.height)
+        result = len(rows) * len(columns) * self.info.bands * np.dtype(self.info.dtype).itemsize
+        left = int(columns[0])
+        return result + self.read_cost(level, Window(0, left, min(height, self.info.size.height), left + width))
+
     def read_cost(self, level: int, window: Window) -> int:  # noqa: ARG002 - there is only level 0
         """Peak bytes of ``read``: the result, one batch of stored bytes, and what is decoded at a time."""
         return self._image.cost(window)
@@ -79,14 +118,33 @@ class FitsReader:
         Raises:
             CorruptImage: if astropy refuses the header's world coordinates.
         """
-        if "ctype" not in cast("Mapping[str, JSON]", self._info.details.get("wcs", {})):
+        if (world := self._known_sky()) is None:
             return None
         from ziggurat.format.fits.places import place_of  # noqa: PLC0415 - half a second, and only for a sky
 
+        with named(self._image.where):
+            return place_of(world, y, x)
+
+    def pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
+        """Row and column of a place in degrees, ICRS; None where there is no sky, or no pixel for it.
+
+        Raises:
+            CorruptImage: if astropy refuses the header's world coordinates.
+        """
+        if (world := self._known_sky()) is None:
+            return None
+        from ziggurat.format.fits.places import pixel_of  # noqa: PLC0415 - as above
+
+        with named(self._image.where):
+            return pixel_of(world, ra, dec)
+
+    def _known_sky(self) -> "WCS | None":
+        """The transformation, made once."""
+        if "ctype" not in cast("Mapping[str, JSON]", self._info.details.get("wcs", {})):
+            return None
         if self._world is None:
             self._world = self.sky()
-        with named(self._image.where):
-            return None if self._world is None else place_of(self._world, y, x)
+        return self._world
 
 
 def open_reader(source: ByteSource) -> FitsReader:
@@ -113,11 +171,15 @@ def open_fits(source: ByteSource, *, hdu: int | str | None = None) -> FitsReader
     """
     with foreign_errors(f"{source.url}: the FITS header"):
         chosen, known, complete = choose(Headers(source), hdu)
-        return _opened(source, chosen, {"hdus": [one.summary() for one in known], "hdus_complete": complete})
+        listing: dict[str, JSON] = {"hdus": [one.summary() for one in known], "hdus_complete": complete}
+        return _opened(source, chosen, listing, _world(chosen))
 
 
 def open_unit(source: ByteSource, index: int, start: int) -> FitsReader:
     """Opens the image of a file whose header is known to begin at a byte; headers before it are not read.
+
+    Its world coordinates are not looked at, which takes most of the time of opening: whoever knows where the header
+    begins knows them.
 
     Args:
         source: the file.
@@ -132,10 +194,14 @@ def open_unit(source: ByteSource, index: int, start: int) -> FitsReader:
         chosen = unit_at(Headers(source), index, start)
         if not chosen.is_image:
             raise UnsupportedFeature(f"{chosen.cards.where} is no image of two or more dimensions")
-        return _opened(source, chosen, {})
+        return _opened(source, chosen, {}, None)
 
 
-def _opened(source: ByteSource, chosen: Hdu, listing: dict[str, JSON]) -> FitsReader:
+def _world(chosen: Hdu) -> dict[str, JSON] | None:
+    return wcs_details(chosen.cards, arrange(chosen.axes))
+
+
+def _opened(source: ByteSource, chosen: Hdu, listing: dict[str, JSON], world: dict[str, JSON] | None) -> FitsReader:
     axes = arrange(chosen.axes)
     blank = "BLANK" if chosen.kind == "image" or "BLANK" in chosen.cards else "ZBLANK"
     rule = scaling(chosen.cards, chosen.bitpix, blank=blank)
@@ -146,7 +212,6 @@ def _opened(source: ByteSource, chosen: Hdu, listing: dict[str, JSON]) -> FitsRe
     else:
         image = TiledImage(source, tiles, axes, rule, chosen.cards.where)
     details: dict[str, JSON] = {"fits": _details(chosen, axes, rule, tiles) | listing}
-    world = wcs_details(chosen.cards, axes)
     if world is not None:
         details["wcs"] = world
     return FitsReader(_info(axes, rule, tiles, details), image, chosen.cards, axes)

@@ -28,6 +28,9 @@ MOST: Final = 500
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
+DEGREES: Final = r"^[-+]?[0-9]{1,2}(\.[0-9]{1,12})?$"
+"""What an angle of a query looks like to programs; whether it makes sense is another question."""
+
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -182,6 +185,15 @@ async def _values(service: Service, call: Call) -> Response:
     return Response(data, 200, {"Cache-Control": service.freshness}, "application/json")
 
 
+async def _pixel(service: Service, call: Call) -> Response:
+    """The pixel of a place on the sky."""
+    asked = _fields(call)
+    ra, dec = _degrees(asked, "ra", 360), _degrees(asked, "dec", 90)
+    looked = await _looked(service, call)
+    data = await call.unless_gone(service.pixel(looked, ra, dec))
+    return Response(data, 200, {"Cache-Control": service.freshness}, "application/json")
+
+
 async def _looked(service: Service, call: Call) -> Looked:
     return await service.look(_segment(call))
 
@@ -221,6 +233,21 @@ def _whole(asked: dict[str, str], name: str, usual: int | None) -> int:
     return int(text)
 
 
+def _degrees(asked: dict[str, str], name: str, most: float) -> float:
+    """An angle of a query.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    try:
+        angle = float(asked.get(name, ""))
+    except ValueError:
+        angle = math.nan
+    if not abs(angle) <= most:
+        raise UsageError(f"{name}={asked.get(name, '')[:40]!a} is no number of degrees up to {most}")
+    return angle
+
+
 ANSWERS: Final[dict[str, Handler]] = {
     "site": _site,
     "items": _items,
@@ -228,6 +255,7 @@ ANSWERS: Final[dict[str, Handler]] = {
     "image": _image,
     "place": _place,
     "values": _values,
+    "pixel": _pixel,
     "job": job,
 }
 """By the second segment of the path."""

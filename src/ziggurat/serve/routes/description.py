@@ -10,6 +10,7 @@ from ziggurat.serve.call import STATUS, Call, json_response
 from ziggurat.serve.colourmaps import COLOUR_MAPS
 from ziggurat.serve.desk import LONGEST_NOTE, MOST_PAIRS
 from ziggurat.serve.plan import MEDIA_TYPES, QUALITIES
+from ziggurat.serve.routes.api import DEGREES
 from ziggurat.serve.routes.job import LONGEST_NAME
 from ziggurat.serve.service import Service
 from ziggurat.serve.view import BANDS, NUMBER, PAIR, STRETCHES
@@ -75,6 +76,12 @@ async def description(service: Service, call: Call) -> Response:
             "application/json",
             _text("id"),
             *(_asked(name, "^[0-9]{1,9}$", required=True) for name in ("x", "y")),
+        ),
+        "/api/pixel/{id}": _get(
+            "The pixel of a place on the sky.",
+            "application/json",
+            _text("id"),
+            *(_asked(name, DEGREES, required=True) for name in ("ra", "dec")),
         ),
         "/healthz": _get("Whether requests are answered.", "application/json"),
         "/metrics": _get("Counters for Prometheus.", "text/plain"),

@@ -88,9 +88,13 @@ export class Display {
     };
     const select = (name, options) =>
       el("select", { id: `f-${name}`, name }, ...options.map(([value, shown]) => el("option", { value }, shown)));
-    const each = Array.from({ length: Math.min(this.image.bands, 512) }, (_, band) => [String(band), `Band ${band}`]);
+    const named = this.image.details?.mosaic?.bands ?? [];
+    const each = Array.from({ length: Math.min(this.image.bands, 512) }, (_, band) => [
+      String(band),
+      named[band] ? `Band ${named[band]}` : `Band ${band}`,
+    ]);
     if (this.image.bands > 1) {
-      const usual = colour === 3 ? "Colours" : "As in the file";
+      const usual = this.image.composed ? "All, as colours" : colour === 3 ? "Colours" : "As in the file";
       row(
         "Bands",
         select("bands", [["", usual], ...each, ...(this.image.bands > 2 ? [["three", "Red, green, blue…"]] : [])]),
@@ -98,10 +102,10 @@ export class Display {
       const three = ["red", "green", "blue"].map((name, place) => {
         const field = select(
           name,
-          each.map(([value]) => [value, value]),
+          each.map(([value]) => [value, named[value] || value]),
         );
         field.setAttribute("aria-label", `Band shown ${name}`);
-        field.value = String(Math.min(place, this.image.bands - 1));
+        field.value = String(this.image.usual_bands[place]);
         return field;
       });
       this.three = el("div", { class: "three" }, ...three);
@@ -127,8 +131,10 @@ export class Display {
     row(
       "Curve",
       select("stretch", [
-        ["", "Linear"],
-        ...this.site.stretches.filter((name) => name !== "linear").map((name) => [name, name]),
+        ["", this.image.composed ? "Lupton" : "Linear"],
+        ...this.site.stretches
+          .filter((name) => name !== (this.image.composed ? "lupton" : "linear"))
+          .map((name) => [name, name]),
       ]),
     );
     row(
@@ -212,7 +218,7 @@ export class Display {
     const { low, high, red, green, blue } = this.form.elements;
     [low.value, high.value] = this.usual.map((value) => String(Number(value.toPrecision(5))));
     if (red)
-      [red, green, blue].forEach((field, place) => (field.value = String(Math.min(place, this.image.bands - 1))));
+      [red, green, blue].forEach((field, place) => (field.value = String(this.image.usual_bands[place])));
     this.#slide();
   }
 

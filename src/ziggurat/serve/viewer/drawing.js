@@ -101,7 +101,7 @@ export async function unfinished(source) {
   const response = await fetch(address, { cache: "no-store" }).catch(() => null);
   const body = await response?.text();
   if (response?.headers.has("Ziggurat-Sketch"))
-    return "A first look at some rows of this file. Its coarser levels are being made; the picture gets sharp by itself.";
+    return "A first look at some of the pixels. The coarser levels are being made; the picture gets sharp by itself.";
   if (response?.status !== 503) return "";
   return body.includes('"NotReady"')
     ? "The coarser levels of this file are being made; the picture comes by itself."

@@ -59,7 +59,9 @@ export function showFacts(list, image) {
   list.replaceChildren(
     ...pairs([
       ["Size", `${number(image.width)} × ${number(image.height)} pixels`],
-      ["File", `${image.format}, ${bytes(image.bytes)}`],
+      ["File", image.details?.mosaic ? "" : `${image.format}, ${bytes(image.bytes)}`],
+      ["Mosaic", image.details?.mosaic && `of ${number(image.details.mosaic.images)} images`],
+      ["Bands", image.details?.mosaic?.bands],
       ["Samples", `${image.bands} × ${image.bit_depth} bits (${image.dtype})${alpha}`],
       ["Colours", image.icc_profile ? `${image.colour_space}, ${image.icc_profile}` : image.colour_space],
       ["Unit", unitOf(image)],
@@ -70,7 +72,7 @@ export function showFacts(list, image) {
         "Levels",
         `${stored.map((level) => number(level.size[1])).join(", ")} pixels wide${made ? `, ${made} more are made` : ""}`,
       ],
-      ["Tiles", image.levels[0].tile && image.levels[0].tile.toReversed().join(" × ")],
+      ["Tiles", image.details?.mosaic ? "" : image.levels[0].tile && image.levels[0].tile.toReversed().join(" × ")],
       ["Turned", image.orientation > 1 ? `as EXIF says (${image.orientation})` : ""],
       ["Warnings", image.warnings.join("\n")],
     ]),
@@ -141,7 +143,7 @@ export function showLinks(list, image, site, { part, query, item, copy, mark }) 
     ...[
       el("li", {}, el("button", { type: "button", onclick: copy }, "Copy a link to this view")),
       el("li", {}, el("button", { type: "button", onclick: mark }, "Mark for comparison")),
-      site.download ? link(`Original file (${bytes(image.bytes)})`, `download/${ref}`, { download: "" }) : null,
+      site.download && !image.details?.mosaic ? link(`Original file (${bytes(image.bytes)})`, `download/${ref}`, { download: "" }) : null,
       lively("Picture as shown (JPEG)", () => `iiif/3/${ref}/full/max/0/default.jpg${shown()}`),
       lively("Visible part as shown (PNG)", () => `iiif/3/${ref}/${part()}/max/0/default.png${shown()}`),
       link("IIIF image", at.info(ref), { target: "_blank", rel: "noopener" }),

@@ -6,6 +6,7 @@ import { connect, makeViewer, redraw, showView, tilesOf, unfinished, viewOf } fr
 import { Folder } from "./folder.js";
 import { pixelSize, showAgainst, showFacts, showLinks, showMore, showSaid, unitOf } from "./facts.js";
 import { Readout, scaleBar } from "./measure.js";
+import { compass, Goto } from "./sky.js";
 
 const AGAIN = 4000;
 
@@ -20,11 +21,16 @@ const viewer = makeViewer(find("canvas"), "The image; arrows move, plus and minu
 connect(viewer, find);
 const readout = new Readout(viewer, find("readout"), find("spoken"));
 const folder = new Folder(go);
+const places = new Goto(viewer, find("goto"), {
+  say: (text) => (find("spoken").textContent = text),
+  went: () => took(),
+});
 const site = ask("api/site").catch(() => ({ download: false, colormaps: [], stretches: [] }));
 
 let image = null;
 let display = null;
 let drawScale = () => {};
+let drawCompass = () => {};
 let round = 0;
 let moved = false;
 let wanted = null;
@@ -129,6 +135,8 @@ function describe(around, query) {
     { box: find("scale"), bar: find("scalebar"), text: find("scaletext") },
     pixelSize(image),
   );
+  drawCompass = compass(viewer, find("compass"), image.compass);
+  places.show(image);
 }
 
 async function show(query) {
@@ -230,9 +238,15 @@ find("fit").addEventListener("click", () => {
   moved = viewer.viewport.getRotation() !== 0;
   keepView();
 });
-viewer.addHandler("animation", () => drawScale());
+viewer.addHandler("animation", () => {
+  drawScale();
+  drawCompass();
+});
 viewer.addHandler("animation-finish", keepView);
-viewer.addHandler("rotate", keepView);
+viewer.addHandler("rotate", () => {
+  keepView();
+  drawCompass();
+});
 addEventListener("popstate", () => open(raw("id")));
 
 const wide = matchMedia("(min-width: 721px)").matches;
@@ -255,6 +269,7 @@ const help = keysDialog([
   ["r R", "rotate"],
   ["f", "full screen"],
   ["d", "details"],
+  ["g", "go to a place on the sky"],
   ["v", "value of the pixel in the middle"],
   ["m", "mark for comparison"],
   ["s", "compare an output with its source"],
@@ -275,6 +290,7 @@ onKeys({
   f: fullScreen,
   d: () => toggle(),
   v: () => readout.middle(),
+  g: () => places.focus(),
   m: () => image && mark(),
   s: () => !find("against").hidden && find("against").click(),
   "?": help,
