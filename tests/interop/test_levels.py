@@ -25,12 +25,14 @@ def levels_of(group: zarr.Group) -> dict[int, np.ndarray]:
     return {int(name): np.asarray(array[...]) for name, array in group.arrays()}
 
 
-def check(group: zarr.Group, path: Path, count: int) -> None:
+def check(group: zarr.Group, path: Path, count: int, tolerance: int = 0) -> None:
     found = levels_of(group)
     assert sorted(found) == list(range(count))
     with ziggurat.open(str(path)) as image:
         for level, pixels in found.items():
-            assert np.array_equal(pixels, as_array(image.read(level))), f"level {level}"
+            expected = as_array(image.read(level)).astype(np.int64)
+            assert pixels.shape == expected.shape
+            assert np.abs(pixels - expected).max() <= tolerance, f"level {level}"
 
 
 def referred(path: str) -> zarr.Group:
@@ -48,18 +50,20 @@ def tiled(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_levels_are_equal_in_all_ways(tiled: Path, tmp_path: Path) -> None:
+    # OpenJPH and OpenJPEG round the results of the 9-7 transform differently, by the precision of their floats.
+    tolerance = 0 if "lossless" in tiled.name or tiled.name.startswith("j2k") else 4 if "uint16" in tiled.name else 1
     with ziggurat.open(str(tiled)) as image:
         count, stored = len(image.levels), len(image.info.levels)
         check(image.to_zarr(), tiled, count)
     check(zarr.open_group(ziggurat.zarr_store(str(tiled)), mode="r"), tiled, count)
-    check(zarr.open_group(ziggurat.zarr_store(str(tiled), virtual=True), mode="r"), tiled, stored)
+    check(zarr.open_group(ziggurat.zarr_store(str(tiled), virtual=True), mode="r"), tiled, stored, tolerance)
     laid = tmp_path / f"laid-{tiled.name}"
     assert run(["transcode", str(tiled), str(laid), "--layout", "chunks"]) == 0
     assert laid.stat().st_size < tiled.stat().st_size + 400 * 12 + 1000
-    check(zarr.open_group(ziggurat.zarr_store(str(laid), virtual=True), mode="r"), tiled, stored)
+    check(zarr.open_group(ziggurat.zarr_store(str(laid), virtual=True), mode="r"), tiled, stored, tolerance)
     out = tmp_path / "references.json"
     assert run(["references", str(laid), str(out)]) == 0
-    check(referred(str(out)), tiled, stored)
+    check(referred(str(out)), tiled, stored, tolerance)
     with ziggurat.open(str(laid)) as image, ziggurat.open(str(tiled)) as before:
         assert np.array_equal(image.read(), before.read())
 
@@ -106,7 +110,7 @@ def test_laying_out_anew_again_leaves_no_old_heads(tmp_path: Path) -> None:
     check(
         zarr.open_group(ziggurat.zarr_store(str(tmp_path / "half.j2c"), virtual=True), mode="r"),
         tmp_path / "half.j2c",
-        3,
+        4,
     )
 
 
@@ -161,7 +165,7 @@ def test_what_has_no_virtual_levels_says_so(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(UnsupportedFeature, match="only JPEG 2000 has virtual levels"):
         ziggurat.zarr_store(photograph, virtual=True)
     path = write(tmp_path, "j2k")
-    assert run(["references", str(path), str(tmp_path / "out.json")]) == 1
+    assert run(["references", str(path), str(tmp_path / "out.json")]) == 2
     assert "ziggurat transcode IN OUT --layout chunks" in capsys.readouterr().err
     assert run(["references", str(path)]) == 2
     assert run(["references", photograph, str(tmp_path / "out.json")]) == 1

@@ -19,6 +19,9 @@ _STRICT_PROFILE = 3
 
 _PROFILE_BITS = 0x3FFF
 
+_LEFT_OUT = b"\0\1Left out: "
+"""How a comment begins (Latin text, A.9.2) that says what a codestream was stripped of."""
+
 _REPLACED = frozenset({Marker.POC, Marker.PPM, Marker.PPT, Marker.PLM, Marker.PLT, Marker.TLM})
 """Segments that say where packets lie and in which order: written anew, or not needed."""
 
@@ -48,6 +51,10 @@ def main_segments(main: MainHeader, head: bytes, recoding: Recoding) -> tuple[by
             out.append(_siz(segment, siz))
         elif not (strict and item.marker == Marker.PRF):
             out.append(_recoded_segment(item.marker, segment, recoding, len(siz.components)))
+    if recoding.drop_levels or recoding.drop_layers:
+        text = f"{recoding.drop_levels} resolutions, {recoding.drop_layers} layers"
+        content = _LEFT_OUT + text.encode("ascii")
+        out.append(Marker.COM.to_bytes(2) + (len(content) + 2).to_bytes(2) + content)
     if main.poc:
         notes.append(f"progression changes (POC) are replaced by {recoding.progression.name} throughout")
     if main.cod.sop:
@@ -55,6 +62,17 @@ def main_segments(main: MainHeader, head: bytes, recoding: Recoding) -> tuple[by
     if main.cod.eph and recoding.chunks:
         notes.append("EPH markers, without which decoders take no cut codestream, are left out")
     return b"".join(out), notes
+
+
+def is_stripped(main: MainHeader, head: bytes) -> bool:
+    """Whether something was left out when this codestream was laid out: its samples may overshoot their range.
+
+    Args:
+        main: its main header.
+        head: its bytes, from SOC on.
+    """
+    comments = (head[item.offset + 4 : item.end] for item in main.segments if item.marker == Marker.COM)
+    return any(content.startswith(_LEFT_OUT) for content in comments)
 
 
 def own_segments(segments: Iterable[tuple[int, bytes]], recoding: Recoding, components: int) -> bytes:

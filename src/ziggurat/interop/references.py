@@ -11,7 +11,7 @@ from ziggurat.errors import UnsupportedFeature, UsageError
 from ziggurat.image import Image
 from ziggurat.interop.multiscale import Grid, array, group
 from ziggurat.interop.planes import pyramid_of
-from ziggurat.interop.virtual import FORMATS, codecs, grids, suits_openjph, tile_chunks
+from ziggurat.interop.virtual import FORMATS, codecs, grids, tile_chunks
 from ziggurat.model import JSON
 
 
@@ -83,16 +83,15 @@ def _of_image(image: Image, planes: int | None) -> list[LevelReferences]:
 
 def _jpeg2000(image: Image, planes: int | None) -> list[LevelReferences]:
     tiles = tile_chunks(image)
-    main = tiles.main
-    made = grids(main, [level.shape for level in image.info.levels], planes)
+    made = grids(tiles.main, [level.shape for level in image.info.levels], planes)
     spans = tiles.spans(len(made))
     found = []
     for level, grid in enumerate(made):
         shape = grid.counts if planes is None else [*grid.counts[:-3], 1, *grid.counts[-2:]]
-        trailer = 0 if suits_openjph(main, level) else TRAILER
+        trailer = 0 if tiles.suits_openjph(level) else TRAILER
         offset = spans[level, :, 0].reshape(shape)
         length = (spans[level, :, 1] + trailer).reshape(shape) - offset
-        found.append(LevelReferences(grid, array(grid, image.info.dtype, codecs(main, level)), offset, length))
+        found.append(LevelReferences(grid, array(grid, image.info.dtype, codecs(tiles, level)), offset, length))
     return found
 
 

@@ -84,7 +84,8 @@ class ImageStore(Store):
     __hash__ = None  # type: ignore[assignment]  # as all stores of zarr-python
 
     def __repr__(self) -> str:
-        return f"<ImageStore {len(self._hierarchy.grids)} levels of {self._hierarchy.grids[0].shape}>"
+        shapes = [" x ".join(map(str, grid.shape)) for grid in self._hierarchy.grids]
+        return f"<ImageStore {', '.join(shapes)}>"
 
     def __reduce__(self) -> tuple[object, tuple[()]]:
         if self._again is None:

@@ -17,6 +17,7 @@ from ziggurat.codestream.copying import filled
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.reads import Reads, Span, together
+from ziggurat.codestream.recoded_headers import is_stripped
 from ziggurat.codestream.recoding import Recoding, Split
 from ziggurat.codestream.reorder import Reordering
 from ziggurat.codestream.segments import Progression
@@ -62,11 +63,20 @@ class TileChunks:
             container = read_container(source)
             self.main: MainHeader = container.main
             chunk_levels(self.main)
+            self._stripped = is_stripped(container.main, container.head)
             _check(self.main, plan_bands(container.main, container.header))
             span = Span(container.codestream.start, container.codestream.end + container.truncated)
             self._index = CodestreamIndex(container.main, container.head, span, source.size)
         self._reordering = Reordering(self._index, _CHUNKS, self.main.siz)
         self._room = source.size + _SLACK
+
+    def suits_openjph(self, level: int) -> bool:
+        """Whether OpenJPH is right for the chunks of a level, which must then end with their last packet.
+
+        Of coarser levels, of lossy tiles and of those that were stripped of something, it wraps what overshoots the
+        range from white to black; OpenJPEG, which decodes HT code-blocks more slowly, clips it.
+        """
+        return self.main.ht and level == 0 and self.main.cod.style.transform == 1 and not self._stripped
 
     def read(self, tile: int, level: int) -> bytes:
         """The bytes of a chunk.
@@ -133,25 +143,16 @@ def _check(main: MainHeader, plan: BandPlan) -> None:
         raise UnsupportedFeature(f"samples of {depth} bits are beyond decoders of chunks")
 
 
-def codecs(main: MainHeader, level: int) -> list[JSON]:
+def codecs(tiles: TileChunks, level: int) -> list[JSON]:
     """How an array's chunks become samples: a codec's planes are the axes c, y, x.
 
     Args:
-        main: the codestream's main header.
+        tiles: the chunks.
         level: finest resolutions that are left out.
     """
-    name = "imagecodecs_htj2k" if suits_openjph(main, level) else "imagecodecs_jpeg2k"
-    planes: dict[str, JSON] = {"planar": True} if len(main.siz.components) > 1 else {}
+    name = "imagecodecs_htj2k" if tiles.suits_openjph(level) else "imagecodecs_jpeg2k"
+    planes: dict[str, JSON] = {"planar": True} if len(tiles.main.siz.components) > 1 else {}
     return [{"name": name, "configuration": {"skipres": level, **planes}}]
-
-
-def suits_openjph(main: MainHeader, level: int) -> bool:
-    """Whether OpenJPH is right for the chunks of a level, which must then end with their last packet.
-
-    Of coarser levels, and of lossy tiles, it wraps what overshoots the range from white to black; OpenJPEG, which
-    decodes HT code-blocks more slowly, clips it.
-    """
-    return main.ht and level == 0 and main.cod.style.transform == 1
 
 
 def grids(main: MainHeader, sizes: Sequence[Size], planes: int | None) -> list[Grid]:
@@ -190,12 +191,13 @@ class VirtualLevels:
         self._opened: WeakKeyDictionary[Image, TileChunks] = WeakKeyDictionary()
         image = planes.pyramid
         with planes.borrow(0) as first:
-            self._main = self._tiles(first).main
+            tiles = self._tiles(first)
+            self._main = tiles.main
             sizes = [level.shape for level in first.info.levels]
         self._across = self._main.siz.tiles_across
         self.grids: Sequence[Grid] = grids(self._main, sizes, image.planes)
         self.read = [0] * len(self.grids)
-        arrays = [array(grid, image.dtype, codecs(self._main, level)) for level, grid in enumerate(self.grids)]
+        arrays = [array(grid, image.dtype, codecs(tiles, level)) for level, grid in enumerate(self.grids)]
         self.documents: Mapping[str, bytes] = dumped(group(image, planes.name, arrays), arrays)
 
     def _tiles(self, image: Image) -> TileChunks:
