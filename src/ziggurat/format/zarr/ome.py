@@ -51,7 +51,7 @@ class Multiscale:
     Attributes:
         name: what it is called.
         version: of OME-Zarr.
-        axes: of all arrays; () where nothing is said.
+        axes: of all arrays.
         paths: of the arrays below the group, finest first.
         scale: of a pixel of the finest, one figure an axis; () where nothing is said.
     """
@@ -96,7 +96,7 @@ def _axes(said: Fields, dataset: Fields) -> tuple[Axis, ...]:
     if not isinstance(axes, list):
         axes = _of_system(said, dataset)
     if not isinstance(axes, list):
-        return ()
+        axes = list(USUAL_AXES)
     return tuple(
         Axis(text(axis))
         if isinstance(axis, str)
