@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import imagecodecs
 import numpy as np
 import pytest
 import zarr
@@ -264,6 +265,20 @@ def test_groups_of_plain_arrays_are_levels_or_their_first_image(
     with ziggurat.open(str(tmp_path / "named")) as image:
         np.testing.assert_array_equal(image.read()[:, :, 0], full[::2, ::2])
         assert image.warnings[0].endswith("named/second")
+
+
+def test_jpeg_2000_chunks_of_version_2_are_decoded(tmp_path: Path) -> None:
+    pixels = noise((64, 96), "uint8")
+    fields = {
+        "zarr_format": 2, "shape": [64, 96], "chunks": [64, 48], "dtype": "|u1", "fill_value": 0, "order": "C",
+        "filters": None, "compressor": {"id": "imagecodecs_jpeg2k"},
+    }  # fmt: skip
+    write_json(tmp_path / "a" / ".zarray", fields)
+    for column in (0, 1):
+        data = imagecodecs.jpeg2k_encode(pixels[:, 48 * column : 48 * (column + 1)], level=0)
+        (tmp_path / "a" / f"0.{column}").write_bytes(data)
+    with ziggurat.open(str(tmp_path / "a")) as image:
+        np.testing.assert_array_equal(image.read()[:, :, 0], pixels)
 
 
 def test_jpeg_2000_chunks_are_decoded(tmp_path: Path) -> None:

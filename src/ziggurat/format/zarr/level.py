@@ -4,6 +4,7 @@ import json
 import math
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,7 +15,7 @@ from ziggurat.errors import CorruptImage, LimitExceeded, UnsupportedFeature
 from ziggurat.format.foreign import foreign_errors
 from ziggurat.format.zarr.axes import Axes, arrange
 from ziggurat.format.zarr.blocks import Chunk, Span, Spans, blocks, pixels, steps, touched
-from ziggurat.format.zarr.documents import Folder, Node, check_codecs
+from ziggurat.format.zarr.documents import OURS, Folder, Node, check_codecs
 from ziggurat.format.zarr.ome import Axis, text
 from ziggurat.format.zarr.store import FolderStore
 from ziggurat.geometry import Size, Window
@@ -71,6 +72,8 @@ class LevelArray:
         self.where = f"{folder.url}/{node.path}" if node.path else folder.url
         self.codecs = check_codecs(self.where, node)
         with foreign_errors(f"{self.where}: its document"):
+            if node.version == 2 and any(name.startswith(OURS) for name in self.codecs):  # noqa: PLR2004 - the version
+                _register_ours()
             store = FolderStore(folder, node.path, _documents(node))
             self._array = _opened(store, node.version, near=folder.near)
             lengths = tuple(int(length) for length in self._array.shape)
@@ -210,6 +213,15 @@ class LevelArray:
         decoding = 3 * at_once * self._chunk_bytes
         indexes = 4 * at_once * self._index_bytes
         return pixels(spans) * self.dtype.itemsize + 2 * piece + encoded + decoding + indexes + count * PLANNING
+
+
+@cache
+def _register_ours() -> None:
+    """Makes the codecs of imagecodecs known for version 2; for version 3 they are found by their names."""
+    from imagecodecs.numcodecs import register_codecs  # noqa: PLC0415 - seldom needed
+
+    with _OPENING:
+        register_codecs(verbose=False)
 
 
 def _documents(node: Node) -> dict[str, bytes]:
