@@ -1,5 +1,6 @@
 """Zarrs for tests, written by zarr-python; their OME-Zarr metadata are judged by the models of its specification."""
 
+import io
 import json
 import warnings
 import zipfile
@@ -85,12 +86,12 @@ def as_read(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
 
 def zipped(folder: Path, *, top: str = "", compression: int = zipfile.ZIP_STORED) -> bytes:
     """A folder as a ZIP file."""
-    target = folder.with_name(f"{folder.name}-{compression}.zip")
-    with zipfile.ZipFile(target, "w", compression) as archive:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", compression) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, f"{top}{path.relative_to(folder).as_posix()}")
-    return target.read_bytes()
+    return data.getvalue()
 
 
 def write_json(path: Path, fields: object) -> None:

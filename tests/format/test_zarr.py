@@ -250,7 +250,7 @@ def test_collections_say_how_to_open_one_of_their_images(
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("consolidated", [False, True])
 def test_groups_of_plain_arrays_are_levels_or_their_first_image(
-    tmp_path: Path, version: Any, consolidated: bool
+    tmp_path: Path, version: Any, *, consolidated: bool
 ) -> None:
     full = noise((40, 50))
     for folder, names in (("levels", ["0", "1", "2"]), ("named", ["a line", "first", "second"])):

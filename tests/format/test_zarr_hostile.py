@@ -62,7 +62,9 @@ REFUSED = {
     "codec within a shard": array_v3(
         codecs=[{"name": "sharding_indexed", "configuration": {"chunk_shape": [8, 8], "codecs": ["pickle"]}}]
     ),
-    "codecs without end": array_v3(codecs=json.loads('[{"name":"bytes","configuration":{"codecs":' * 9 + "[]" + "}}]" * 9)),
+    "codecs without end": array_v3(
+        codecs=json.loads('[{"name":"bytes","configuration":{"codecs":' * 9 + "[]" + "}}]" * 9)
+    ),
     "no codecs": array_v3(codecs={}),
     "other version": array_v3(zarr_format=4),
     "no node": array_v3(node_type="table"),
