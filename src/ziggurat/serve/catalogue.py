@@ -26,7 +26,7 @@ from ziggurat.serve.manifest import ManifestFile
 from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
-from ziggurat.storage.folder import local_folder, remote_folder
+from ziggurat.storage.folder import document_in, is_named_folder, remote_folder
 from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.pack_url import PackPlace, parse_pack
@@ -439,7 +439,7 @@ def _pack_root(name: str | None, said: Packed) -> Root:
 def _local_root(name: str | None, text: str, place: Path) -> Root:
     real = os.path.realpath(place)
     own = name or Path(real).name or "root"
-    if local_folder(Path(real)) is not None:
+    if is_named_folder(real) and document_in(real) is not None:
         return Root(own, "file", path_url(real))
     if os.path.isdir(real):  # noqa: PTH112 - real is text
         return Root(own, "folder", real)

@@ -15,7 +15,7 @@ SERIES = "bioformats2raw.layout"
 DEEPEST = 8
 """Groups of images within each other."""
 
-MOST_ARRAYS = 1000
+MOST_ARRAYS = 100
 """Arrays of a group without OME-Zarr that are looked at."""
 
 
@@ -84,7 +84,7 @@ def _arrays(
         try:
             node = node_at(folder, path)
             if node is None or node.kind != "array":
-                raise CorruptImage(f"{folder.url}/{path} is no array")
+                raise CorruptImage(f"{folder.url}/{path} is no array; if it is a group, open it by this path")
             yield LevelArray(folder, node, axes)
         except (FormatError, SourceNotFound) as error:
             if not number:

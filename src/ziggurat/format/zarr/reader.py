@@ -98,7 +98,8 @@ def _details(chosen: Chosen) -> dict[str, JSON]:
     image = chosen.image
     found: dict[str, JSON] = {"version": chosen.version, **first.facts()}
     if first.named:
-        found["axes"] = [{"name": axis.name, "type": axis.kind, "unit": axis.unit} for axis in first.named]
+        said = ({"name": axis.name, "type": axis.kind, "unit": axis.unit} for axis in first.named)
+        found["axes"] = [{key: value for key, value in axis.items() if value} for axis in said]
     if first.axes.first_of:
         names = [axis.name for axis in first.named] or [""] * len(first.axes.lengths)
         found["first_plane_of"] = [
