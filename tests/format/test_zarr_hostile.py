@@ -215,6 +215,14 @@ def _places(value: Any) -> Any:
             yield from _places(inner)
 
 
+@pytest.mark.parametrize(
+    "name", ["a\0b/zarr.json", "a\0b.zarr", "x" * 300 + "/zarr.json", "x" * 300 + ".zarr", "none/.zarray"]
+)
+def test_places_that_cannot_be_are_errors_of_ours(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SourceError):
+        ziggurat.open(f"{tmp_path}/{name}")
+
+
 def test_other_zip_files_are_no_zarr(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "readme.txt").write_text("nothing")

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ziggurat.errors import SourceNotFound, SourceRefused
+from ziggurat.storage.local import reading
 from ziggurat.storage.protocol import ByteSource, SourceVersion
 from ziggurat.storage.ranges import ByteRange
 from ziggurat.storage.urls import Remote, path_url
@@ -43,7 +44,10 @@ class FolderSource:
         self._place = place
         self._open_one = open_one
         self._names = names
-        self._real = os.path.realpath(place) if isinstance(place, Path) else None
+        self._real: str | None = None
+        if isinstance(place, Path):
+            with reading(path_url(place)):
+                self._real = os.path.realpath(place)
         self.document, source = self._first()
         self._version = source.version
         source.close()

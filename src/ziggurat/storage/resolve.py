@@ -65,7 +65,7 @@ def _local(path: Path) -> ByteSource:
             return LocalSource(path)
         except SourceRefused:
             # Only what is no file costs a second look.
-            if not path.is_dir():
+            if not os.path.isdir(path):  # noqa: PTH112 - which never raises
                 raise
     folder = local_folder(path)
     if folder is None:
@@ -112,7 +112,8 @@ def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
     """
     place = parse(url)
     if isinstance(place, Path):
-        return os.path.realpath(place)
+        with reading(path_url(place)):
+            return os.path.realpath(place)
     if isinstance(place, Held):
         return None
     if isinstance(place, Packed):
