@@ -11,13 +11,14 @@ from ziggurat import pyramid
 from ziggurat.errors import OutOfMemory, UnsupportedFeature, UsageError
 from ziggurat.format.protocol import OnTheSky, OpenReader, Reader, StoringJpeg
 from ziggurat.format.shelf import Indexed, Shelf
-from ziggurat.format.table import FORMATS, HEAD, Format, recognise
+from ziggurat.format.table import FOLDER, FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ImageInfo, Level, Samples
 from ziggurat.pyramid.blocks import Progress
 from ziggurat.pyramid.made import Coarsening, Home, MadeLevels
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.file_cache import default_cache
+from ziggurat.storage.folder import FolderSource
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
@@ -356,7 +357,8 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     """Opens an image by its header.
 
     Args:
-        url: a path, or file:, s3:, gs:, az:, http(s):, pack:, sky: or memory: URL.
+        url: a path, or file:, s3:, gs:, az:, http(s):, pack:, sky: or memory: URL; of a Zarr that of its folder, of a folder in
+            it, or of its document. On a web server, and in a store, the folder's name ends in .zarr.
         formats: the formats to recognise.
         memory: bytes that one ``read`` may take.
         cache: keep what is fetched of a remote image, and levels that are slow to make, on this machine for the
@@ -398,15 +400,14 @@ def open_image(
         shelf: where the index of a format that has one is looked for and kept; None makes it each time.
     """
     try:
-        head = source.read_ranges([ByteRange(0, min(HEAD, source.size))])[0]
-        _, entry = recognise(head, formats, url=source.url)
+        entry = _recognised(source, formats)
         module, _, name = entry.reader.partition(":")
         opener = cast("OpenReader", getattr(importlib.import_module(module), name))
         reader = opener(source)
         if isinstance(reader, Indexed):
             reader.shelf = shelf
         plain = partial(opener, source.inner) if isinstance(source, CachedSource) else lambda: reader
-        near = isinstance(source, LocalSource)
+        near = isinstance(source, LocalSource) or (isinstance(source, FolderSource) and source.near)
         if isinstance(reader, Coarsening):
             made = reader.coarser(home)
         else:
@@ -415,3 +416,10 @@ def open_image(
     except BaseException:
         source.close()
         raise
+
+
+def _recognised(source: ByteSource, formats: Mapping[str, Format]) -> Format:
+    if isinstance(source, FolderSource) and FOLDER in formats:
+        return formats[FOLDER]
+    head = source.read_ranges([ByteRange(0, min(HEAD, source.size))])[0]
+    return recognise(head, formats, url=source.url)[1]

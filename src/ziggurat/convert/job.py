@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from ziggurat.errors import JobChanged, SourceNotFound, UsageError
 from ziggurat.format.table import FORMATS
 from ziggurat.model import JSON
 from ziggurat.storage.destination import Destination, open_destination
+from ziggurat.storage.folder import document_in
 from ziggurat.storage.network import NetworkOptions, configure
 from ziggurat.storage.urls import absolute, local_path
 from ziggurat.write.table import target
@@ -302,6 +304,8 @@ class Job:
                 continue
             try:
                 status = os.stat(source)  # noqa: PTH116 - a million of them
+                if stat.S_ISDIR(status.st_mode):
+                    status = os.stat(document_in(source) or source)  # noqa: PTH116 - as above
             except OSError:
                 continue
             if status.st_size != size or f"mtime:{status.st_mtime_ns}" != tag:

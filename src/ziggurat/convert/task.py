@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ziggurat.convert.records import Published, Task, Verified
 from ziggurat.errors import SourceChanged
 from ziggurat.image import open_image
 from ziggurat.storage.destination import Destination, Digests, digests_of
+from ziggurat.storage.folder import FolderSource
 from ziggurat.storage.memory import MemorySource
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
@@ -128,7 +130,10 @@ def _planned_source(task: Task) -> ByteSource:
 
 
 def _hashed(source: ByteSource, *, hold_it: bool) -> tuple[ByteSource, str]:
-    """The source and its SHA-256; read once and kept in memory when it may be held."""
+    """The source and its SHA-256, of a Zarr that of its document; read once and kept in memory when it may be held."""
+    if isinstance(source, FolderSource):
+        with closing(source.open(source.document)) as document:
+            return source, source_digest(document)[0]
     if hold_it:
         data = source.read_ranges([ByteRange(0, source.size)])[0]
         source.close()

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ziggurat.errors import UnknownFormat
+from ziggurat.storage.folder import SUFFIX
+
+FOLDER = "zarr"
+"""The format of images that are folders."""
 
 HEAD = 64
 """Bytes of a file that recognition looks at."""
@@ -30,7 +34,7 @@ class Format:
     """One line of the table.
 
     Attributes:
-        signatures: any one of them recognises the format.
+        signatures: any one of them recognises the format; none those of a folder.
         reader: dotted path of an ``OpenReader``, imported when first used.
         suffixes: file name endings by which a folder's files are taken for images, in lower case.
     """
@@ -89,6 +93,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         # What a mosaic of the sky says of itself; files that begin so are none: no file names others to be read.
         "mosaic": Format((Signature(0, b"ZIGGURAT MOSAIC\n"),), "ziggurat.sky.opening:open_reader", ()),
+        # A folder has no first bytes: the source says that it is one.
+        FOLDER: Format((), "ziggurat.format.zarr:open_reader", (SUFFIX,)),
+        "ozx": Format((Signature(0, b"PK\x03\x04"),), "ziggurat.format.zarr:open_reader", (".ozx", ".zarr.zip")),
     }
 )
 

@@ -27,6 +27,7 @@ from ziggurat.serve.pack_table import PackTable
 from ziggurat.serve.register import Register
 from ziggurat.serve.table import Table
 from ziggurat.serve.words import terms
+from ziggurat.storage.folder import document_in, is_named_folder, remote_folder
 from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.pack_url import PackPlace, parse_pack
@@ -432,6 +433,8 @@ def _root(name: str | None, text: str) -> Root:
         return _sky_root(name, place)
     if isinstance(place, Remote):
         last = unquoted(place.key) if place.is_web else place.key
+        if remote_folder(place) is not None:
+            return Root(name or last.rstrip("/").rpartition("/")[2], "file", text)
         own = name or last.rstrip("/").rpartition("/")[2] or place.root
         if place.is_web:
             if not place.key or place.key.endswith("/"):
@@ -467,6 +470,8 @@ def _sky_root(name: str | None, said: Mosaic) -> Root:
 def _local_root(name: str | None, text: str, place: Path) -> Root:
     real = os.path.realpath(place)
     own = name or Path(real).name or "root"
+    if is_named_folder(real) and document_in(real) is not None:
+        return Root(own, "file", path_url(real))
     if os.path.isdir(real):  # noqa: PTH112 - real is text
         return Root(own, "folder", real)
     if os.path.isfile(real):  # noqa: PTH113 - as above

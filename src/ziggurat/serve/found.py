@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ziggurat.errors import UsageError
+from ziggurat.storage.folder import document_in
 from ziggurat.storage.local import local_tag
 from ziggurat.storage.urls import Remote, parse, path_url
 
@@ -26,9 +27,14 @@ class Found:
 
 
 def checked(path: str, identifier: str) -> Found | None:
-    """A regular file as it is now; None where there is none."""
+    """A regular file, or a Zarr, as it is now; None where there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - for speed
+        if stat.S_ISDIR(status.st_mode):
+            document = document_in(path)
+            if document is None:
+                return None
+            status = os.stat(document)  # noqa: PTH116 - as above
     except (OSError, ValueError):
         return None
     if not stat.S_ISREG(status.st_mode):

@@ -3,7 +3,8 @@
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import obstore
 
 from ziggurat.errors import SourceNotFound, SourceRefused, UsageError
 from ziggurat.storage.client import asking, bind, tag_of
+from ziggurat.storage.folder import DOCUMENTS, document_in, folder_of_key, is_named_folder
 from ziggurat.storage.local import local_tag, reading
 from ziggurat.storage.names import OURS
 from ziggurat.storage.network import NetworkOptions, configured
@@ -25,12 +27,12 @@ PAGE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One file or object.
+    """One file or object, or a Zarr: a folder that is one image.
 
     Attributes:
         url: opens it; goes into records.
         key: its path below the place listed, with "/" between parts; of a single file its name.
-        size: bytes.
+        size: bytes; of a Zarr those of its document.
         tag: version tag, as ``SourceVersion`` has it.
     """
 
@@ -55,6 +57,10 @@ class _Walk:
     within: Sequence[str] | None
     seen: set[tuple[int, int]]
     skip: Callable[[str], None]
+
+    def finds(self, key: str) -> bool:
+        """Whether what has this key is to be found."""
+        return self.pattern is None or self.pattern.matches(key)
 
 
 class Listing:
@@ -88,7 +94,8 @@ def list_sources(
     """Lists a folder with all folders below it, a pattern, an object-store prefix, a pack, mosaics or one file.
 
     Links are followed; every folder is listed once, however many links lead to it. A name that exists is
-    taken as it is, even if it holds a wildcard.
+    taken as it is, even if it holds a wildcard. A folder whose name ends in .zarr, and that holds a Zarr's document,
+    is one image: what lies in it is not listed.
 
     Args:
         place: path, pattern (``*``, ``?``, ``[...]``, ``**``) or URL.
@@ -145,6 +152,10 @@ def _local(path: Path, within: Sequence[str] | None, skip: Callable[[str], None]
     with reading(url):
         status = path.stat()
     if stat.S_ISDIR(status.st_mode):
+        own = _as_one(text, path.name)
+        if own is not None:
+            yield own
+            return
         yield from _walk(text, text, _Walk(None, within, set(), skip))
     elif stat.S_ISREG(status.st_mode):
         yield Listed(url, path.name, status.st_size, local_tag(status))
@@ -178,14 +189,27 @@ def _walk(root: str, shown: str, walk: _Walk) -> Iterator[Listed]:
             walk.skip(path_url(path))
             continue
         if stat.S_ISDIR(status.st_mode):
-            if walk.pattern is None or walk.pattern.may_hold(key):
+            one = _as_one(path, key)
+            if one is None and (walk.pattern is None or walk.pattern.may_hold(key)):
                 open_folders.append((_entries(path, walk), path, f"{key}/"))
-        elif walk.pattern is not None and not walk.pattern.matches(key):
+            if one is not None and walk.finds(key):
+                yield one
+        elif not walk.finds(key):
             continue
         elif stat.S_ISREG(status.st_mode):
             yield Listed(path_url(path), key, status.st_size, local_tag(status))
         else:
             walk.skip(path_url(path))
+
+
+def _as_one(path: str, key: str) -> Listed | None:
+    """A folder that is one image; None if it is none."""
+    document = document_in(path) if is_named_folder(key) else None
+    if document is None:
+        return None
+    with reading(path_url(path)):
+        status = os.stat(document)  # noqa: PTH116 - as everywhere here
+    return Listed(path_url(path), key, status.st_size, local_tag(status))
 
 
 def _entries(folder: str, walk: _Walk) -> Iterator[os.DirEntry[str]]:
@@ -223,7 +247,7 @@ def _objects(place: Remote, network: NetworkOptions) -> Iterator[Listed]:
             return
     pattern = parse_pattern(place.key) if is_pattern(place.key) else None
     prefix = (place.key if pattern is None else pattern.root).rstrip("/")
-    yield from _some(_prefixed(place, prefix, pattern, network), place.url)
+    yield from _some(_as_ones(_prefixed(place, prefix, pattern, network)), place.url)
 
 
 def _prefixed(place: Remote, prefix: str, pattern: Pattern | None, network: NetworkOptions) -> Iterator[Listed]:
@@ -242,6 +266,20 @@ def _prefixed(place: Remote, prefix: str, pattern: Pattern | None, network: Netw
             # The empty object that some tools put in the place of a folder has the folder's key.
             if key and (pattern is None or pattern.matches(key)):
                 yield Listed(base + meta["path"], key, meta["size"], tag_of(meta))
+
+
+def _as_ones(found: Iterator[Listed]) -> Iterator[Listed]:
+    """The same, each Zarr once instead of all that it holds. A store lists what lies in one folder together."""
+    for folder, members in groupby(found, lambda item: folder_of_key(item.key)):
+        if folder is None:
+            yield from members
+            continue
+        documents = {f"{folder}/{name}": len(DOCUMENTS) - place for place, name in enumerate(DOCUMENTS)}
+        best = max(
+            (item for item in members if item.key in documents), key=lambda item: documents[item.key], default=None
+        )
+        if best is not None:
+            yield replace(best, url=best.url[: len(folder) - len(best.key)], key=folder)
 
 
 def _some(found: Iterator[Listed], place: str) -> Iterator[Listed]:

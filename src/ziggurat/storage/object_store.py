@@ -48,6 +48,7 @@ class ObjectSource:
     Args:
         bound: the object and its client.
         network: the number of requests that may be under way.
+        first: bytes of the first request.
 
     Raises:
         SourceNotFound: if there is no such object.
@@ -55,22 +56,22 @@ class ObjectSource:
         StoreUnavailable: if the store does not answer.
     """
 
-    def __init__(self, bound: Bound, network: NetworkOptions) -> None:
+    def __init__(self, bound: Bound, network: NetworkOptions, *, first: int = PREFIX) -> None:
         self._bound = bound
         self._connections = network.connections
         self._closed = False
-        meta, self._prefix = self._first()
+        meta, self._prefix = self._first(first)
         self._version = SourceVersion(meta["size"], tag_of(meta))
         etag = meta["e_tag"]
         # A weak ETag never matches in If-Match (RFC 9110 13.1.1).
         self._condition = None if not etag or etag.startswith("W/") else etag
 
-    def _first(self) -> "tuple[ObjectMeta, bytes]":
+    def _first(self, length: int) -> "tuple[ObjectMeta, bytes]":
         store, key = self._bound.store, self._bound.key
         try:
             with asking(self.url):
-                answer = obstore.get(store, key, options={"range": (0, PREFIX)})
-                return answer.meta, bytes(answer.bytes())
+                answer = obstore.get(store, key, options={"range": (0, length)})
+                data = bytes(answer.bytes())
         except SourceChanged:
             # An empty object satisfies no range.
             with asking(self.url):
@@ -78,6 +79,9 @@ class ObjectSource:
             if meta["size"]:
                 raise
             return meta, b""
+        # Many small objects are as much as a large one.
+        take([ByteRange(0, len(data))])
+        return answer.meta, data
 
     @property
     def url(self) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from ziggurat.errors import SourceNotFound
+from ziggurat.format.table import FOLDER
 from ziggurat.serve.call import Call
 from ziggurat.serve.service import Service, etag
 from ziggurat.storage.protocol import ByteSource
@@ -21,6 +22,7 @@ PIECE: Final = 1 << 20
 TYPES: Final = {
     "jp2": "image/jp2", "j2k": "image/j2c", "tiff": "image/tiff", "jpeg": "image/jpeg", "png": "image/png",
     "webp": "image/webp", "avif": "image/avif", "jxl": "image/jxl", "fits": "image/fits",
+    "ozx": "application/zip",
 }  # fmt: skip
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -36,6 +38,8 @@ async def original(service: Service, call: Call) -> Response:
     if not service.settings.download:
         raise SourceNotFound("original files are not handed out here")
     looked = await service.look("/".join(call.segments[1:]))
+    if looked.facts.format == FOLDER:
+        raise SourceNotFound(f"{looked.found.id!a} is a folder of many files, none of which is the image")
     size, version = looked.facts.version
     tag = etag(f"original\0{looked.found.url}\0{size}\0{version}")
     name = quote(looked.found.id.rpartition("/")[2], safe="", errors="replace")
