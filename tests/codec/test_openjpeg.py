@@ -95,7 +95,7 @@ def test_a_library_that_is_not_openjpeg_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_a_version_with_known_heap_writes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openjpeg, "MINIMUM_VERSION", (99, 0, 0))
-    openjpeg._load.cache_clear()
+    openjpeg.load.cache_clear()
     with pytest.raises(DependencyError, match=r"99\.0\.0 or newer is needed"):
         openjpeg.version()
 

@@ -22,6 +22,7 @@ from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.urls import local_path
+from ziggurat.write.jp2 import Jp2Options
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
@@ -36,11 +37,14 @@ class Output:
 
     Attributes:
         to: the target.
-        quality: of lossy targets, 1 to 100; 92 unless given.
+        quality: of lossy targets, 1 to 100; 92 unless given. JPEG 2000 is lossless unless it, rate or psnr is given.
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
         tile: pixels a side of a ptiff's tiles.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
+        profile: how jp2 and htj2k files are laid out: cloud, or for jp2 bodleian, ndnp or kb-dk.
+        rate: compression ratio of jp2: 8 makes an eighth of the uncompressed bytes.
+        psnr: decibels that jp2 and htj2k should reach.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
         background: R,G,B under transparent pixels where the target has no transparency.
         sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
@@ -50,12 +54,15 @@ class Output:
         columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
 
-    to: Literal["jpeg", "ptiff"]
+    to: Literal["jpeg", "ptiff", "jp2", "htj2k"]
     quality: int | None = None
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
     tile: int = 512
     pyramid: Literal["pages", "subifd", "ome"] = "pages"
+    profile: str | None = None
+    rate: float | None = None
+    psnr: float | None = None
     srgb: Flag = False
     background: str = "255,255,255"
     sample_range: str | None = None
@@ -77,11 +84,20 @@ class Output:
             target=self.to,
             jpeg=JpegOptions(quality=92 if self.quality is None else self.quality, subsampling=self.subsampling),
             ptiff=ptiff,
+            jp2=self._jp2(),
             picture=self._picture(),
             name=self.name,
             columns=parse_columns(self.columns),
             oversize=self.oversize,
         )
+
+    def _jp2(self) -> Jp2Options:
+        given = [f"--{name}" for name in ("profile", "rate", "psnr") if getattr(self, name) is not None]
+        if self.to in {"jp2", "htj2k"}:
+            return Jp2Options(self.profile or "cloud", self.rate, self.psnr, self.quality)
+        if given:
+            raise UsageError(f"{', '.join(given)}: only --to jp2 and htj2k know that, not {self.to}")
+        return Jp2Options()
 
     def _picture(self) -> PictureOptions:
         red, green, blue = parse_integers(self.background, 3, "--background")

@@ -3,23 +3,30 @@
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import ziggurat
-from ziggurat.cli import EXIT_ERROR, EXIT_OK
+from ziggurat.cli import EXIT_ERROR, EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.parsing import NO_NETWORK, Network
 from ziggurat.codec.icc import profile_name
 from ziggurat.convert.text import visible
 from ziggurat.errors import ZigguratError
 from ziggurat.image import Image
 from ziggurat.model import JSON
+from ziggurat.write.jp2.check import Rule, check
+from ziggurat.write.jp2.profiles import profile as known
+
+JPEG_2000 = frozenset({"jp2", "jph", "j2k"})
+"""Formats that profiles are about."""
 
 
 def info(
     *urls: str,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    profile: str | None = None,
     network: Network = NO_NETWORK,
 ) -> int:
     """Show what an image's header says.
@@ -27,14 +34,18 @@ def info(
     Args:
         urls: paths or URLs of images.
         json_: print one JSON object a line instead of text.
+        profile: say instead, rule by rule, whether files are laid out as this JPEG 2000 profile prescribes: cloud,
+            bodleian, ndnp or kb-dk. The exit code is 3 if one is not.
         network: how stores are reached.
     """
     network.options()
+    if profile is not None:
+        known(profile)
     code = EXIT_OK
     for url in urls:
         try:
             with ziggurat.open(url) as image:
-                facts = describe(image)
+                facts = describe(image) if profile is None else judged(image, profile)
         except ZigguratError as error:
             code = EXIT_ERROR
             if json_:
@@ -42,8 +53,25 @@ def info(
             else:
                 print(f"{visible(url)}: {type(error).__name__}: {visible(str(error))}", file=sys.stderr)
             continue
-        print(json.dumps(facts, default=dict) if json_ else _text(facts))
+        if facts.get("conforms") is False:
+            code = max(code, EXIT_SOME_FAILED)
+        text = _text if profile is None else _verdict
+        print(json.dumps(facts, default=dict) if json_ else text(facts))
     return code
+
+
+def judged(image: Image, profile: str) -> dict[str, JSON]:
+    """How an image keeps the rules of a JPEG 2000 profile, as plain values."""
+    if image.info.format in JPEG_2000:
+        rules = check(image.source, profile)
+    else:
+        rules = [Rule("format", "JPEG 2000", image.info.format, kept=False)]
+    return {
+        "url": image.url,
+        "profile": profile,
+        "conforms": all(rule.kept for rule in rules),
+        "rules": [asdict(rule) for rule in rules],
+    }
 
 
 def describe(image: Image) -> dict[str, JSON]:
@@ -84,6 +112,18 @@ def describe(image: Image) -> dict[str, JSON]:
         },
         **header.details,
     }
+
+
+def _verdict(facts: Mapping[str, JSON]) -> str:
+    rules = facts["rules"]
+    assert isinstance(rules, list)  # noqa: S101 - so made
+    lines = [
+        f"{visible(str(facts['url']))}: {'conforms' if facts['conforms'] else 'does not conform'} to {facts['profile']}"
+    ]
+    for rule in rules:
+        wanted = "" if rule["kept"] else f"; must be {rule['wanted']}"
+        lines.append(f"  {'ok' if rule['kept'] else 'NO'}  {rule['name']}: {visible(rule['found'])}{wanted}")
+    return "\n".join(lines)
 
 
 def _text(facts: Mapping[str, JSON]) -> str:

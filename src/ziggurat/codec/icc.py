@@ -65,6 +65,16 @@ def _tags(icc: bytes) -> Iterator[tuple[bytes, bytes]]:
             yield signature, icc[offset : offset + length]
 
 
+def is_restricted(icc: bytes) -> bool:
+    """Whether JP2 may hold it: grey or RGB of an input or display device, described by curves and a matrix, no tables.
+
+    ISO/IEC 15444-1 I.5.3.3: method 2, "restricted ICC".
+    """
+    if profile_space(icc) not in {"GRAY", "RGB "} or icc[12:16] not in {b"scnr", b"mntr"}:
+        return False
+    return not any(signature[:3] in {b"A2B", b"D2B"} for signature, _ in _tags(icc))
+
+
 def profile_name(icc: bytes) -> str:
     """The profile's description (9.2.41), English if it is given in several languages; "" if there is none.
 

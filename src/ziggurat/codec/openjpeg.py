@@ -102,7 +102,12 @@ def _found() -> str:
 
 
 @cache
-def _load(path: str) -> tuple[ctypes.CDLL, tuple[int, ...]]:
+def load(path: str) -> tuple[ctypes.CDLL, tuple[int, ...]]:
+    """The library at a path, declared, and its version.
+
+    Raises:
+        DependencyError: if it cannot be used.
+    """
     try:
         library = ctypes.CDLL(path)
         lib.declare(library)
@@ -124,7 +129,7 @@ def version() -> tuple[int, ...]:
     Raises:
         DependencyError: if there is none, or it is too old.
     """
-    return _load(library_path())[1]
+    return load(library_path())[1]
 
 
 def decode(
@@ -165,7 +170,7 @@ def decode(
 
 
 def _decode(data: bytes, reduce: int, area: Area | None, threads: int, *, strict: bool) -> Decoded:
-    library, _ = _load(library_path())
+    library, _ = load(library_path())
     session = _Session(library, data)
     try:
         session.open(reduce=reduce, threads=threads, strict=strict)
@@ -216,7 +221,7 @@ class _Session:
         self._stream = library.opj_stream_create(_STREAM_BUFFER, 1)
         if not self._codec or not self._stream:
             raise OutOfMemory("OpenJPEG has no memory for a decoder")
-        self._handlers = [_collector(self.warnings), _collector(self.errors)]
+        self._handlers = [collector(self.warnings), collector(self.errors)]
         library.opj_set_warning_handler(self._codec, self._handlers[0], None)
         library.opj_set_error_handler(self._codec, self._handlers[1], None)
         self._source.attach(library, self._stream)
@@ -283,7 +288,9 @@ class _Session:
         self._source.detach()
 
 
-def _collector(messages: list[str]) -> Callable[[bytes, int | None], None]:
+def collector(messages: list[str]) -> Callable[[bytes, int | None], None]:
+    """A message handler of OpenJPEG's that appends to a list; to be kept as long as the codec."""
+
     def collect(message: bytes, _data: int | None) -> None:
         if len(messages) < _MAX_MESSAGES:
             messages.append(message.decode("utf-8", "replace").strip())

@@ -4,7 +4,7 @@ A packet's bytes do not depend on where it lies; only the headers around the pac
 nothing is read here: a plan says which spans of the source follow each other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ziggurat.codestream.index import CodestreamIndex
@@ -97,7 +97,7 @@ def plan_transcoding(index: CodestreamIndex, head: bytes, recoding: Recoding) ->
         # The parts of a tile stay in their order: sorting is stable.
         parts.sort(key=lambda part: part.stage)
     if recoding.tlm:
-        start += _tlm(parts)
+        start += tlm_segments((part.tile, part.length) for part in parts)
     return Transcoding(start, tuple(parts), siz.y1 - siz.y0, siz.x1 - siz.x0, tuple(notes))
 
 
@@ -110,16 +110,23 @@ def _batches(parts: Parts, tiles: int) -> Iterator[list[int]]:
     yield from limited(range(tiles), length, _BATCH_BYTES, _BATCH)
 
 
-def _tlm(parts: list[NewPart]) -> bytes:
-    """TLM segments (A.7.1)."""
-    if len(parts) > _TLM_ENTRIES * _TLM_SEGMENTS:
+def tlm_segments(parts: Iterable[tuple[int, int]]) -> bytes:
+    """TLM segments (A.7.1).
+
+    Args:
+        parts: tile and length in bytes of every tile-part, in the order of the codestream.
+
+    Raises:
+        UsageError: if there are more than TLM can list.
+    """
+    listed = [tile.to_bytes(2) + length.to_bytes(4) for tile, length in parts]
+    if len(listed) > _TLM_ENTRIES * _TLM_SEGMENTS:
         raise UsageError(
-            f"TLM holds {_TLM_ENTRIES * _TLM_SEGMENTS} tile-parts, there would be {len(parts)}; choose fewer, or no TLM"
+            f"TLM holds {_TLM_ENTRIES * _TLM_SEGMENTS} tile-parts, there would be {len(listed)}; choose fewer, "
+            "or no TLM"
         )
     out = []
-    for number, first in enumerate(range(0, len(parts), _TLM_ENTRIES)):
-        entries = b"".join(
-            part.tile.to_bytes(2) + part.length.to_bytes(4) for part in parts[first : first + _TLM_ENTRIES]
-        )
+    for number, first in enumerate(range(0, len(listed), _TLM_ENTRIES)):
+        entries = b"".join(listed[first : first + _TLM_ENTRIES])
         out.append(Marker.TLM.to_bytes(2) + (len(entries) + 4).to_bytes(2) + bytes([number, _TLM_FORM]) + entries)
     return b"".join(out)

@@ -1,5 +1,7 @@
 """What a plan comes to, for people: counts, bytes, memory, time, and everything that will not be done."""
 
+from collections.abc import Mapping
+
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.text import duration, size, visible
@@ -9,6 +11,9 @@ SECONDS_PER_MEGAPIXEL = {"jp2": 0.33, "j2k": 0.33, "jph": 0.10}
 
 OTHERWISE = 0.07
 """The same for formats that decode fast."""
+
+WRITING = {"jp2": 0.5, "htj2k": 0.1}
+"""What these targets take besides: encoding, and decoding again to verify."""
 
 SHOWN = 10
 """Problems that are printed; all of them are in the ledger."""
@@ -21,7 +26,12 @@ def forecast(ledger: Ledger, workers: int) -> str:
     lines = [f"plan: {sum(counts.values())} images, " + ", ".join(f"{n} {state}" for state, n in counts.items())]
     if plan.known:
         scale = 1.0 if not plan.unknown else (plan.known + plan.unknown) / plan.known
-        seconds = sum(pixels / 1e6 * SECONDS_PER_MEGAPIXEL.get(name, OTHERWISE) for name, pixels in plan.pixels.items())
+        options = ledger.fact("options")
+        writing = WRITING.get(str(options.get("target")), 0.0) if isinstance(options, Mapping) else 0.0
+        seconds = sum(
+            pixels / 1e6 * (SECONDS_PER_MEGAPIXEL.get(name, OTHERWISE) + writing)
+            for name, pixels in plan.pixels.items()
+        )
         lines.append(
             f"to do: {plan.known + plan.unknown} images, {sum(plan.pixels.values()) * scale / 1e6:.0f} MP, "
             f"{size(plan.source_bytes * scale)}; largest needs {plan.largest >> 20} MiB"
