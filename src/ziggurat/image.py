@@ -357,8 +357,8 @@ def open(  # noqa: A001 - the package's front door, always used as ziggurat.open
     """Opens an image by its header.
 
     Args:
-        url: a path, or file:, s3:, gs:, az:, http(s):, pack:, sky: or memory: URL; of a Zarr that of its folder, of a folder in
-            it, or of its document. On a web server, and in a store, the folder's name ends in .zarr.
+        url: a path, or file:, s3:, gs:, az:, http(s):, pack:, sky: or memory: URL; of a Zarr that of its folder, of a
+            folder in it, or of its document. On a web server, and in a store, the folder's name ends in .zarr.
         formats: the formats to recognise.
         memory: bytes that one ``read`` may take.
         cache: keep what is fetched of a remote image, and levels that are slow to make, on this machine for the

@@ -432,18 +432,20 @@ def _root(name: str | None, text: str) -> Root:
     if isinstance(place, Mosaic):
         return _sky_root(name, place)
     if isinstance(place, Remote):
-        last = unquoted(place.key) if place.is_web else place.key
-        if remote_folder(place) is not None:
-            return Root(name or last.rstrip("/").rpartition("/")[2], "file", text)
-        own = name or last.rstrip("/").rpartition("/")[2] or place.root
-        if place.is_web:
-            if not place.key or place.key.endswith("/"):
-                raise UsageError(f"{place.url}: a web server cannot be listed; give the URL of one image")
-            return Root(own, "file", text)
-        if place.key and not place.key.endswith("/") and last.lower().endswith(SUFFIXES):
-            return Root(own, "file", text)
-        return Root(own, "prefix", text.rstrip("/"))
+        return _remote_root(name, text, place)
     return _local_root(name, text, place)
+
+
+def _remote_root(name: str | None, text: str, place: Remote) -> Root:
+    last = unquoted(place.key) if place.is_web else place.key
+    own = name or last.rstrip("/").rpartition("/")[2] or place.root
+    single = place.is_web or (place.key and not place.key.endswith("/") and last.lower().endswith(SUFFIXES))
+    if remote_folder(place) is None:
+        if place.is_web and (not place.key or place.key.endswith("/")):
+            raise UsageError(f"{place.url}: a web server cannot be listed; give the URL of one image")
+        if not single:
+            return Root(own, "prefix", text.rstrip("/"))
+    return Root(own, "file", text)
 
 
 def _pack_root(name: str | None, said: Packed) -> Root:
