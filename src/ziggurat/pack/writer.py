@@ -34,8 +34,7 @@ from ziggurat.pack.schema import (
 from ziggurat.storage.local_destination import LocalDestination
 from ziggurat.storage.names import check_key
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.ranges import ByteRange
-from ziggurat.storage.stored import writing
+from ziggurat.storage.stored import pieces, writing
 
 BATCH_BYTES: Final = 1 << 25
 BATCH_SECONDS: Final = 2.0
@@ -297,8 +296,7 @@ class PackWriter:
         self._db.execute("INSERT INTO data VALUES (?, zeroblob(?))", (place, image.length))
         digest = hashlib.sha256()
         with self._db.blob_open("main", "data", "bytes", place, True) as blob:
-            for start in range(0, image.length, PIECE):
-                piece = source.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
+            for piece in pieces(source, image.length, PIECE):
                 digest.update(piece)
                 blob.write(piece)
         _require(digest, image)
@@ -316,8 +314,7 @@ class PackWriter:
                     file.write(image.rest)
                     digest.update(image.rest)
                 else:
-                    for start in range(0, image.length, PIECE):
-                        piece = image.rest.read_ranges([ByteRange(start, min(start + PIECE, image.length))])[0]
+                    for piece in pieces(image.rest, image.length, PIECE):
                         digest.update(piece)
                         file.write(piece)
             _require(digest, image)

@@ -13,7 +13,7 @@ from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 
 PIECE: Final = 1 << 23
-"""Bytes hashed at a time."""
+"""Bytes of a large file that are in memory at a time."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -68,9 +68,24 @@ def source_digest(source: ByteSource) -> tuple[str, int]:
         SourceError: if it cannot be read, or changes meanwhile.
     """
     sha256 = hashlib.sha256()
-    for start in range(0, source.size, PIECE):
-        sha256.update(source.read_ranges([ByteRange(start, min(start + PIECE, source.size))])[0])
+    for piece in pieces(source, source.size):
+        sha256.update(piece)
     return sha256.hexdigest(), source.size
+
+
+def pieces(source: ByteSource, length: int, size: int = PIECE) -> Iterator[bytes]:
+    """The first bytes of a source, one piece after another.
+
+    Args:
+        source: where they are from.
+        length: bytes in all.
+        size: bytes of a piece; the last one may be shorter.
+
+    Raises:
+        SourceError: if it cannot be read, or has fewer bytes; while iterating.
+    """
+    for start in range(0, length, size):
+        yield source.read_ranges([ByteRange(start, min(start + size, length))])[0]
 
 
 def require_size(path: Path, digests: Digests) -> None:
