@@ -202,12 +202,15 @@ class Pack(Mapping[str, bytes]):
 
     def stored(self, where: str | None = None) -> Iterator[Entry]:
         """As ``entries``, in the order in which the images lie."""
-        places = sorted((entry.id, entry.key) for entry in self.entries(where))
-        for part in batched(places, CHUNK):
+        for part in batched(self.places(where), CHUNK):
             with self.snapshot() as db:
                 found = {entry.id: entry for entry in self._tables.told(db, [key for _, key in part])}
             # What is removed meanwhile is left out.
             yield from (found[place] for place, _ in part if place in found)
+
+    def places(self, where: str | None = None) -> list[tuple[int, str]]:
+        """Numbers and keys of the images that ``entries`` gives, in the order in which they lie."""
+        return sorted((entry.id, entry.key) for entry in self.entries(where))
 
     def _in_chunks[T](self, chunk: Callable[[apsw.Connection, T | None], list[T]]) -> Iterator[T]:
         """All of what a query gives, without a transaction between two chunks: whoever iterates may take his time."""

@@ -3,10 +3,10 @@
 import errno
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from ziggurat.errors import ChecksumMismatch, StoreFull, WriteError
 from ziggurat.storage.protocol import ByteSource
@@ -86,6 +86,36 @@ def pieces(source: ByteSource, length: int, size: int = PIECE) -> Iterator[bytes
     """
     for start in range(0, length, size):
         yield source.read_ranges([ByteRange(start, min(start + size, length))])[0]
+
+
+class ReadBack(Protocol):
+    """Tells what lies at the targets of a destination by reading it."""
+
+    def exists(self, key: str) -> Stored | None:
+        """What lies at the target; None if nothing does."""
+        ...
+
+    def source(self, key: str) -> ByteSource:
+        """The target, to read from."""
+        ...
+
+    def digest(self, key: str) -> tuple[str, int]:
+        """SHA-256, hexadecimal, and size of what lies at the target; reads all of it.
+
+        Raises:
+            SourceError: if it cannot be read.
+        """
+        with closing(self.source(key)) as source:
+            return source_digest(source)
+
+    def holds(self, key: str, sha256: str) -> bool:
+        """Whether bytes with this SHA-256 lie at the target; reads them."""
+        return self.exists(key) is not None and self.digest(key)[0] == sha256
+
+    def matches(self, key: str, digests: Digests) -> bool:
+        """Whether exactly these bytes lie at the target; reads them only if the size is right."""
+        found = self.exists(key)
+        return found is not None and found.size == digests.size and self.holds(key, digests.sha256)
 
 
 def require_size(path: Path, digests: Digests) -> None:
