@@ -106,12 +106,13 @@ def pack_images(
         WriteError: if the pack cannot be written; what was committed before is safe.
     """
     outcome = Outcome() if outcome is None else outcome
+    name = writer.path.name
 
     def wanted() -> Iterator[Found]:
         for found in images:
             if found.problem is not None:
                 outcome.left.append((found.url, found.problem))
-            elif writer.path.name in found.url and _is(found.url, writer.path):
+            elif name in found.url and _is(found.url, writer.path):
                 # Reading it here would drop the locks that SQLite has on it.
                 outcome.left.append((found.url, "it is the pack itself"))
             # Of two sources with the same key only one can be what is there.

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import obstore
 
@@ -23,8 +23,7 @@ PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One file or object.
 
     Attributes:
@@ -154,14 +153,14 @@ def _walk(root: str, shown: str, walk: _Walk) -> Iterator[Listed]:
         walk: what is to be found, and where to note oddities.
     """
     # No recursion: folders may lie deeper in each other than the interpreter allows calls.
-    open_folders = [(_entries(root, walk), shown, "")]
+    open_folders = [(_entries(root, walk), os.path.join(shown, ""), "")]  # noqa: PTH118 - see below
     while open_folders:
         entries, above, prefix = open_folders[-1]
         entry = next(entries, None)
         if entry is None:
             open_folders.pop()
             continue
-        path, key = os.path.join(above, entry.name), prefix + entry.name  # noqa: PTH118 - for speed
+        path, key = above + entry.name, prefix + entry.name
         if walk.within is not None and entry.is_symlink() and not is_within(os.path.realpath(path), walk.within):
             walk.skip(path_url(path))
             continue
@@ -172,7 +171,7 @@ def _walk(root: str, shown: str, walk: _Walk) -> Iterator[Listed]:
             continue
         if stat.S_ISDIR(status.st_mode):
             if walk.pattern is None or walk.pattern.may_hold(key):
-                open_folders.append((_entries(path, walk), path, f"{key}/"))
+                open_folders.append((_entries(path, walk), path + os.sep, f"{key}/"))
         elif walk.pattern is not None and not walk.pattern.matches(key):
             continue
         elif stat.S_ISREG(status.st_mode):
