@@ -64,6 +64,8 @@ class Quick:
         mapped = self._fast >= SURE
         if mapped != self._mapped:
             self._mapped = mapped
+            # The map stays as it is while a page of it is in use.
+            self.rest()
             self._db.pragma("mmap_size", MAPPED if mapped else 0)
 
     def rest(self) -> None:
