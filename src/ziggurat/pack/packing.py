@@ -36,6 +36,9 @@ BYTES_AT_A_TIME: Final = 1 << 23
 AHEAD: Final = 8
 """Times so many for each process that are under way, or wait to be written: reading goes on while a disk commits."""
 
+AHEAD_UNKNOWN: Final = 2
+"""The same where it is not known how large they are."""
+
 REMOTE_AT_ONCE: Final = 16
 """Images of a store that one process fetches side by side."""
 
@@ -216,12 +219,13 @@ def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[list[tuple[
             yield list(zip(batch, here, strict=True))
         return
     executor = _executor(choices)
+    ahead = choices.processes * (AHEAD_UNKNOWN if first[0].size is None else AHEAD)
     waiting: deque[tuple[list[Found], Future[Answers]]] = deque()
     try:
         for batch in chain(batches, repeat([])):
             if batch:
                 waiting.append((batch, executor.submit(_answers, _urls(batch))))
-                if len(waiting) <= AHEAD * choices.processes:
+                if len(waiting) <= ahead:
                     continue
             if not waiting:
                 return

@@ -1,7 +1,6 @@
 """Putting images into a pack: one process, many images a transaction, nothing that was committed ever lost."""
 
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -13,9 +12,10 @@ import apsw
 
 from ziggurat import __version__
 from ziggurat.errors import SourceChanged, TargetExists, TargetRefused, UsageError
+from ziggurat.pack.compacted import listed, sweep
 from ziggurat.pack.connection import changing, number, open_writer, reading, settle, unlock
 from ziggurat.pack.entry import Kind, Value
-from ziggurat.pack.packed import BESIDE, KINDS, Spans, beside, parted
+from ziggurat.pack.packed import KINDS, Spans, beside, parted
 from ziggurat.pack.schema import (
     APPLICATION_ID,
     ATTRIBUTE,
@@ -46,7 +46,6 @@ _NUMBERS = ("SELECT max(id) FROM data", "SELECT max(CAST(value AS INTEGER)) FROM
 PIECE: Final = 1 << 22
 """Bytes of a large image that are in memory at a time."""
 
-
 LIMIT: Final = "beside_over"
 """The fact of a pack that says over which size images lie beside it."""
 
@@ -55,8 +54,6 @@ INSERT_DATA: Final = "INSERT INTO data VALUES (?, ?)"
 
 STEPS: Final = 100_000
 """Of SQLite's machine, between two looks whether somebody wants it to stop."""
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Packable(NamedTuple):
@@ -419,31 +416,10 @@ class PackWriter:
                 self._db.execute("VACUUM")
             finally:
                 self._db.set_progress_handler(None)
-            self.say("listed", str(self._listed()))
+            self.say("listed", str(listed(self._db)))
         self.commit()
-        self._sweep()
-
-    def _sweep(self) -> None:
-        """Removes the files beside the pack whose images are no longer in it."""
-        folder = Path(f"{self.path}{BESIDE}")
-        left = {path.name: path for path in folder.glob("*/*") if _DIGEST.fullmatch(path.name)}
-        if left:
-            with reading(str(self.path)):
-                for (digest,) in self._db.execute("SELECT sha256 FROM image"):
-                    left.pop(digest.hex(), None)
-        for path in left.values():
-            with writing(str(path)):
-                path.unlink()
-
-    def _listed(self) -> int:
-        """Bytes of all that is not an image's: of a pack just compacted they lie in front of the images."""
-        sql = "SELECT pageno FROM dbstat WHERE aggregate = 1 AND name = ?"
-        trees = [
-            name for (name,) in self._db.execute("SELECT name FROM sqlite_schema") if name not in {"coarse", "data"}
-        ]
-        pages = sum(number(self._db, sql, (name,)) for name in trees)
-        # Its own page and the roots of the two others come first, too.
-        return (pages + 3) * number(self._db, "PRAGMA page_size")
+        with reading(str(self.path)):
+            sweep(self._db, self.path)
 
     @contextmanager
     def _alone(self) -> Iterator[apsw.Connection]:
