@@ -1,8 +1,8 @@
 """Compares virtual levels with arrays that store a pyramid: sizes, opening, thumbnails, windows and whole levels.
 
-Writes the section "zarr" of ``docs/benchmarks.md``. All are read from the disk by zarr-python, Blosc2 by its own library;
-of the references nothing but fsspec, zarr and imagecodecs-zarr takes part. Needs ome-zarr, blosc2, blosc2-grok and
-libvips' ``vips``; ``make bench-zarr`` installs them beside Ziggurat.
+Writes the section "zarr" of ``docs/benchmarks.md``. All are read from the disk by zarr-python, Blosc2 by its own
+library; of the references nothing but fsspec, zarr and imagecodecs-zarr takes part. Needs ome-zarr, blosc2,
+blosc2-grok and libvips' ``vips``; ``make bench-zarr`` installs them beside Ziggurat.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def levels_of(group: zarr.Group) -> list[Level]:
     return [_level(group[path]) for path in paths]
 
 
-def _level(array: Any) -> Level:
+def _level(array: zarr.Array) -> Level:
     height, width = array.shape[-2:]
     return Level(height, width, lambda rows, columns: array[..., rows, columns])
 
@@ -102,8 +102,9 @@ def virtual(work: Path, pixels: Pixels) -> list[Kept]:
             pixels, tile=(TILE, TILE), resolutions=LEVELS, reversible=True, prog_order="RPCL", numthreads=2
         )
     )
-    assert run(["transcode", str(path), str(laid), "--layout", "chunks"]) == 0
-    assert run(["references", str(laid), str(references)]) == 0
+    for command in (["transcode", path, laid, "--layout", "chunks"], ["references", laid, references]):
+        if run([str(word) for word in command]):
+            raise SystemExit(f"ziggurat {command[0]} failed")
 
     def referred() -> list[Level]:
         files = fsspec.filesystem("reference", fo=str(references), asynchronous=True, skip_instance_cache=True)
@@ -151,7 +152,7 @@ def pyramid(work: Path, pixels: Pixels) -> Kept:
     return Kept("TIFF, Deflate, pyramid, tifffile's Zarr store", path, levels)
 
 
-def _tiff_level(array: Any) -> Level:
+def _tiff_level(array: zarr.Array) -> Level:
     return Level(array.shape[0], array.shape[1], lambda rows, columns: array[rows, columns])
 
 
@@ -183,7 +184,7 @@ def grok(work: Path, pixels: Pixels) -> Kept:
     return Kept("Blosc2, grok, lossless, no levels", path, levels)
 
 
-def _halved(array: Any, rows: slice, columns: slice, step: int) -> Pixels:
+def _halved(array: Pixels, rows: slice, columns: slice, step: int) -> Pixels:
     whole = array[rows.start * step : rows.stop * step, columns.start * step : columns.stop * step]
     return whole[::step, ::step] if step > 1 else whole
 
@@ -248,7 +249,8 @@ def check(kept: Sequence[Kept], pixels: Pixels) -> None:
         whole = level.read(slice(0, level.height), slice(0, level.width))
         if whole.shape[0] == pixels.shape[2]:
             whole = np.moveaxis(whole, 0, 2)
-        assert not item.lossless or np.array_equal(whole, pixels), item.name
+        if item.lossless and not np.array_equal(whole, pixels):
+            raise SystemExit(f"{item.name} is not the picture")
 
 
 def report(kept: Sequence[Kept], found: Sequence[Measured], pixels: Pixels, references: int) -> str:
@@ -284,9 +286,10 @@ def report(kept: Sequence[Kept], found: Sequence[Measured], pixels: Pixels, refe
 
 `make bench-zarr` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. Ziggurat {ziggurat.__version__}, {versions}.
 
-A photograph of {high} x {wide} pixels with the noise of a scan, RGB, all lossless, tiles of {TILE}, {LEVELS} coarser levels; the references
-are {references / 1e3:.0f} kB of JSON beside the file. All read from a disk that the operating system has in memory, with nothing kept between reads.
-Blosc2 has no levels: its coarser ones are every n-th pixel of the finest.
+A photograph of {high} x {wide} pixels with the noise of a scan, RGB, all lossless, tiles of {TILE}, {LEVELS} coarser
+levels; the references are {references / 1e3:.0f} kB of JSON beside the file. All read from a disk that the operating
+system has in memory, with nothing kept between reads. Blosc2 has no levels: its coarser ones are every n-th pixel of
+the finest.
 
 {sizes}
 

@@ -7,12 +7,13 @@ is changed here holds there.
 import sys
 from pathlib import Path
 
-from ziggurat.pack import prepare, writer
+from ziggurat.pack import packing, prepare, writer
 from ziggurat.pack.gather import gather
 from ziggurat.pack.packing import Choices, pack_images
 
 prepare.LARGE = 30_000  # type: ignore[misc]
 writer.BATCH_BYTES = 40_000  # type: ignore[misc]
+packing.AT_A_TIME = 16  # type: ignore[misc]
 writer.PIECE = 7_000  # type: ignore[misc]
 
 if __name__ == "__main__":

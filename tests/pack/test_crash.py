@@ -9,7 +9,6 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import imagecodecs
@@ -183,10 +182,10 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_one_that_it_was_to_repla
 ) -> None:
     with PackWriter(path, beside_over=beside_over) as writer:
         writer.put(packable("k", image_of(1)))
-        changed = replace(packable("k", image_of(2)), rest=BytesSource(image_of(3)))
+        changed = packable("k", image_of(2))._replace(rest=BytesSource(image_of(3)))
         with pytest.raises(SourceChanged, match="changed while it was packed"):
             writer.put(changed, replace=True)
-        gone = replace(changed, rest=BytesSource(image_of(3, 100)))
+        gone = changed._replace(rest=BytesSource(image_of(3, 100)))
         with pytest.raises(SourceChanged):
             writer.put(gone, replace=True)
         writer.put(packable("l", image_of(4)))

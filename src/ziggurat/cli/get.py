@@ -12,7 +12,7 @@ from ziggurat.cli.packs import PACK, Flag, Reading
 from ziggurat.cli.parsing import publish
 from ziggurat.errors import UsageError
 from ziggurat.pack.pack import Pack
-from ziggurat.pack.unpacking import pieces
+from ziggurat.pack.unpacking import checked
 from ziggurat.storage.stored import writing
 
 
@@ -51,5 +51,5 @@ def _write(pack: Pack, key: str, path: Path) -> None:
 
 def _copy(pack: Pack, key: str, write: Callable[[bytes], object]) -> None:
     with closing(pack.source(key)) as source:
-        for piece in pieces(source, pack.entry(key).sha256):
+        for piece in checked(source, pack.entry(key).sha256):
             write(piece)

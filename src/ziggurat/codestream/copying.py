@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ziggurat.codestream.limited import limited
 from ziggurat.codestream.reads import Reads, Span, joined_spans
 from ziggurat.errors import CorruptImage
+from ziggurat.limited import limited
 
 _MOST = 1 << 16
 """Spans of a batch at most."""

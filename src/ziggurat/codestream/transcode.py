@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ziggurat.codestream.index import CodestreamIndex
-from ziggurat.codestream.limited import limited
 from ziggurat.codestream.markers import Marker
 from ziggurat.codestream.parts import Parts
 from ziggurat.codestream.reads import Reads, Span, together
@@ -16,6 +15,7 @@ from ziggurat.codestream.recoded_headers import main_segments
 from ziggurat.codestream.recoding import Recoding, recoded_siz
 from ziggurat.codestream.reorder import NewPart, Reordering
 from ziggurat.errors import LimitExceeded, UsageError
+from ziggurat.limited import limited
 
 _TLM_ENTRIES = 10_921
 """Entries of six bytes that a TLM segment holds (A.7.1)."""

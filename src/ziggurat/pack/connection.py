@@ -11,8 +11,8 @@ from typing import Final
 
 import apsw
 
+from ziggurat.convert.ledger.connection import BUSY_MILLISECONDS, check_sqlite
 from ziggurat.errors import (
-    DependencyError,
     OutOfMemory,
     PackLocked,
     SourceChanged,
@@ -37,10 +37,6 @@ HEADER: Final = 100
 PAGE_SIZES: Final = tuple(1 << power for power in range(9, 17))
 """Bytes that a page may have."""
 
-MINIMUM_SQLITE: Final = (3, 51, 3)
-BUSY_MILLISECONDS: Final = 10_000
-"""How long one connection waits for another's short transaction."""
-
 WAIT_SECONDS: Final = 60.0
 """How long one writer waits for another, where several put single images."""
 
@@ -58,19 +54,6 @@ least, and a condition on it takes some 50 steps."""
 
 WRITER_CACHE: Final = 1 << 27
 """Bytes of changed pages that are held until they are committed."""
-
-
-def check_sqlite() -> None:
-    """Refuses an SQLite with known faults.
-
-    Raises:
-        DependencyError: if apsw carries a release below 3.51.3.
-    """
-    found = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
-    if found < MINIMUM_SQLITE:
-        raise DependencyError(
-            f"apsw carries SQLite {apsw.sqlite_lib_version()}; packs need 3.51.3 or newer. Install a newer apsw."
-        )
 
 
 def page_size(head: bytes, place: str) -> int:
@@ -92,7 +75,7 @@ def open_reader(path: Path, place: str) -> apsw.Connection:
     Raises:
         SourceError: if it is none, or cannot be read.
     """
-    check_sqlite()
+    check_sqlite("packs")
     # Opening and closing the file by other means than SQLite's would drop the locks of all connections to it.
     with local_reading(place):
         status = path.stat()
@@ -164,7 +147,7 @@ def open_remote(place: str, network: NetworkOptions | None) -> tuple[SourceFile,
     Raises:
         SourceError: if it is none, or cannot be read.
     """
-    check_sqlite()
+    check_sqlite("packs")
     source = open_source(place, network=network)
     try:
         size = page_size(source.read_ranges([ByteRange(0, min(HEADER, source.size))])[0], place)
@@ -202,7 +185,7 @@ def open_writer(path: Path, *, page: int, wait: bool = False) -> tuple[apsw.Conn
         SourceRefused: if it is no regular file.
         WriteError: if it cannot be written.
     """
-    check_sqlite()
+    check_sqlite("packs")
     try:
         if path.exists() and not path.is_file():
             raise SourceRefused(f"{path} is no regular file; choose another place")

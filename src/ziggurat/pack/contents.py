@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Final
 
 from ziggurat.errors import SourceError, SourceNotFound, SourceRefused
+from ziggurat.limited import limited
 from ziggurat.pack.entry import Entry
 from ziggurat.pack.pack import Pack
 from ziggurat.pack.prepare import LARGE
@@ -23,7 +24,7 @@ def contents(pack: Pack, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Cont
 
     Bytes are those that the pack's digest is of; a source of a large image is not read here.
     """
-    for group in _groups(entries):
+    for group in limited(entries, lambda entry: entry.length, LARGE, AT_A_TIME):
         for entry, found in zip(group, _fetched(pack, group), strict=True):
             yield entry, _compared(pack, entry, found) if isinstance(found, bytes) else found
 
@@ -39,19 +40,6 @@ def damage(pack: Pack, entry: Entry, content: Content) -> SourceError | None:
     except SourceError as error:
         return error
     return None if bytes.fromhex(digest) == entry.sha256 else _changed(pack, entry, digest)
-
-
-def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    group: list[Entry] = []
-    held = 0
-    for entry in entries:
-        if group and (len(group) == AT_A_TIME or held + entry.length > LARGE):
-            yield group
-            group, held = [], 0
-        group.append(entry)
-        held += entry.length
-    if group:
-        yield group
 
 
 def _fetched(pack: Pack, group: list[Entry]) -> list[Content]:

@@ -50,7 +50,7 @@ class PackDataset[Sample]:
         if where is None:
             self.keys: Sequence[str] = list(self._pack)
         else:
-            self.keys = [entry.key for entry in sorted(self._pack.entries(where), key=lambda entry: entry.id)]
+            self.keys = [key for _, key in self._pack.places(where)]
 
     def __len__(self) -> int:
         """How many images there are."""

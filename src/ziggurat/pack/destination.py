@@ -12,11 +12,11 @@ from ziggurat.pack.writer import Packable, PackWriter
 from ziggurat.storage.local import LocalSource
 from ziggurat.storage.names import check_key, temporary_name
 from ziggurat.storage.pack_url import PackPlace
-from ziggurat.storage.stored import Digests, Stored, require_size, source_digest, writing
+from ziggurat.storage.stored import Digests, ReadBack, Stored, require_size, writing
 from ziggurat.storage.urls import Packed, path_url
 
 
-class PackDestination:
+class PackDestination(ReadBack):
     """A pack on a disk; made when the first result comes. Safe to use from several threads and processes."""
 
     def __init__(self, path: Path) -> None:
@@ -75,23 +75,6 @@ class PackDestination:
         with writing(str(temporary)):
             temporary.unlink()
         return Stored(digests.size, digests.sha256)
-
-    def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256 and size of what has the key; reads all of it.
-
-        Raises:
-            SourceError: if it cannot be read.
-        """
-        return source_digest(self.source(key))
-
-    def holds(self, key: str, sha256: str) -> bool:
-        """Whether an image with this SHA-256 has the key; reads it."""
-        return self.exists(key) is not None and self.digest(key)[0] == sha256
-
-    def matches(self, key: str, digests: Digests) -> bool:
-        """Whether exactly these bytes have the key; reads them only if the size is right."""
-        found = self.exists(key)
-        return found is not None and found.size == digests.size and self.holds(key, digests.sha256)
 
     def remove(self, key: str) -> None:
         """Removes what has the key, if something does."""

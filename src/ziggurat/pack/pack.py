@@ -18,6 +18,7 @@ from ziggurat.pack.connection import Steps, check_there, connected, open_reader,
 from ziggurat.pack.entry import CHUNK, Entry, Tables
 from ziggurat.pack.foreign import ForeignTables
 from ziggurat.pack.packed import PackTables
+from ziggurat.pack.quick import Quick
 from ziggurat.pack.schema import Column
 from ziggurat.pack.vfs import SourceFile
 from ziggurat.storage.network import NetworkOptions
@@ -32,8 +33,8 @@ SCANNED: Final = 64
 AT_ONCE: Final = 16
 """Images that are fetched side by side from a store."""
 
-_inherited: list[apsw.Connection] = []
-"""Connections of the process that this one was forked from: not to be used, and not to be closed."""
+_inherited: list[object] = []
+"""Connections of the process that this one was forked from, and what hangs on them: not to be used, nor closed."""
 
 _reopening = threading.Lock()
 
@@ -74,6 +75,7 @@ class Pack(Mapping[str, bytes]):
         self._source: ByteSource | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._own = threading.local()
+        self._quick: Quick | None = None
         if path is None:
             self._file, self._source = open_remote(place, self._network)
             self._db = connected(self._file, place)
@@ -87,7 +89,9 @@ class Pack(Mapping[str, bytes]):
                     self._tables = ForeignTables(db, place, table)
                 else:
                     self._tables = tables = PackTables(db, place, self._network)
-                    if self._file is not None:
+                    if self._file is None:
+                        self._quick = tables.quick(db)
+                    else:
                         self._file.listed = tables.listed
         except BaseException:
             self._let_go()
@@ -124,6 +128,8 @@ class Pack(Mapping[str, bytes]):
                 yield self._db
             finally:
                 self._depth -= 1
+                if not self._depth and self._quick is not None:
+                    self._quick.rest()
                 # Where the disk fails, SQLite ends it itself.
                 if not self._depth and self._db.in_transaction:
                     self._db.execute("COMMIT")
@@ -132,7 +138,7 @@ class Pack(Mapping[str, bytes]):
         """Opens the pack anew in a forked process: SQLite's connections and locks do not survive that."""
         with _reopening:
             if self._process != os.getpid():
-                _inherited.append(self._db)
+                _inherited.extend((self._db, self._quick))
                 self._open()
 
     def __len__(self) -> int:
@@ -168,16 +174,13 @@ class Pack(Mapping[str, bytes]):
 
     def _inside(self, key: str) -> bytes | None:
         """The same in as few steps as can be, inside a snapshot of this thread; what is unusual is left to others."""
-        if not self._depth or self._process != os.getpid():
+        if not self._depth or self._quick is None or self._process != os.getpid():
             return None
         with self._lock:
             if not self._depth:
                 return None
             self._steps.taken = 0
-            try:
-                return self._tables.whole(self._db, key)
-            except apsw.Error:
-                return None
+            return self._quick.get(key)
 
     def listing(self) -> Iterator[str]:
         """The keys, in the order that costs least: of a pack their own."""
@@ -202,12 +205,15 @@ class Pack(Mapping[str, bytes]):
 
     def stored(self, where: str | None = None) -> Iterator[Entry]:
         """As ``entries``, in the order in which the images lie."""
-        places = sorted((entry.id, entry.key) for entry in self.entries(where))
-        for part in batched(places, CHUNK):
+        for part in batched(self.places(where), CHUNK):
             with self.snapshot() as db:
                 found = {entry.id: entry for entry in self._tables.told(db, [key for _, key in part])}
             # What is removed meanwhile is left out.
             yield from (found[place] for place, _ in part if place in found)
+
+    def places(self, where: str | None = None) -> list[tuple[int, str]]:
+        """Numbers and keys of the images that ``entries`` gives, in the order in which they lie."""
+        return sorted((entry.id, entry.key) for entry in self.entries(where))
 
     def _in_chunks[T](self, chunk: Callable[[apsw.Connection, T | None], list[T]]) -> Iterator[T]:
         """All of what a query gives, without a transaction between two chunks: whoever iterates may take his time."""

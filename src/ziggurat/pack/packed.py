@@ -13,6 +13,7 @@ import apsw
 from ziggurat.errors import SourceChanged, SourceRefused
 from ziggurat.pack.connection import number
 from ziggurat.pack.entry import CHUNK, Entry, Kind, Lying, Value, not_too_much
+from ziggurat.pack.quick import Quick
 from ziggurat.pack.schema import ATTRIBUTE, LONGEST_HEAD, Column, check_schema, quoted
 from ziggurat.storage.names import LONGEST_KEY
 from ziggurat.storage.network import NetworkOptions
@@ -219,6 +220,10 @@ class PackTables:
             return kind.head + rest if kind.head else rest
         entry = self._entry(db, (key, image, place, length, sha256), {})
         return self.read(db, entry, [ByteRange(0, entry.length)])[0]
+
+    def quick(self, db: apsw.Connection) -> Quick | None:
+        """What gives most images faster; None where they lie in two parts."""
+        return None if self._split else Quick(db, self._kinds)
 
     def read(self, db: apsw.Connection, entry: Entry, ranges: Sequence[ByteRange]) -> list[bytes]:
         """Some of an image's bytes."""

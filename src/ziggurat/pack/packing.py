@@ -8,30 +8,46 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ziggurat.convert.process import die_with_parent
 from ziggurat.errors import SourceError, TargetExists, TargetRefused, ZigguratError
+from ziggurat.limited import limited
 from ziggurat.pack.gather import Found
 from ziggurat.pack.prepare import Prepared, Preparer
 from ziggurat.pack.writer import Packable, PackWriter
 from ziggurat.storage.names import check_key
 from ziggurat.storage.network import NetworkOptions, configure, configured
+from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.resolve import local_path, open_source
 
-AT_A_TIME: Final = 128
-"""Images that a process is given together."""
+FEW: Final = 128
+"""Images for which starting processes takes longer than they save."""
+
+AT_A_TIME: Final = 512
+BYTES_AT_A_TIME: Final = 1 << 23
+"""Images that a process is given together: so many, of so many bytes together where that is known."""
+
+AHEAD: Final = 8
+"""Times so many for each process that are under way, or wait to be written: reading goes on while a disk commits."""
+
+AHEAD_UNKNOWN: Final = 2
+"""The same where it is not known how large they are."""
 
 REMOTE_AT_ONCE: Final = 16
 """Images of a store that one process fetches side by side."""
 
 SMALL: Final = 1 << 20
 """Bytes of a file that is read in one go."""
+
+
+type Answers = list[tuple[Any, ...] | str]
+"""What a process finds out about images, as it hands it over."""
 
 
 @dataclass(slots=True)
@@ -93,12 +109,13 @@ def pack_images(
         WriteError: if the pack cannot be written; what was committed before is safe.
     """
     outcome = Outcome() if outcome is None else outcome
+    name = writer.path.name
 
     def wanted() -> Iterator[Found]:
         for found in images:
             if found.problem is not None:
                 outcome.left.append((found.url, found.problem))
-            elif writer.path.name in found.url and _is(found.url, writer.path):
+            elif name in found.url and _is(found.url, writer.path):
                 # Reading it here would drop the locks that SQLite has on it.
                 outcome.left.append((found.url, "it is the pack itself"))
             # Of two sources with the same key only one can be what is there.
@@ -108,21 +125,20 @@ def pack_images(
             else:
                 yield found
 
-    for found, result in _prepared(wanted(), choices):
-        problem = result if isinstance(result, str) else _problem(found, result, choices)
-        if isinstance(result, str) or problem is not None:
-            outcome.left.append((found.url, problem or ""))
-            continue
-        try:
-            added = _put(writer, found, result, replace=choices.replace)
-        except (TargetExists, TargetRefused, SourceError) as error:
-            outcome.left.append((found.url, str(error)))
-            continue
-        if added:
-            outcome.packed += 1
-            outcome.bytes += result.length
+    for batch in _prepared(wanted(), choices):
+        ready = []
+        for found, result in batch:
+            problem = result if isinstance(result, str) else _problem(found, result, choices)
+            if isinstance(result, str) or problem is not None:
+                outcome.left.append((found.url, problem or ""))
+            else:
+                ready.append((found, result))
+        small = [_packable(found, result, result.rest) for found, result in ready if result.rest is not None]
+        if len(small) == len(ready) and writer.put_new(small):
+            outcome.packed += len(small)
+            outcome.bytes += sum(image.length for image in small)
         else:
-            outcome.there += 1
+            _put_each(writer, ready, choices, outcome, progress)
         progress(outcome)
     writer.commit()
     return outcome
@@ -150,30 +166,66 @@ def _problem(found: Found, result: Prepared, choices: Choices) -> str | None:
     return None if choices.unreadable else result.problem
 
 
+def _packable(found: Found, result: Prepared, rest: bytes | ByteSource) -> Packable:
+    kind, length, sha256, _, _, spans = result
+    return Packable(found.key, kind, rest, length, sha256, found.attributes, spans)
+
+
+def _put_each(
+    writer: PackWriter,
+    ready: Iterable[tuple[Found, Prepared]],
+    choices: Choices,
+    outcome: Outcome,
+    progress: Callable[[Outcome], None],
+) -> None:
+    """Adds images one by one, and says of each what came of it."""
+    for found, result in ready:
+        try:
+            added = _put(writer, found, result, replace=choices.replace)
+        except (TargetExists, TargetRefused, SourceError) as error:
+            outcome.left.append((found.url, str(error)))
+            continue
+        outcome.packed += added
+        outcome.there += not added
+        outcome.bytes += result.length if added else 0
+        progress(outcome)
+
+
 def _put(writer: PackWriter, found: Found, result: Prepared, *, replace: bool) -> bool:
-    kind, length, sha256, rest, _, spans = result
-    if rest is not None:
-        return writer.put(Packable(found.key, kind, rest, length, sha256, found.attributes, spans), replace=replace)
+    if result.rest is not None:
+        return writer.put(_packable(found, result, result.rest), replace=replace)
     with closing(open_source(found.url)) as source:
-        return writer.put(Packable(found.key, kind, source, length, sha256, found.attributes), replace=replace)
+        return writer.put(_packable(found, result, source), replace=replace)
 
 
-def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[tuple[Found, Prepared | str]]:
+def _weight(found: Found) -> int:
+    """Bytes of an image, or what it is held for where that is not known."""
+    if found.data is not None:
+        return len(found.data)
+    return BYTES_AT_A_TIME // FEW if found.size is None else found.size
+
+
+def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[list[tuple[Found, Prepared | str]]]:
     """What was found out about images, in their order; of those that cannot be had, why."""
-    first = list(islice(images, AT_A_TIME))
-    if not choices.processes or len(first) < AT_A_TIME or first[0].data is not None:
+    first = list(islice(images, FEW))
+    batches = limited(chain(first, images), _weight, BYTES_AT_A_TIME, AT_A_TIME)
+    if not choices.processes or len(first) < FEW or first[0].data is not None:
         preparer = Preparer(by_resolution=choices.by_resolution)
-        for found in chain(first, images):
-            yield found, _answer(preparer, found.url, found.data)
+        for batch in batches:
+            if first[0].data is None:
+                here = _found_out(preparer, _urls(batch))
+            else:
+                here = [_answer(preparer, found.url, found.data) for found in batch]
+            yield list(zip(batch, here, strict=True))
         return
-    batches = chain([first], iter(lambda: list(islice(images, AT_A_TIME)), []))
     executor = _executor(choices)
-    waiting: deque[tuple[list[Found], Future[list[Prepared | str]]]] = deque()
+    ahead = choices.processes * (AHEAD_UNKNOWN if first[0].size is None else AHEAD)
+    waiting: deque[tuple[list[Found], Future[Answers]]] = deque()
     try:
         for batch in chain(batches, repeat([])):
             if batch:
                 waiting.append((batch, executor.submit(_answers, _urls(batch))))
-                if len(waiting) <= 2 * choices.processes:
+                if len(waiting) <= ahead:
                     continue
             if not waiting:
                 return
@@ -185,7 +237,10 @@ def _prepared(images: Iterator[Found], choices: Choices) -> Iterator[tuple[Found
                 answers = [_alone(found, choices) for found in asked]
                 executor = _executor(choices)
                 waiting = deque((again, executor.submit(_answers, _urls(again))) for again, _ in waiting)
-            yield from zip(asked, answers, strict=True)
+            yield [
+                (found, answer if isinstance(answer, str) else Prepared._make(answer))
+                for found, answer in zip(asked, answers, strict=True)
+            ]
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
@@ -199,7 +254,7 @@ def _executor(choices: Choices, *, processes: int | None = None) -> ProcessPoolE
     )
 
 
-def _alone(found: Found, choices: Choices) -> Prepared | str:
+def _alone(found: Found, choices: Choices) -> tuple[Any, ...] | str:
     with _executor(choices, processes=1) as executor:
         try:
             return executor.submit(_answers, [found.url]).result()[0]
@@ -223,18 +278,21 @@ def _urls(batch: Sequence[Found]) -> list[str]:
     return [found.url for found in batch]
 
 
-def _answers(urls: Sequence[str]) -> list[Prepared | str]:
-    preparer = _preparer or Preparer()
+def _answers(urls: Sequence[str]) -> Answers:
+    # As plain tuples they are handed over in a third of the time.
+    found = _found_out(_preparer or Preparer(), urls)
+    return [answer if isinstance(answer, str) else tuple(answer) for answer in found]
+
+
+def _found_out(preparer: Preparer, urls: Sequence[str]) -> list[Prepared | str]:
     if local_path(urls[0]) is not None:
-        _announce(urls)
-        return [_answer(preparer, url) for url in urls]
+        return list(map(partial(_answer, preparer), urls, _small_files(urls)))
     with ThreadPoolExecutor(REMOTE_AT_ONCE) as threads:
         return list(threads.map(partial(_answer, preparer), urls))
 
 
 def _answer(preparer: Preparer, url: str, data: bytes | None = None) -> Prepared | str:
     try:
-        data = _small_file(url) if data is None else data
         if data is not None:
             return preparer.of_bytes(data, url)
         with closing(open_source(url)) as source:
@@ -243,33 +301,44 @@ def _answer(preparer: Preparer, url: str, data: bytes | None = None) -> Prepared
         return f"{type(error).__name__}: {error}"
 
 
-def _announce(urls: Sequence[str]) -> None:
-    """Tells the system which files are read next: a disk is asked for many at once."""
-    for url in urls:
-        if ":" in url:
-            continue
-        with suppress(OSError):
-            file = os.open(url, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                os.posix_fadvise(file, 0, SMALL, os.POSIX_FADV_WILLNEED)
-            finally:
-                os.close(file)
+def _small_files(urls: Sequence[str]) -> Iterator[bytes | None]:
+    """All of each file of this machine, in as few steps as can be; None where that is not so simple.
+
+    A disk is asked for all of them before one is waited for.
+    """
+    buffer = bytearray(SMALL + 1)
+    for found in [_begun(url, buffer) for url in urls]:
+        yield _read(found) if isinstance(found, int) else found
 
 
-def _small_file(url: str) -> bytes | None:
-    """All of a file of this machine, in as few steps as can be; None where that is not so simple."""
+def _begun(url: str, buffer: bytearray) -> bytes | int | None:
+    """All of a file that is in memory; of others the descriptor."""
     if ":" in url:
         return None
     try:
         file = os.open(url, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
+    status = os.fstat(file)
+    size = status.st_size
+    if stat.S_ISREG(status.st_mode) and size <= SMALL:
+        try:
+            if os.preadv(file, [buffer], 0, os.RWF_NOWAIT) == size:
+                os.close(file)
+                return bytes(memoryview(buffer)[:size])
+        except OSError:  # it is not in memory, or this is no place where one can ask
+            pass
+        os.posix_fadvise(file, 0, size, os.POSIX_FADV_WILLNEED)
+        return file
+    os.close(file)
+    return None
+
+
+def _read(file: int) -> bytes | None:
     try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > SMALL:
-            return None
-        data = os.read(file, SMALL + 1)
-        return data if len(data) == status.st_size else None
+        size = os.fstat(file).st_size
+        data = os.read(file, size + 1)
+        return data if len(data) == size else None
     except OSError:
         return None
     finally:

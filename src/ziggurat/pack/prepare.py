@@ -71,6 +71,7 @@ class Preparer:
     def __init__(self, *, by_resolution: bool = False) -> None:
         self._by_resolution = by_resolution
         self._kinds: dict[bytes, Kind] = {}
+        self._last = 0
 
     def prepare(self, source: ByteSource) -> Prepared:
         """Finds out about one.
@@ -92,10 +93,15 @@ class Preparer:
             name: what it is called, for messages.
         """
         sha256 = hashlib.sha256(data).digest()
+        # Most often it begins as the one before it did.
+        kind = self._kinds.get(data[: self._last])
+        if kind is not None:
+            return Prepared(kind, len(data), sha256, data[self._last :])
         start = scan_start(data)
         if start:
             kind = self._kinds.get(data[:start])
             if kind is not None:
+                self._last = start
                 return Prepared(kind, len(data), sha256, data[start:])
         kind, problem = form_of(MemorySource(name, data))
         if start and problem is None and len(self._kinds) < KNOWN:

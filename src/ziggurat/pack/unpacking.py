@@ -14,14 +14,13 @@ from ziggurat.pack.pack import Pack
 from ziggurat.pack.packing import Outcome
 from ziggurat.storage.destination import Destination, open_destination
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.ranges import ByteRange
-from ziggurat.storage.stored import PIECE, Digests, writing
+from ziggurat.storage.stored import Digests, pieces, writing
 
 AT_ONCE: Final = 8
 """Files written side by side: each waits for the disk or the store."""
 
 
-def pieces(source: ByteSource, sha256: bytes) -> Iterator[bytes]:
+def checked(source: ByteSource, sha256: bytes) -> Iterator[bytes]:
     """All of an image, piece by piece.
 
     Args:
@@ -31,11 +30,11 @@ def pieces(source: ByteSource, sha256: bytes) -> Iterator[bytes]:
     Raises:
         SourceError: if it cannot be read, or is not what was packed; then the last piece is not given.
     """
-    digest = hashlib.sha256()
-    for start in range(0, source.size, PIECE):
-        piece = source.read_ranges([ByteRange(start, min(start + PIECE, source.size))])[0]
+    digest, left = hashlib.sha256(), source.size
+    for piece in pieces(source, source.size):
         digest.update(piece)
-        if start + PIECE >= source.size and sha256 not in {b"", digest.digest()}:
+        left -= len(piece)
+        if not left and sha256 not in {b"", digest.digest()}:
             raise SourceRefused(f"{source.url} is damaged: its SHA-256 is {digest.hexdigest()}, not {sha256.hex()}")
         yield piece
 
@@ -121,7 +120,7 @@ class _Target:
         token = f"unpack-{entry.id}"
         temporary = destination.temporary(key, token)
         try:
-            parts = [content] if isinstance(content, bytes) else pieces(content, entry.sha256)
+            parts = [content] if isinstance(content, bytes) else checked(content, entry.sha256)
             with writing(str(temporary)), temporary.open("wb") as file:
                 digests = _digests(parts, file.write)
             if not isinstance(content, bytes) and destination.matches(key, digests):

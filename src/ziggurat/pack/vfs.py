@@ -96,18 +96,24 @@ class SourceFile:
 
     def _wanted(self, number: int) -> range:
         """The pages that are worth to be read when one is missing."""
-        start = number * self._page
+        start = first = number * self._page
         if start < self.listed:
             step = next(self._steps)
-            end = min(start - start % step + step, max(self.listed, start + self._page))
+            first -= first % step
+            end = min(first + step, max(self.listed, start + self._page))
         else:
             # A tree that was filled in order is read in order; an image goes on behind its first page.
             self._run = min(2 * self._run, STEPS[-1]) if start == self._end else self._page
             end = start + self._run
         self._end = end
         last = -(-min(end, self._source.size) // self._page)
-        known = (at for at in range(number + 1, last) if at in self._blocks or at in self._coming)
-        return range(number, next(known, last))
+        before = (at for at in range(number - 1, first // self._page - 1, -1) if self._known(at))
+        behind = (at for at in range(number + 1, last) if self._known(at))
+        return range(next(before, first // self._page - 1) + 1, next(behind, last))
+
+    def _known(self, number: int) -> bool:
+        """Whether a page is there, or on its way."""
+        return number in self._blocks or number in self._coming
 
     def _fetch(self, numbers: range, fetch: "Future[dict[int, bytes]]") -> None:
         span = ByteRange(numbers.start * self._page, min(numbers.stop * self._page, self._source.size))

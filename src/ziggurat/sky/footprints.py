@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 import apsw
 
+from ziggurat.convert.ledger.connection import check_sqlite
 from ziggurat.convert.records import naming
 from ziggurat.errors import CorruptImage, JobError, ZigguratError
 from ziggurat.format.table import FORMATS
@@ -78,11 +79,13 @@ class Footprints:
         path: the file, made where there is none; None keeps it in memory.
 
     Raises:
+        DependencyError: if SQLite is too old.
         JobError: if the file is no index.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
+        check_sqlite("indexes of footprints")
         try:
             self._db = apsw.Connection(":memory:" if path is None else os.fspath(path))
             self._db.pragma("trusted_schema", "OFF")

@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import obstore
 
@@ -25,8 +25,7 @@ PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One file or object, or a Zarr: a folder that is one image.
 
     Attributes:
@@ -172,14 +171,14 @@ def _walk(root: str, shown: str, walk: _Walk) -> Iterator[Listed]:
         walk: what is to be found, and where to note oddities.
     """
     # No recursion: folders may lie deeper in each other than the interpreter allows calls.
-    open_folders = [(_entries(root, walk), shown, "")]
+    open_folders = [(_entries(root, walk), os.path.join(shown, ""), "")]  # noqa: PTH118 - see below
     while open_folders:
         entries, above, prefix = open_folders[-1]
         entry = next(entries, None)
         if entry is None:
             open_folders.pop()
             continue
-        path, key = os.path.join(above, entry.name), prefix + entry.name  # noqa: PTH118 - for speed
+        path, key = above + entry.name, prefix + entry.name
         if walk.within is not None and entry.is_symlink() and not is_within(os.path.realpath(path), walk.within):
             walk.skip(path_url(path))
             continue
@@ -191,10 +190,10 @@ def _walk(root: str, shown: str, walk: _Walk) -> Iterator[Listed]:
         if stat.S_ISDIR(status.st_mode):
             one = _as_one(path, key)
             if one is None and (walk.pattern is None or walk.pattern.may_hold(key)):
-                open_folders.append((_entries(path, walk), path, f"{key}/"))
+                open_folders.append((_entries(path, walk), path + os.sep, f"{key}/"))
             if one is not None and walk.finds(key):
                 yield one
-        elif not walk.finds(key):
+        elif walk.pattern is not None and not walk.pattern.matches(key):
             continue
         elif stat.S_ISREG(status.st_mode):
             yield Listed(path_url(path), key, status.st_size, local_tag(status))
@@ -279,7 +278,7 @@ def _as_ones(found: Iterator[Listed]) -> Iterator[Listed]:
             (item for item in members if item.key in documents), key=lambda item: documents[item.key], default=None
         )
         if best is not None:
-            yield replace(best, url=best.url[: len(folder) - len(best.key)], key=folder)
+            yield best._replace(url=best.url[: len(folder) - len(best.key)], key=folder)
 
 
 def _some(found: Iterator[Listed], place: str) -> Iterator[Listed]:

@@ -3,14 +3,13 @@
 import ctypes
 import errno
 import os
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from ziggurat.errors import TargetExists, TargetRefused
 from ziggurat.storage.local import LocalSource, local_tag
 from ziggurat.storage.names import check_key, temporary_name
-from ziggurat.storage.stored import Digests, Stored, require_size, source_digest, writing
+from ziggurat.storage.stored import Digests, ReadBack, Stored, require_size, writing
 from ziggurat.storage.urls import path_url
 
 _NO_LINKS: Final = frozenset({
@@ -22,7 +21,7 @@ _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
 
 
-class LocalDestination:
+class LocalDestination(ReadBack):
     """A folder; made when the first result comes. Safe to use from several threads and processes.
 
     Links inside the folder may lead to other folders inside it, never out of it.
@@ -100,24 +99,6 @@ class LocalDestination:
             _sync(path.parent)
             status = path.lstat()
         return Stored(status.st_size, local_tag(status))
-
-    def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256 and size of what lies at the target.
-
-        Raises:
-            SourceError: if it cannot be read.
-        """
-        with closing(self.source(key)) as source:
-            return source_digest(source)
-
-    def holds(self, key: str, sha256: str) -> bool:
-        """Whether a file with this SHA-256 lies at the target; reads it."""
-        return self.exists(key) is not None and self.digest(key)[0] == sha256
-
-    def matches(self, key: str, digests: Digests) -> bool:
-        """Whether exactly these bytes lie at the target; reads them only if the size is right."""
-        found = self.exists(key)
-        return found is not None and found.size == digests.size and self.holds(key, digests.sha256)
 
     def remove(self, key: str) -> None:
         """Removes what lies at the target, if something does."""

@@ -3,17 +3,17 @@
 import errno
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from ziggurat.errors import ChecksumMismatch, StoreFull, WriteError
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 
 PIECE: Final = 1 << 23
-"""Bytes hashed at a time."""
+"""Bytes of a large file that are in memory at a time."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -68,9 +68,54 @@ def source_digest(source: ByteSource) -> tuple[str, int]:
         SourceError: if it cannot be read, or changes meanwhile.
     """
     sha256 = hashlib.sha256()
-    for start in range(0, source.size, PIECE):
-        sha256.update(source.read_ranges([ByteRange(start, min(start + PIECE, source.size))])[0])
+    for piece in pieces(source, source.size):
+        sha256.update(piece)
     return sha256.hexdigest(), source.size
+
+
+def pieces(source: ByteSource, length: int, size: int = PIECE) -> Iterator[bytes]:
+    """The first bytes of a source, one piece after another.
+
+    Args:
+        source: where they are from.
+        length: bytes in all.
+        size: bytes of a piece; the last one may be shorter.
+
+    Raises:
+        SourceError: if it cannot be read, or has fewer bytes; while iterating.
+    """
+    for start in range(0, length, size):
+        yield source.read_ranges([ByteRange(start, min(start + size, length))])[0]
+
+
+class ReadBack(Protocol):
+    """Tells what lies at the targets of a destination by reading it."""
+
+    def exists(self, key: str) -> Stored | None:
+        """What lies at the target; None if nothing does."""
+        ...
+
+    def source(self, key: str) -> ByteSource:
+        """The target, to read from."""
+        ...
+
+    def digest(self, key: str) -> tuple[str, int]:
+        """SHA-256, hexadecimal, and size of what lies at the target; reads all of it.
+
+        Raises:
+            SourceError: if it cannot be read.
+        """
+        with closing(self.source(key)) as source:
+            return source_digest(source)
+
+    def holds(self, key: str, sha256: str) -> bool:
+        """Whether bytes with this SHA-256 lie at the target; reads them."""
+        return self.exists(key) is not None and self.digest(key)[0] == sha256
+
+    def matches(self, key: str, digests: Digests) -> bool:
+        """Whether exactly these bytes lie at the target; reads them only if the size is right."""
+        found = self.exists(key)
+        return found is not None and found.size == digests.size and self.holds(key, digests.sha256)
 
 
 def require_size(path: Path, digests: Digests) -> None:

@@ -21,8 +21,11 @@ NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs
 """Where shared memory does not reach other machines, so that WAL must not be used."""
 
 
-def check_sqlite() -> None:
-    """Refuses an SQLite that could damage a ledger.
+def check_sqlite(what: str = "ledgers") -> None:
+    """Refuses an SQLite that could damage a database.
+
+    Args:
+        what: is to be opened, for the message.
 
     Raises:
         DependencyError: if apsw carries a release below 3.51.3.
@@ -30,7 +33,7 @@ def check_sqlite() -> None:
     found = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if found < MINIMUM_SQLITE:
         raise DependencyError(
-            f"apsw carries SQLite {apsw.sqlite_lib_version()}; ledgers need 3.51.3 or newer, because earlier "
+            f"apsw carries SQLite {apsw.sqlite_lib_version()}; {what} need 3.51.3 or newer, because earlier "
             "ones can corrupt a WAL database with several connections. Install a newer apsw."
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ziggurat.limited import limited
 from ziggurat.storage.ranges import ByteRange
 
 BATCH = 1 << 26
@@ -22,18 +23,15 @@ def batches[T](items: Iterable[T], places: Callable[[T], Sequence[ByteRange]]) -
         items: in the order of the file, or nearly.
         places: an item's bytes, ascending.
     """
-    batch: list[T] = []
-    held = end = 0
-    for item in items:
-        cost = 0
+    end = 0
+
+    def cost(item: T) -> int:
+        nonlocal end
+        held = 0
         for found in places(item):
             gap = found.start - end
-            cost += found.end - found.start + (gap if 0 < gap <= GAP else 0)
+            held += found.end - found.start + (gap if 0 < gap <= GAP else 0)
             end = found.end
-        if batch and held + cost > BATCH:
-            yield batch
-            batch, held = [], 0
-        batch.append(item)
-        held += cost
-    if batch:
-        yield batch
+        return held
+
+    return limited(items, cost, BATCH)

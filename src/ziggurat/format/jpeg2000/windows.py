@@ -16,7 +16,6 @@ from ziggurat.codestream.coding import main_coding
 from ziggurat.codestream.compose import Canvas
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.index_file import Identity, dump, dump_tile, identity, load
-from ziggurat.codestream.limited import limited
 from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.partition import Rect, shrunk, tile_rect
 from ziggurat.codestream.reads import Reads, Span, together
@@ -28,6 +27,7 @@ from ziggurat.format.jpeg2000.decode import decode_slice
 from ziggurat.format.jpeg2000.grid import Grid, sample_span
 from ziggurat.format.shelf import Shelf
 from ziggurat.geometry import Window
+from ziggurat.limited import limited
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
 
