@@ -22,6 +22,8 @@ from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.urls import local_path
+from ziggurat.write.b2nd import B2ndOptions
+from ziggurat.write.b2nd.options import Codec
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
@@ -39,8 +41,11 @@ class Output:
         quality: of lossy targets, 1 to 100; 92 unless given.
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
-        tile: pixels a side of a ptiff's tiles.
+        tile: pixels a side of a ptiff's tiles, or of a b2nd's blocks.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
+        codec: of a b2nd's blocks: zstd, or JPEG 2000 under Ziggurat's numbers or those of a plugin.
+        rate: compression ratio of JPEG 2000: 8 makes an eighth of the uncompressed bytes.
+        psnr: decibels that JPEG 2000 should reach.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
         background: R,G,B under transparent pixels where the target has no transparency.
         sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
@@ -50,12 +55,15 @@ class Output:
         columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
 
-    to: Literal["jpeg", "ptiff"]
+    to: Literal["jpeg", "ptiff", "b2nd"]
     quality: int | None = None
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
     tile: int = 512
     pyramid: Literal["pages", "subifd", "ome"] = "pages"
+    codec: Codec = "zstd"
+    rate: float | None = None
+    psnr: float | None = None
     srgb: Flag = False
     background: str = "255,255,255"
     sample_range: str | None = None
@@ -77,11 +85,19 @@ class Output:
             target=self.to,
             jpeg=JpegOptions(quality=92 if self.quality is None else self.quality, subsampling=self.subsampling),
             ptiff=ptiff,
+            b2nd=self._b2nd(),
             picture=self._picture(),
             name=self.name,
             columns=parse_columns(self.columns),
             oversize=self.oversize,
         )
+
+    def _b2nd(self) -> B2ndOptions:
+        if self.to == "b2nd":
+            return B2ndOptions(codec=self.codec, tile=self.tile, rate=self.rate, psnr=self.psnr)
+        if self.rate is not None or self.psnr is not None:
+            raise UsageError(f"--rate and --psnr: only --to b2nd knows them, not {self.to}")
+        return B2ndOptions()
 
     def _picture(self) -> PictureOptions:
         red, green, blue = parse_integers(self.background, 3, "--background")

@@ -102,6 +102,8 @@ def _require(measured: float, floor: float, what: str) -> None:
 
 def _subsampling(conversion: Conversion, options: OutputOptions) -> Subsampling | None:
     """How the output's chroma is subsampled, if it is."""
+    if conversion.name not in {"jpeg", "ptiff"}:
+        return None
     chosen = (options.ptiff if conversion.name == "ptiff" else options.jpeg).subsampling
     return None if chosen == "444" else chosen
 
@@ -216,6 +218,8 @@ MIN_SIDE = 8
 
 def loss_floor(conversion: Conversion, options: OutputOptions) -> float:
     """The PSNR that the chosen encoding cannot fall below unless something went wrong, in decibels."""
+    if conversion.name not in {"jpeg", "ptiff"}:
+        return GENERIC_FLOOR
     compressed = options.ptiff.compression if conversion.name == "ptiff" else "jpeg"
     if compressed != "jpeg":
         return GENERIC_FLOOR

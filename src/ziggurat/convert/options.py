@@ -7,6 +7,7 @@ from typing import Literal
 
 from ziggurat.errors import UsageError
 from ziggurat.model import JSON
+from ziggurat.write.b2nd import B2ndOptions
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
@@ -22,6 +23,7 @@ class OutputOptions:
         target: a name of ``ziggurat.write.table.TARGETS``.
         jpeg: of the JPEG writer.
         ptiff: of the pyramidal TIFF writer.
+        b2nd: of the writer of Blosc2 arrays.
         picture: how pixels are prepared.
         name: template of the target names, or None for the source's own path.
         columns: role to manifest column.
@@ -31,16 +33,26 @@ class OutputOptions:
     target: str
     jpeg: JpegOptions = field(default_factory=JpegOptions)
     ptiff: PtiffOptions = field(default_factory=PtiffOptions)
+    b2nd: B2ndOptions = field(default_factory=B2ndOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
     name: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     oversize: Oversize = "refuse"
 
+    def of(self, target: str) -> JpegOptions | PtiffOptions | B2ndOptions:
+        """The options of a target's writer."""
+        match target:
+            case "jpeg":
+                return self.jpeg
+            case "b2nd":
+                return self.b2nd
+        return self.ptiff
+
     def record(self) -> dict[str, JSON]:
         """The options as plain values, for the ledger; those of other targets left out."""
         values = json.loads(json.dumps(asdict(self)))
         used = {self.target} | ({"ptiff"} if self.oversize == "ptiff" else set())
-        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff"} - used}
+        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff", "b2nd"} - used}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,17 +60,21 @@ def set_up(image: Image, options: OutputOptions, writer_name: str | None = None)
                     "a side: choose --oversize ptiff, downscale or skip"
                 )
     picture = prepare(image, picture_options, form=_form(name, options))
-    writer = target(name).make(options.jpeg if name == "jpeg" else options.ptiff)
+    writer = target(name).make(options.of(name))
     return Conversion(name, picture, writer, exact=_exact(name, options))
 
 
 def _form(name: str, options: OutputOptions) -> Form:
-    return "display" if name == "jpeg" or options.ptiff.compression in {"jpeg", "webp"} else "native"
+    tiff_of_display = name == "ptiff" and options.ptiff.compression in {"jpeg", "webp"}
+    return "display" if name == "jpeg" or tiff_of_display else "native"
 
 
 def _exact(name: str, options: OutputOptions) -> bool:
-    if name == "jpeg":
-        return False
+    match name:
+        case "jpeg":
+            return False
+        case "b2nd":
+            return options.b2nd.lossless
     if options.ptiff.compression == "jpeg2000":
         return options.ptiff.quality is None
     return options.ptiff.compression not in {"jpeg", "webp"}

@@ -87,6 +87,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             "ziggurat.format.fits:open_reader",
             (".fits", ".fit", ".fts", ".fz"),
         ),
+        "b2nd": Format((Signature(2, b"b2frame\0"),), "ziggurat.format.blosc2:open_reader", (".b2nd",)),
     }
 )
 
