@@ -15,9 +15,7 @@ DEEPEST = 8
 _NUMBERS: Mapping[int, str] = MappingProxyType(
     {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
 )
-_BYTES: Mapping[int, str] = MappingProxyType(
-    {0xC4: ">B", 0xC5: ">H", 0xC6: ">I", 0xD9: ">B", 0xDA: ">H", 0xDB: ">I"}
-)
+_BYTES: Mapping[int, str] = MappingProxyType({0xC4: ">B", 0xC5: ">H", 0xC6: ">I", 0xD9: ">B", 0xDA: ">H", 0xDB: ">I"})
 _EXTENSIONS: Mapping[int, int] = MappingProxyType({0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16})
 """Bytes of fixed extensions, whose type byte is left out of the value."""
 

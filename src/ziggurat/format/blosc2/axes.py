@@ -64,7 +64,8 @@ def arrange(shape: Sequence[int], names: Sequence[str] | None = None) -> Axes:
 
     Where the file does not say: axes of length 1 in front do not count. The last axis is bands if there are at
     least three and it has at most 16 samples; the two before it, or else the last two, are rows and columns. A third
-    axis before those is bands, if there are none yet and it has at most 4096 planes. Of all others, the first plane is read.
+    axis before those is bands, if there are none yet and it has at most 4096 planes. Of all others, the first plane
+    is read.
 
     Args:
         shape: of the array.

@@ -1,7 +1,7 @@
 """The contiguous frame around the chunks: its header, its metalayers, the places of the chunks.
 
-C-Blosc2, README_CFRAME_FORMAT.rst and README_B2ND_METALAYER.rst. A frame is header, chunks, a chunk of 64-bit offsets of
-the chunks from the header's end, and a trailer. Numbers of its msgpack are big-endian, those of chunks little-endian.
+C-Blosc2, README_CFRAME_FORMAT.rst and README_B2ND_METALAYER.rst. A frame is header, chunks, a chunk of 64-bit
+offsets of the chunks from the header's end, and a trailer. Numbers of its msgpack are big-endian, those of chunks little-endian.
 """
 
 import math
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.codec.blosc2 import HEADER, MAX_BLOCK, MAX_CHUNK, parse_chunk, unpack
-from ziggurat.codec.msgpack import Value, unpack as unpack_msgpack
+from ziggurat.codec.msgpack import Value
+from ziggurat.codec.msgpack import unpack as unpack_msgpack
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.format.whole import Header
 
@@ -36,6 +37,7 @@ ZSTD = 5
 
 _VERSION, _NO_SPLIT, _LEVEL, _USER_CODEC, _BITSHUFFLE = 0x12, 2, 1, 6, 2
 _DTYPE = re.compile(r"[<>|=]?([ui][1248]|f[248])")
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -199,8 +201,8 @@ def frame_header(frame: Frame, metalayers: Mapping[bytes, bytes], *, codec: int,
         length: bytes of the whole frame.
     """
     itemsize = frame.dtype.itemsize
-    nbytes = math.prod(frame.shape) * itemsize
     chunk_bytes = frame.block_bytes * frame.blocks
+    nbytes = chunk_bytes * frame.chunks
     layers = {b"b2nd": _b2nd(frame), **metalayers}
     names = b"".join(bytes([0xA0 | len(name), *name]) + b"\xd2\0\0\0\0" for name in layers)
     first = _FIXED + 7 + len(names) + 3

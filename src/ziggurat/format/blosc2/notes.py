@@ -9,7 +9,7 @@ import binascii
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ziggurat.codec.msgpack import Value, unpack
 from ziggurat.errors import CorruptImage
@@ -39,7 +39,7 @@ class Notes:
     alpha: Alpha | None = None
     resolution: Resolution | None = None
     icc: bytes | None = None
-    metadata: Metadata = Metadata()
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 def write_notes(notes: Notes) -> bytes:

@@ -64,7 +64,12 @@ def _openjpeg(*, colours: bool) -> _Plain:
     def encode(pixels: Samples, decibels: float | None) -> bytes:
         return bytes(
             imagecodecs.jpeg2k_encode(
-                pixels, decibels or 0, codecformat="j2k", reversible=decibels is None, mct=colours, numthreads=1
+                pixels,
+                decibels or 0,  # type: ignore[arg-type]  # any number, not only whole ones
+                codecformat="j2k",
+                reversible=decibels is None,
+                mct=colours,
+                numthreads=1,
             )
         )
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ziggurat.codec.blosc2 import MAX_CHUNK, chunk_of, pack
 from ziggurat.errors import UnsupportedFeature
@@ -48,7 +47,9 @@ class B2ndWriter:
         """
         frame = _frame(picture, self._options.tile)
         if frame.block_bytes * frame.blocks > MAX_CHUNK:
-            raise UnsupportedFeature(f"{path}: {picture.bands} bands make chunks of over 2 GiB; choose a smaller --tile")
+            raise UnsupportedFeature(
+                f"{path}: {picture.bands} bands make chunks of over 2 GiB; choose a smaller --tile"
+            )
         encode = None if self._options.codec == "zstd" else block_encoder(picture, self._options)
         plan = self._plan(picture, memory)
         with writing(str(path)), path.open("wb") as file:
@@ -144,5 +145,4 @@ def _blocks(pixels: Samples, frame: Frame, *, fill: str) -> list[Samples]:
 
 def _index(offsets: list[int]) -> bytes:
     """The chunk of offsets."""
-    places: NDArray[np.int64] = np.array([offsets], "<i8")
-    return pack(places, level=LEVEL)
+    return pack(np.array([offsets], "<i8"), level=LEVEL)
