@@ -35,6 +35,9 @@ _FIELDS = 14
 ZSTD = 5
 """C-Blosc2's number of zstd; those from 32 on are not its own."""
 
+ZEROS = (0x81 << 56) - (1 << 64)
+"""The offset of a chunk of nothing but zeros, which is not stored."""
+
 _VERSION, _NO_SPLIT, _LEVEL, _USER_CODEC, _BITSHUFFLE = 0x12, 2, 1, 6, 2
 _DTYPE = re.compile(r"[<>|=]?([ui][1248]|f[248])")
 

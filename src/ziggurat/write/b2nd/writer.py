@@ -6,9 +6,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ziggurat.codec.blosc2 import MAX_CHUNK, chunk_of, pack
+from ziggurat.codec.blosc2 import HEADER, MAX_CHUNK, chunk_of, pack
 from ziggurat.errors import UnsupportedFeature
-from ziggurat.format.blosc2.frame import Frame, frame_header, frame_trailer, text_layer
+from ziggurat.format.blosc2.frame import ZEROS, Frame, frame_header, frame_trailer, text_layer
 from ziggurat.format.blosc2.notes import NAME, Notes, write_notes
 from ziggurat.model import Samples
 from ziggurat.storage.stored import writing
@@ -63,14 +63,19 @@ class B2ndWriter:
         offsets = []
         for row in tile_rows(picture, plan, BLOCKS * self._options.tile):
             for chunk in _chunks(row, frame):
+                packed = self._chunk(chunk, frame, encode)
+                if len(packed) == HEADER:
+                    # Nothing but zeros: C-Blosc2 does not open frames in which that is a chunk.
+                    offsets.append(ZEROS)
+                    continue
                 offsets.append(file.tell() - start)
-                file.write(self._chunk(chunk, frame, encode))
-        packed = file.tell() - start
+                file.write(packed)
+        length_of_chunks = file.tell() - start
         file.write(_index(offsets))
         file.write(frame_trailer())
         length = file.tell()
         file.seek(0)
-        file.write(frame_header(_packed(frame, packed), layers, codec=number, length=length))
+        file.write(frame_header(_packed(frame, length_of_chunks), layers, codec=number, length=length))
 
     def _chunk(self, pixels: Samples, frame: Frame, encode: Encode | None) -> bytes:
         blocks = _blocks(pixels, frame, fill="constant" if encode is None else "edge")
