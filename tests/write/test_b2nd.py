@@ -126,7 +126,10 @@ def test_the_plugins_read_what_bears_their_number(codec: Codec, plugin: str, tmp
     pixels = photograph()
     path = write(held(pixels), tmp_path / "a.b2nd", codec=codec, tile=100)
     # Alone: a plugin brings libraries that take the place of imagecodecs' own.
-    script = f"import blosc2, {plugin}, numpy; numpy.save({str(tmp_path / 'a.npy')!r}, blosc2.open({str(path)!r})[:])"
+    script = (
+        f"import blosc2, {plugin}, numpy; blosc2.set_nthreads(1); "
+        f"numpy.save({str(tmp_path / 'a.npy')!r}, blosc2.open({str(path)!r})[:])"
+    )
     path_of_python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60, env=os.environ | {"PATH": path_of_python})
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), pixels)
