@@ -136,7 +136,9 @@ def main() -> None:
                 for name in PICTURES:
                     picture = ROOT / "samples" / "photographs" / f"{name}.png"
                     pixels = np.asarray(imagecodecs.imread(picture))
-                    found.append(measured(pixels, path, ours(picture, path, B2ndOptions(codec=codec, tile=1024, **asked))))
+                    found.append(
+                        measured(pixels, path, ours(picture, path, B2ndOptions(codec=codec, tile=1024, **asked)))
+                    )
                 rows.append(row(codec, label, found))
             if peer is not None:
                 found = []
@@ -147,15 +149,16 @@ def main() -> None:
     header = ["codec", "asked for", "ratio", "dB", "SSIMULACRA2", "MP/s written", "MP/s read"]
     body = f"""## JPEG 2000 in Blosc2
 
-The grok plugin's own example, on the three photographs of `samples/` (8-bit RGB, {len(PICTURES)} x about 0.25 MP, one block each, one thread
-of {machine()}); `python bench/b2nd.py`. All files are read by Ziggurat, the plugin's too, without it.
+The grok plugin's own example, on the three photographs of `samples/` (8-bit RGB of about 0.25 MP, one block each), one
+thread of {machine()}; `python bench/b2nd.py`. Means of the pictures, the best of {REPEATS} times.
+All files are read by Ziggurat, the plugin's too, without it.
 
 {table(header, rows)}
 
-The plugin has its defaults, as in its example: 5-3 wavelets, and R, G and B coded apart (`mct=1` came back at 8 dB); ours are 9-7 and
-YCbCr unless all of it is asked for. SSIMULACRA2: 70 is high quality, 90 cannot be told from the original. `jpeg2k` is OpenJPEG, which
-writes what bears grok's number too; at a rate it encodes seven times to find the decibels, HTJ2K at either. The plugin wrote with python-blosc2 3.12: with 4.14 its
-release 0.3.5 reads and does not write.
+The plugin has its defaults, as in its example: 5-3 wavelets, and R, G and B coded apart (`mct=1` came back at 8 dB);
+ours are 9-7 and YCbCr unless all of it is asked for. SSIMULACRA2: 70 is high quality, 90 cannot be told from the
+original. `jpeg2k` is OpenJPEG, which writes what bears grok's number too; at a rate it encodes seven times to find the
+decibels, HTJ2K at either. The plugin wrote with python-blosc2 3.12: with 4.14 its release 0.3.5 reads and does not write.
 """
     write_section(ROOT / "docs" / "benchmarks.md", "b2nd", body)
     print(body)

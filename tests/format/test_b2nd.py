@@ -90,7 +90,7 @@ def partly_zero() -> Case:
 class TestContract(ReaderContract):
     format = "b2nd"
     open_reader = staticmethod(open_reader)
-    cases = {
+    cases = {  # noqa: RUF012 - read only
         "zstd, bands last": written(IMAGE, (50, 60, 3), (20, 25, 3)),
         "words, lz4 and bitshuffle": written(
             WORDS, (64, 64), (32, 32), blosc2.Codec.LZ4, filters=[blosc2.Filter.BITSHUFFLE]
@@ -245,10 +245,10 @@ START = struct.unpack_from(">i", PLAIN, 11)[0]
     ],
 )
 def test_what_a_header_cannot_mean_is_refused_with_its_place(data: bytes, message: str) -> None:
+    source = BytesSource(data)
     with pytest.raises(FormatError, match=message) as caught:
-        reader = open_reader(BytesSource(data))
-        reader.read(0, Window(0, 0, 8, 8))
-    assert "memory:" in str(caught.value) or str(caught.value).startswith(BytesSource(data).url)
+        open_reader(source).read(0, Window(0, 0, 8, 8))
+    assert str(caught.value).startswith(source.url)
 
 
 def test_a_nested_header_does_not_exhaust_the_stack() -> None:

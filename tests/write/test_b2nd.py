@@ -11,8 +11,8 @@ import blosc2
 import imagecodecs
 import numpy as np
 import pytest
-from jobs import convert, rows
 
+from jobs import convert, rows
 from ziggurat.errors import UnsupportedFeature, UsageError
 from ziggurat.geometry import Size, Window
 from ziggurat.image import open_image

@@ -1,7 +1,8 @@
 """The contiguous frame around the chunks: its header, its metalayers, the places of the chunks.
 
-C-Blosc2, README_CFRAME_FORMAT.rst and README_B2ND_METALAYER.rst. A frame is header, chunks, a chunk of 64-bit
-offsets of the chunks from the header's end, and a trailer. Numbers of its msgpack are big-endian, those of chunks little-endian.
+C-Blosc2, README_CFRAME_FORMAT.rst and README_B2ND_METALAYER.rst. A frame is header, chunks, a chunk of the chunks'
+64-bit offsets from the header's end, and a trailer. Numbers of its msgpack are big-endian, those of chunks
+little-endian.
 """
 
 import math
