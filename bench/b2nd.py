@@ -1,4 +1,4 @@
-"""Blosc2 arrays of JPEG 2000, as the grok plugin's own example makes them: a photograph at a tenth of its bytes, at 45 dB, whole.
+"""Blosc2 arrays of JPEG 2000, as the grok plugin's own example makes them: at a tenth of the bytes, at 45 dB, whole.
 
 Usage: python bench/b2nd.py [PYTHON]. PYTHON is of an environment with blosc2-grok and a python-blosc2 in which it still
 encodes (``pip install "blosc2<4" blosc2-grok numpy``); without it, the plugin's rows are left out.
@@ -158,7 +158,8 @@ All files are read by Ziggurat, the plugin's too, without it.
 The plugin has its defaults, as in its example: 5-3 wavelets, and R, G and B coded apart (`mct=1` came back at 8 dB);
 ours are 9-7 and YCbCr unless all of it is asked for. SSIMULACRA2: 70 is high quality, 90 cannot be told from the
 original. `jpeg2k` is OpenJPEG, which writes what bears grok's number too; at a rate it encodes seven times to find the
-decibels, HTJ2K at either. The plugin wrote with python-blosc2 3.12: with 4.14 its release 0.3.5 reads and does not write.
+decibels, HTJ2K at either. The plugin wrote with python-blosc2 3.12: with
+4.14 its release 0.3.5 reads and does not write.
 """
     write_section(ROOT / "docs" / "benchmarks.md", "b2nd", body)
     print(body)
