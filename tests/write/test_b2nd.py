@@ -109,7 +109,9 @@ def test_python_blosc2_reads_jpeg_2000_with_a_registered_function(codec: Codec, 
     blosc2.register_codec(codec, number, lambda *_: 0, decode)
     before = blosc2.set_nthreads(1)
     try:
-        for pixels in (photograph(), photograph()[:, :, :1].astype(np.uint16) * 200):
+        noise = np.random.default_rng(4).integers(0, 256, (120, 130, 3), dtype=np.uint8)
+        words = photograph()[:, :, :1].astype(np.uint16) * 200
+        for pixels in (photograph(), words, noise, noise[:1, :1], noise[:3, :, :1]):
             path = write(held(pixels), tmp_path / "a.b2nd", codec=codec, tile=100)
             np.testing.assert_array_equal(blosc2.open(path)[:].reshape(pixels.shape), pixels)
             np.testing.assert_array_equal(read(path), pixels)
@@ -151,6 +153,13 @@ def test_decibels_are_reached(codec: Codec, slack: float, tmp_path: Path) -> Non
     pixels = photograph()
     path = write(held(pixels), tmp_path / "a.b2nd", codec=codec, psnr=42)
     assert 42 - slack <= psnr(squared_error(pixels, read(path)) / pixels.size, 255) < 45
+
+
+@pytest.mark.parametrize("codec", ["jpeg2k", "htj2k"])
+def test_decibels_count_from_the_significant_bits(codec: Codec, tmp_path: Path) -> None:
+    pixels = photograph().astype(np.uint16) * 16
+    path = write(held(pixels, bit_depth=12), tmp_path / "a.b2nd", codec=codec, psnr=50)
+    assert 48 <= psnr(squared_error(pixels, read(path)) / pixels.size, 4095) < 54
 
 
 def test_what_the_pixels_mean_travels_along(tmp_path: Path) -> None:

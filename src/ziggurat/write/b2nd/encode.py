@@ -13,13 +13,13 @@ from ziggurat.write.protocol import Picture
 
 type Encode = Callable[[Samples], bytes]
 
-STEPS = 7
-"""Encodings by which a rate is found: a span of 64 dB is divided down to half a decibel."""
+STEPS = 8
+"""Encodings by which a rate is found: the span is divided down to a third of a decibel."""
 
-LOWEST_DB, SPAN_DB = 12.0, 64.0
+LOWEST_DB, SPAN_DB = 12.0, 88.0
 
-FINEST, OCTAVES = 2.0**-14, 12.0
-"""OpenJPH's quantisation steps: from below half a code of 12 bits to a quarter of the range."""
+FINEST, OCTAVES = 2.0**-18, 16.0
+"""OpenJPH's quantisation steps: from a quarter of a 16-bit code to a quarter of the range."""
 
 
 def block_encoder(picture: Picture, options: B2ndOptions) -> Encode:
@@ -33,8 +33,10 @@ def block_encoder(picture: Picture, options: B2ndOptions) -> Encode:
     plain = _openjph(colours=colours) if options.high_throughput else _openjpeg(colours=colours)
     if options.lossless:
         return lambda block: plain(_squeezed(block), None)
+    # OpenJPEG counts decibels from the largest code of the type.
+    shift = 20 * math.log10(np.iinfo(picture.dtype).max / ((1 << picture.bit_depth) - 1))
     if options.psnr is not None and not options.high_throughput:
-        decibels = options.psnr
+        decibels = options.psnr + shift
         return lambda block: plain(_squeezed(block), decibels)
     peak = float((1 << picture.bit_depth) - 1)
     return lambda block: _searched(_squeezed(block), plain, options, peak)

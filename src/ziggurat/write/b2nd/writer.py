@@ -82,7 +82,8 @@ class B2ndWriter:
         if encode is None:
             stacked = np.stack([block.reshape(-1) for block in blocks])
             return pack(stacked, level=LEVEL)
-        payloads = [encode(block) for block in blocks]
+        # A block of as many bytes as its pixels is those pixels, to every reader; more than that none takes.
+        payloads = [min(encode(block), block.tobytes(), key=len) for block in blocks]
         return chunk_of(
             payloads, typesize=frame.dtype.itemsize, blocksize=frame.block_bytes, codec=self._options.number
         )
