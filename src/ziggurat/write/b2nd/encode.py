@@ -34,7 +34,7 @@ def block_encoder(picture: Picture, options: B2ndOptions) -> Encode:
     if options.lossless:
         return lambda block: plain(_squeezed(block), None)
     # OpenJPEG counts decibels from the largest code of the type.
-    shift = 20 * math.log10(np.iinfo(picture.dtype).max / ((1 << picture.bit_depth) - 1))
+    shift = 20 * math.log10(((1 << 8 * picture.dtype.itemsize) - 1) / ((1 << picture.bit_depth) - 1))
     if options.psnr is not None and not options.high_throughput:
         decibels = options.psnr + shift
         return lambda block: plain(_squeezed(block), decibels)
