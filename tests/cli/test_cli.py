@@ -311,6 +311,12 @@ def test_doctor_finds_everything_here() -> None:
     assert re.search(r"SQLite: 3\.(5[1-9]|[6-9]\d)", result.out)
 
 
+def test_doctor_names_the_licence_of_what_it_does_not_load() -> None:
+    out = ziggurat("doctor").out
+    assert re.search(r"blosc2: 4\.\S+, BSD-3-Clause; Ziggurat does not load it", out)
+    assert re.search(r"blosc2-grok: (not installed|.*Affero)", out)
+
+
 def test_doctor_refuses_an_old_openjpeg_with_the_reason() -> None:
     if not OLD_OPENJPEG.exists():
         pytest.skip(f"there is no {OLD_OPENJPEG}")

@@ -22,6 +22,8 @@ from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.urls import local_path
+from ziggurat.write.b2nd import B2ndOptions
+from ziggurat.write.b2nd.options import Codec
 from ziggurat.write.jp2 import Jp2Options
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.picture import PictureOptions
@@ -40,11 +42,12 @@ class Output:
         quality: of lossy targets, 1 to 100; 92 unless given. JPEG 2000 is lossless unless it, rate or psnr is given.
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
-        tile: pixels a side of a ptiff's tiles.
+        tile: pixels a side of a ptiff's tiles, or of a b2nd's blocks.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         profile: how jp2 and htj2k files are laid out: cloud, or for jp2 bodleian, ndnp or kb-dk.
-        rate: compression ratio of jp2: 8 makes an eighth of the uncompressed bytes.
-        psnr: decibels that jp2 and htj2k should reach.
+        codec: of a b2nd's blocks: zstd, or JPEG 2000 under Ziggurat's numbers or those of a plugin.
+        rate: compression ratio of JPEG 2000: 8 makes an eighth of the uncompressed bytes.
+        psnr: decibels that JPEG 2000 should reach.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
         background: R,G,B under transparent pixels where the target has no transparency.
         sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
@@ -54,13 +57,14 @@ class Output:
         columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
 
-    to: Literal["jpeg", "ptiff", "jp2", "htj2k"]
+    to: Literal["jpeg", "ptiff", "jp2", "htj2k", "b2nd"]
     quality: int | None = None
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
     tile: int = 512
     pyramid: Literal["pages", "subifd", "ome"] = "pages"
     profile: str | None = None
+    codec: Codec | None = None
     rate: float | None = None
     psnr: float | None = None
     srgb: Flag = False
@@ -85,6 +89,7 @@ class Output:
             jpeg=JpegOptions(quality=92 if self.quality is None else self.quality, subsampling=self.subsampling),
             ptiff=ptiff,
             jp2=self._jp2(),
+            b2nd=self._b2nd(),
             picture=self._picture(),
             name=self.name,
             columns=parse_columns(self.columns),
@@ -92,12 +97,20 @@ class Output:
         )
 
     def _jp2(self) -> Jp2Options:
-        given = [f"--{name}" for name in ("profile", "rate", "psnr") if getattr(self, name) is not None]
         if self.to in {"jp2", "htj2k"}:
             return Jp2Options(self.profile or "cloud", self.rate, self.psnr, self.quality)
-        if given:
-            raise UsageError(f"{', '.join(given)}: only --to jp2 and htj2k know that, not {self.to}")
+        if self.profile is not None:
+            raise UsageError(f"--profile: only --to jp2 and htj2k know that, not {self.to}")
         return Jp2Options()
+
+    def _b2nd(self) -> B2ndOptions:
+        if self.to == "b2nd":
+            return B2ndOptions(codec=self.codec or "zstd", tile=self.tile, rate=self.rate, psnr=self.psnr)
+        if self.to not in {"jp2", "htj2k"} and (self.rate is not None or self.psnr is not None):
+            raise UsageError(f"--rate and --psnr: only --to jp2, htj2k and b2nd know them, not {self.to}")
+        if self.codec is not None:
+            raise UsageError(f"--codec: only --to b2nd knows that, not {self.to}")
+        return B2ndOptions()
 
     def _picture(self) -> PictureOptions:
         red, green, blue = parse_integers(self.background, 3, "--background")

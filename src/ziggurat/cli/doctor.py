@@ -26,6 +26,9 @@ CODECS = {
 
 LIBRARIES = ("numpy", "imagecodecs", "tifffile", "obstore", "apsw", "astropy", "reproject", "cyclopts", "rich")
 
+PLUGINS = ("blosc2", "blosc2-grok", "blosc2-j2k", "blosc2-htj2k")
+"""What other programs need for .b2nd files of JPEG 2000; Ziggurat reads and writes them without, and loads none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -62,6 +65,7 @@ def examine() -> list[Finding]:
         present = bool(getattr(getattr(imagecodecs, codec, None), "available", False))
         problem = None if present else "install the imagecodecs wheel from PyPI: pip install -U imagecodecs"
         found.append(Finding(f"codec {name}", "available" if present else "missing", problem))
+    found += [_plugin(name) for name in PLUGINS]
     memory, disk = process.available_memory(), shutil.disk_usage(".")
     found.append(Finding("memory", f"{memory / 2**30:.1f} GiB for this process"))
     found.append(_checked("cache", _cache))
@@ -74,6 +78,16 @@ def _library(name: str) -> Finding:
         return Finding(name, metadata.version(name))
     except metadata.PackageNotFoundError:
         return Finding(name, "missing", f"pip install {name}")
+
+
+def _plugin(name: str) -> Finding:
+    """Whether a package is here that is never needed, and the licence by which whoever loads it is bound."""
+    try:
+        described = metadata.metadata(name)
+    except metadata.PackageNotFoundError:
+        return Finding(name, "not installed; Ziggurat does not need it")
+    licence = described.get("License-Expression") or described.get("License") or "licence not stated"
+    return Finding(name, f"{described['Version']}, {licence.splitlines()[0]}; Ziggurat does not load it")
 
 
 def _sqlite() -> str:

@@ -109,7 +109,7 @@ def _require(measured: float, floor: float, what: str) -> None:
 
 def _subsampling(conversion: Conversion, options: OutputOptions) -> Subsampling | None:
     """How the output's chroma is subsampled, if it is."""
-    if conversion.name in WAVELETS:
+    if conversion.name not in {"jpeg", "ptiff"}:
         return None
     chosen = (options.ptiff if conversion.name == "ptiff" else options.jpeg).subsampling
     return None if chosen == "444" else chosen
@@ -227,6 +227,8 @@ def loss_floor(conversion: Conversion, options: OutputOptions) -> float:
     """The PSNR that the chosen encoding cannot fall below unless something went wrong, in decibels."""
     if conversion.name in WAVELETS:
         return max(GENERIC_FLOOR, (options.jp2.decibels or 0.0) - SPARED)
+    if conversion.name not in {"jpeg", "ptiff"}:
+        return GENERIC_FLOOR
     compressed = options.ptiff.compression if conversion.name == "ptiff" else "jpeg"
     if compressed != "jpeg":
         return GENERIC_FLOOR

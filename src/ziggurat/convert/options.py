@@ -7,6 +7,7 @@ from typing import Literal
 
 from ziggurat.errors import UsageError
 from ziggurat.model import JSON
+from ziggurat.write.b2nd import B2ndOptions
 from ziggurat.write.jp2 import Jp2Options
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.picture import PictureOptions
@@ -24,6 +25,7 @@ class OutputOptions:
         jpeg: of the JPEG writer.
         ptiff: of the pyramidal TIFF writer.
         jp2: of the writers of JPEG 2000 and HTJ2K.
+        b2nd: of the writer of Blosc2 arrays.
         picture: how pixels are prepared.
         name: template of the target names, or None for the source's own path.
         columns: role to manifest column.
@@ -34,6 +36,7 @@ class OutputOptions:
     jpeg: JpegOptions = field(default_factory=JpegOptions)
     ptiff: PtiffOptions = field(default_factory=PtiffOptions)
     jp2: Jp2Options = field(default_factory=Jp2Options)
+    b2nd: B2ndOptions = field(default_factory=B2ndOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
     name: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -43,20 +46,22 @@ class OutputOptions:
         if self.target == "htj2k":
             self.jp2.require_ht()
 
-    def of(self, target: str) -> JpegOptions | PtiffOptions | Jp2Options:
+    def of(self, target: str) -> JpegOptions | PtiffOptions | Jp2Options | B2ndOptions:
         """The options of a target's writer."""
         match target:
             case "jpeg":
                 return self.jpeg
             case "ptiff":
                 return self.ptiff
+            case "b2nd":
+                return self.b2nd
         return self.jp2
 
     def record(self) -> dict[str, JSON]:
         """The options as plain values, for the ledger; those of other targets left out."""
         values = json.loads(json.dumps(asdict(self)))
         used = {"jp2" if self.target == "htj2k" else self.target} | ({"ptiff"} if self.oversize == "ptiff" else set())
-        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff", "jp2"} - used}
+        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff", "jp2", "b2nd"} - used}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

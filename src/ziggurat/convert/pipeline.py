@@ -75,6 +75,8 @@ def _exact(name: str, options: OutputOptions) -> bool:
             return False
         case "jp2" | "htj2k":
             return options.jp2.lossless
+        case "b2nd":
+            return options.b2nd.lossless
     if options.ptiff.compression == "jpeg2000":
         return options.ptiff.quality is None
     return options.ptiff.compression not in {"jpeg", "webp"}

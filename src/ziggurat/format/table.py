@@ -96,6 +96,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         # A folder has no first bytes: the source says that it is one.
         FOLDER: Format((), "ziggurat.format.zarr:open_reader", (SUFFIX,)),
         "ozx": Format((Signature(0, b"PK\x03\x04"),), "ziggurat.format.zarr:open_reader", (".ozx", ".zarr.zip")),
+        "b2nd": Format((Signature(2, b"b2frame\0"),), "ziggurat.format.blosc2:open_reader", (".b2nd",)),
     }
 )
 

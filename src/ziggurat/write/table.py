@@ -40,6 +40,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         # libjpeg's JPEG_MAX_DIMENSION; the format itself ends at 65,535.
         "jpeg": Target("ziggurat.write.jpeg:JpegWriter", (".jpg", ".jpeg"), max_side=65_500),
+        "b2nd": Target("ziggurat.write.b2nd.writer:B2ndWriter", (".b2nd",)),
         "ptiff": Target("ziggurat.write.ptiff.writer:PtiffWriter", (".tif", ".tiff", ".btf")),
         "jp2": Target("ziggurat.write.jp2.writer:Jp2Writer", (".jp2",)),
         "htj2k": Target("ziggurat.write.jp2.writer:Htj2kWriter", (".jph",)),

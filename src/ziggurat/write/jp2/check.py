@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ziggurat.codestream.index import CodestreamIndex
-from ziggurat.codestream.limited import limited
 from ziggurat.codestream.markers import MainHeader, Marker, TilePart
 from ziggurat.codestream.parts import PartHeader, read_headers
 from ziggurat.codestream.reads import Span
@@ -15,6 +14,7 @@ from ziggurat.codestream.segments import CodingStyle
 from ziggurat.format.foreign import named
 from ziggurat.format.jpeg2000.container import Container, read_container
 from ziggurat.format.jpeg2000.windows import drive
+from ziggurat.limited import limited
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.write.jp2.profiles import CODE_BLOCK, Profile, profile
 
