@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.parsing import NO_NETWORK, Network, parse_integers
+from ziggurat.convert.collection import publish_collection
 from ziggurat.convert.forecast import forecast
 from ziggurat.convert.job import Job, JobRequest, default_memory, default_workers, signals
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
@@ -21,10 +22,12 @@ from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
-from ziggurat.storage.urls import local_path
+from ziggurat.storage.urls import is_pack, local_path
 from ziggurat.write.jpeg import JpegOptions
+from ziggurat.write.omezarr import OmeZarrOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
+from ziggurat.write.table import target
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -39,7 +42,10 @@ class Output:
         quality: of lossy targets, 1 to 100; 92 unless given.
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
-        tile: pixels a side of a ptiff's tiles.
+        tile: pixels a side of a ptiff's tiles and an ome-zarr's chunks; 512 unless given, 1024 of virtual levels.
+        codec: of an ome-zarr's chunks: zstd, or jpeg2k or htj2k, lossless unless a quality says how many dB; zstd
+            unless given, htj2k of virtual levels.
+        levels: an ome-zarr's: stored, or virtual, of which only the finest is stored.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
         background: R,G,B under transparent pixels where the target has no transparency.
@@ -50,11 +56,13 @@ class Output:
         columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
 
-    to: Literal["jpeg", "ptiff"]
+    to: Literal["jpeg", "ptiff", "ome-zarr"]
     quality: int | None = None
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
-    tile: int = 512
+    tile: int | None = None
+    codec: Literal["zstd", "jpeg2k", "htj2k"] | None = None
+    levels: Literal["stored", "virtual"] = "stored"
     pyramid: Literal["pages", "subifd", "ome"] = "pages"
     srgb: Flag = False
     background: str = "255,255,255"
@@ -70,18 +78,27 @@ class Output:
             compression=self.compression,
             quality=self.quality,
             subsampling=self.subsampling,
-            tile=self.tile,
+            tile=512 if self.tile is None else self.tile,
             pyramid=self.pyramid,
         )
         return OutputOptions(
             target=self.to,
             jpeg=JpegOptions(quality=92 if self.quality is None else self.quality, subsampling=self.subsampling),
             ptiff=ptiff,
+            omezarr=self._omezarr(),
             picture=self._picture(),
             name=self.name,
             columns=parse_columns(self.columns),
             oversize=self.oversize,
         )
+
+    def _omezarr(self) -> OmeZarrOptions:
+        if self.to != "ome-zarr":
+            if self.codec is not None or self.levels != "stored":
+                raise UsageError("--codec and --levels are options of --to ome-zarr")
+            return OmeZarrOptions()
+        codec = self.codec or ("htj2k" if self.levels == "virtual" else "zstd")
+        return OmeZarrOptions(codec=codec, quality=self.quality, levels=self.levels, tile=self.tile)
 
     def _picture(self) -> PictureOptions:
         red, green, blue = parse_integers(self.background, 3, "--background")
@@ -176,6 +193,9 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
     if len(places) < 2:  # noqa: PLR2004 - a source and a destination
         raise UsageError("give at least one source, and the destination last")
     *sources, destination = places
+
+    if target(output.to).folder and is_pack(destination):
+        raise UsageError(f"an {output.to} output is a folder of files, which no pack holds; give a folder or a store")
     request = JobRequest(
         sources=tuple(sources),
         destination=destination,
@@ -195,6 +215,9 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
             coordinator.read_headers(request.run.headers)
             print(forecast(job.ledger, request.run.workers), flush=True)
             coordinator.run()
+        if target(request.options.target).folder and not received:
+            listed = publish_collection(request.ledger, job.destination, f"{job.ledger.fact('id')}-collection")
+            print(f"collection: {listed} images in {job.destination.url('zarr.json')}")
         coordinator.notifier.tell("end", job.progress.summary() | {"interrupted": bool(received)})
         if coordinator.full is not None:
             raise WriteError(f"the job stopped, nothing is lost: {coordinator.full}")

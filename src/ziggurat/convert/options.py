@@ -8,6 +8,7 @@ from typing import Literal
 from ziggurat.errors import UsageError
 from ziggurat.model import JSON
 from ziggurat.write.jpeg import JpegOptions
+from ziggurat.write.omezarr import OmeZarrOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
 
@@ -22,6 +23,7 @@ class OutputOptions:
         target: a name of ``ziggurat.write.table.TARGETS``.
         jpeg: of the JPEG writer.
         ptiff: of the pyramidal TIFF writer.
+        omezarr: of the OME-Zarr writer.
         picture: how pixels are prepared.
         name: template of the target names, or None for the source's own path.
         columns: role to manifest column.
@@ -31,6 +33,7 @@ class OutputOptions:
     target: str
     jpeg: JpegOptions = field(default_factory=JpegOptions)
     ptiff: PtiffOptions = field(default_factory=PtiffOptions)
+    omezarr: OmeZarrOptions = field(default_factory=OmeZarrOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
     name: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -39,8 +42,8 @@ class OutputOptions:
     def record(self) -> dict[str, JSON]:
         """The options as plain values, for the ledger; those of other targets left out."""
         values = json.loads(json.dumps(asdict(self)))
-        used = {self.target} | ({"ptiff"} if self.oversize == "ptiff" else set())
-        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff"} - used}
+        used = {self.target.replace("-", "")} | ({"ptiff"} if self.oversize == "ptiff" else set())
+        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff", "omezarr"} - used}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,17 +60,21 @@ def set_up(image: Image, options: OutputOptions, writer_name: str | None = None)
                     "a side: choose --oversize ptiff, downscale or skip"
                 )
     picture = prepare(image, picture_options, form=_form(name, options))
-    writer = target(name).make(options.jpeg if name == "jpeg" else options.ptiff)
+    chosen = {"jpeg": options.jpeg, "ptiff": options.ptiff, "ome-zarr": options.omezarr}[name]
+    writer = target(name).make(chosen)
     return Conversion(name, picture, writer, exact=_exact(name, options))
 
 
 def _form(name: str, options: OutputOptions) -> Form:
-    return "display" if name == "jpeg" or options.ptiff.compression in {"jpeg", "webp"} else "native"
+    lossy = name == "ptiff" and options.ptiff.compression in {"jpeg", "webp"}
+    return "display" if name == "jpeg" or lossy else "native"
 
 
 def _exact(name: str, options: OutputOptions) -> bool:
     if name == "jpeg":
         return False
+    if name == "ome-zarr":
+        return options.omezarr.quality is None
     if options.ptiff.compression == "jpeg2000":
         return options.ptiff.quality is None
     return options.ptiff.compression not in {"jpeg", "webp"}

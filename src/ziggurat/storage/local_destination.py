@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from ziggurat.errors import TargetExists, TargetRefused
-from ziggurat.storage.local import LocalSource, local_tag
+from ziggurat.storage.local import LocalSource, local_tag, reading
 from ziggurat.storage.names import check_key, temporary_name
 from ziggurat.storage.stored import Digests, Stored, require_size, source_digest, writing
+from ziggurat.storage.tree import combined, discard, inner_files, is_folder
 from ziggurat.storage.urls import path_url
 
 _NO_LINKS: Final = frozenset({
@@ -20,6 +21,7 @@ _NO_LINKS: Final = frozenset({
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
+_RENAME_EXCHANGE: Final = 2
 
 
 class LocalDestination:
@@ -73,7 +75,7 @@ class LocalDestination:
         return Stored(status.st_size, local_tag(status))
 
     def publish(self, temporary: Path, key: str, digests: Digests, *, overwrite: bool) -> Stored:
-        """Moves the temporary file to its target, all or nothing, and makes sure that it survives a power cut.
+        """Moves the temporary file or folder to its target, all or nothing, and makes sure it survives a power cut.
 
         Raises:
             TargetExists: if something lies there and ``overwrite`` is false; the temporary file stays.
@@ -92,9 +94,9 @@ class LocalDestination:
         """
         path = self._path(key)
         with writing(str(path)):
-            _sync(temporary)
+            _sync_all(temporary)
             if overwrite:
-                temporary.replace(path)
+                _replace(temporary, path)
             elif not _move_new(temporary, path):
                 raise TargetExists(f"{path} exists already; remove it, or ask for overwriting")
             _sync(path.parent)
@@ -102,34 +104,39 @@ class LocalDestination:
         return Stored(status.st_size, local_tag(status))
 
     def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256 and size of what lies at the target.
+        """SHA-256 and size of what lies at the target; of a folder, of the list of its files.
 
         Raises:
             SourceError: if it cannot be read.
         """
-        with closing(self.source(key)) as source:
-            return source_digest(source)
+        path = self._path(key)
+        if is_folder(path):
+            with reading(str(path)):
+                names = inner_files(path)
+            return combined((name, *_digest(path / name)) for name in names)
+        return _digest(path)
 
     def holds(self, key: str, sha256: str) -> bool:
-        """Whether a file with this SHA-256 lies at the target; reads it."""
+        """Whether a file or folder with this SHA-256 lies at the target; reads it."""
         return self.exists(key) is not None and self.digest(key)[0] == sha256
 
     def matches(self, key: str, digests: Digests) -> bool:
-        """Whether exactly these bytes lie at the target; reads them only if the size is right."""
+        """Whether exactly these bytes lie at the target; reads those of a file only if the size is right."""
         found = self.exists(key)
-        return found is not None and found.size == digests.size and self.holds(key, digests.sha256)
+        sized = found is not None and (found.size == digests.size or is_folder(self._path(key)))
+        return sized and self.digest(key) == (digests.sha256, digests.size)
 
     def remove(self, key: str) -> None:
         """Removes what lies at the target, if something does."""
         path = self._path(key)
         with writing(str(path)):
-            path.unlink(missing_ok=True)
+            discard(path)
 
     def cleanup(self, key: str, token: str) -> None:
-        """Removes the temporary file of an attempt, if it is there."""
+        """Removes the temporary file or folder of an attempt, if it is there."""
         path = self._path(key).parent / temporary_name(token)
         with writing(str(path)):
-            path.unlink(missing_ok=True)
+            discard(path)
 
     def source(self, key: str) -> LocalSource:
         """The target, to read from."""
@@ -162,8 +169,39 @@ def _sync(path: Path) -> None:
         os.close(file)
 
 
+def _sync_all(path: Path) -> None:
+    """Of a folder, all that is in it, too."""
+    if is_folder(path):
+        for inner in path.rglob("*"):
+            _sync(inner)
+    _sync(path)
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    with closing(LocalSource(path)) as source:
+        return source_digest(source)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Moves a file or folder to a name, in the place of what has it.
+
+    Where the file system cannot exchange two names, a folder is removed before the other one is there.
+    """
+    if not (is_folder(temporary) or is_folder(path)):
+        temporary.replace(path)
+    elif not os.path.lexists(path):
+        temporary.rename(path)
+    elif _renameat2(temporary, path, _RENAME_EXCHANGE) == 0:
+        discard(temporary)
+    else:
+        discard(path)
+        temporary.rename(path)
+
+
 def _move_new(temporary: Path, path: Path) -> bool:
-    """Moves a file to a name that is free; false, and nothing done, if it is not."""
+    """Moves a file or folder to a name that is free; false, and nothing done, if it is not."""
+    if is_folder(temporary):
+        return _rename_new(temporary, path)
     try:
         os.link(temporary, path, follow_symlinks=False)
     except FileExistsError:
@@ -182,17 +220,21 @@ def _rename_new(temporary: Path, path: Path) -> bool:
     Where the file system cannot rename without replacing either, the name is looked at first: a file that
     another program makes at that very moment would be replaced.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    if hasattr(library, "renameat2"):
-        old, new = os.fsencode(temporary), os.fsencode(path)
-        if library.renameat2(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE) == 0:
-            return True
-        code = ctypes.get_errno()
-        if code == errno.EEXIST:
-            return False
-        if code not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
-            raise OSError(code, os.strerror(code))
+    code = _renameat2(temporary, path, _RENAME_NOREPLACE)
+    if code in {0, errno.EEXIST}:
+        return code == 0
+    if code not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+        raise OSError(code, os.strerror(code))
     if os.path.lexists(path):
         return False
     temporary.rename(path)
     return True
+
+
+def _renameat2(old: Path, new: Path, flag: int) -> int:
+    """Linux's renaming without replacing, or with exchanging; 0, or the error's number."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        return errno.ENOSYS
+    done = library.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flag) == 0
+    return 0 if done else ctypes.get_errno()

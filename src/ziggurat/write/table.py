@@ -23,11 +23,13 @@ class Target:
         writer: dotted path of the writer's class, imported when first used; called with its options.
         suffixes: endings of the target's files; the first is the one that is written.
         max_side: pixels that a side may have, or None for no limit.
+        folder: whether an output is a folder of files.
     """
 
     writer: str
     suffixes: tuple[str, ...]
     max_side: int | None = None
+    folder: bool = False
 
     def make(self, options: object) -> Writer:
         """The writer with these options."""
@@ -41,6 +43,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         # libjpeg's JPEG_MAX_DIMENSION; the format itself ends at 65,535.
         "jpeg": Target("ziggurat.write.jpeg:JpegWriter", (".jpg", ".jpeg"), max_side=65_500),
         "ptiff": Target("ziggurat.write.ptiff.writer:PtiffWriter", (".tif", ".tiff", ".btf")),
+        "ome-zarr": Target("ziggurat.write.omezarr.writer:OmeZarrWriter", (".ome.zarr", ".zarr"), folder=True),
     }
 )
 

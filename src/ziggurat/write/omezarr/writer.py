@@ -69,7 +69,9 @@ class OmeZarrWriter:
                 write_shards(cascade.spooled(level) if level else finest, sharding, path / str(level))
         own = codecs(picture, self._options)
         arrays = [array(item.grid, picture.dtype.name, [item.codec(own)]) for item in shardings]
-        _write_documents(path, dumped(group(_pyramid(picture, [item.size for item in shardings]), NAME, arrays), arrays))
+        _write_documents(
+            path, dumped(group(_pyramid(picture, [item.size for item in shardings]), NAME, arrays), arrays)
+        )
 
     def _write_virtual(self, picture: Picture, path: Path, memory: int) -> None:
         tile, chunk = self._options.side, self._chunk(picture)
