@@ -11,7 +11,7 @@ from ziggurat.errors import TargetExists, TargetRefused
 from ziggurat.storage.local import LocalSource, local_tag, reading
 from ziggurat.storage.names import check_key, temporary_name
 from ziggurat.storage.stored import Digests, Stored, require_size, source_digest, writing
-from ziggurat.storage.tree import combined, discard, inner_files, is_folder
+from ziggurat.storage.tree import MARK, combined, discard, inner_files, is_folder, is_tree
 from ziggurat.storage.urls import path_url
 
 _NO_LINKS: Final = frozenset({
@@ -89,7 +89,8 @@ class LocalDestination:
         """As ``publish``, of a file whose digests nobody needs.
 
         Raises:
-            TargetExists: if something lies there and ``overwrite`` is false; the temporary file stays.
+            TargetExists: if something lies there and ``overwrite`` is false, or a folder that is no group; the
+                temporary file stays.
             WriteError: if the disk is full, or does not allow it.
         """
         path = self._path(key)
@@ -127,10 +128,13 @@ class LocalDestination:
         return sized and self.digest(key) == (digests.sha256, digests.size)
 
     def remove(self, key: str) -> None:
-        """Removes what lies at the target, if something does."""
+        """Removes what lies at the target, if something does; a folder only by a name of one."""
         path = self._path(key)
         with writing(str(path)):
-            discard(path)
+            if is_tree(key):
+                discard(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def cleanup(self, key: str, token: str) -> None:
         """Removes the temporary file or folder of an attempt, if it is there."""
@@ -183,14 +187,16 @@ def _digest(path: Path) -> tuple[str, int]:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Moves a file or folder to a name, in the place of what has it.
+    """Moves a file to a name, in the place of a file that has it; or a folder, in the place of a group.
 
-    Where the file system cannot exchange two names, a folder is removed before the other one is there.
+    Where the file system cannot exchange two names, the old group is removed before the new one is there.
     """
-    if not (is_folder(temporary) or is_folder(path)):
+    if not is_folder(temporary):
         temporary.replace(path)
     elif not os.path.lexists(path):
         temporary.rename(path)
+    elif is_folder(path) and not (path / MARK).is_file():
+        raise TargetExists(f"{path} is a folder without {MARK}, which is not replaced; move it away")
     elif _renameat2(temporary, path, _RENAME_EXCHANGE) == 0:
         discard(temporary)
     else:

@@ -245,16 +245,24 @@ class ObjectDestination:
         )
 
     def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256 and size of what lies at the target; reads all of it.
+        """SHA-256 and size of what lies at the target; reads all of it, of a folder all its files.
 
         Raises:
             SourceError: if it cannot be read.
         """
+        if is_tree(key):
+            names = self._inside(key)
+            if MARK not in names:
+                raise SourceNotFound(f"{self.url(key)} is no group: it has no {MARK}")
+            return combined((name, *self._digest(f"{key}/{name}")) for name in names)
+        return self._digest(key)
+
+    def _digest(self, key: str) -> tuple[str, int]:
         with closing(self.source(key)) as source:
             return source_digest(source)
 
     def holds(self, key: str, sha256: str) -> bool:
-        """Whether an object with this SHA-256 lies at the target; reads it."""
+        """Whether an object or folder with this SHA-256 lies at the target; reads it."""
         return self.exists(key) is not None and self.digest(key)[0] == sha256
 
     def matches(self, key: str, digests: Digests) -> bool:

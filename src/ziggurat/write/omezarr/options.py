@@ -14,8 +14,8 @@ class OmeZarrOptions:
     """Options of an OME-Zarr group.
 
     Attributes:
-        codec: of the chunks. "zstd" holds samples of any type, and every reader of Zarr has it; "jpeg2k" and "htj2k" are
-            smaller, hold integers of up to 16 bits, and are read with imagecodecs-zarr.
+        codec: of the chunks. "zstd" holds samples of any type, and every reader of Zarr has it; "jpeg2k" and "htj2k"
+            are smaller, hold integers of up to 16 bits, and are read with imagecodecs-zarr.
         quality: of jpeg2k and htj2k, the signal-to-noise ratio in dB, which htj2k meets about; None is lossless.
         levels: "stored": every level is an array, each the means of 2 x 2 pixels of the finer one. "virtual": only the
             finest level is stored, by jpeg2k or htj2k; the coarser ones are references to the first bytes of its

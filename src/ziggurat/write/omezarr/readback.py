@@ -96,7 +96,7 @@ def _size(shape: Sequence[int]) -> Size:
 
 
 def check_references(folder: Path) -> None:
-    """Makes sure that what the virtual levels refer to are their chunks: decoded to the end, and to what whole ones give.
+    """Makes sure that what virtual levels refer to are their chunks, and decodes as whole ones do.
 
     Raises:
         CorruptImage: if not.
