@@ -34,7 +34,7 @@ def commands() -> Iterator[tuple[str, str]]:
 def required(words: list[str]) -> list[str]:
     """The words with what a mention in running text leaves out."""
     words = [word for word in words if word != "..."]
-    words = ["jpeg" if word == "jpeg|ptiff" else word for word in words]
+    words = ["jpeg" if word.startswith("jpeg|") else word for word in words]
     words = [word.removesuffix("...") for word in words]
     places = [word for word in words[1:] if not word.startswith("-")]
     options = {"convert": ("--to", "jpeg"), "split": ("--max-size", "1G"), "export": ("--to", "folder")}

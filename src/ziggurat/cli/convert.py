@@ -215,12 +215,12 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
             coordinator.read_headers(request.run.headers)
             print(forecast(job.ledger, request.run.workers), flush=True)
             coordinator.run()
-        if target(request.options.target).folder and not received:
-            listed = publish_collection(request.ledger, job.destination, f"{job.ledger.fact('id')}-collection")
-            print(f"collection: {listed} images in {job.destination.url('zarr.json')}")
         coordinator.notifier.tell("end", job.progress.summary() | {"interrupted": bool(received)})
         if coordinator.full is not None:
             raise WriteError(f"the job stopped, nothing is lost: {coordinator.full}")
+        if target(request.options.target).folder and not received:
+            listed = publish_collection(request.ledger, job.destination, f"{job.ledger.fact('id')}-collection")
+            print(f"collection: {listed} images in {job.destination.url('zarr.json')}")
         return _conclude(job, request, received)
 
 

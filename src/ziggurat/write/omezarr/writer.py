@@ -29,6 +29,9 @@ REFERENCES: Final = "references.json"
 SMALLEST: Final = 16
 """Pixels a side of a virtual level's chunks: smaller ones are not worth a request."""
 
+REFERENCE: Final = 500
+"""Bytes of a reference while its document is made or read."""
+
 
 class OmeZarrWriter:
     """Writes OME-Zarr groups with the same options. Uses one thread."""
@@ -75,7 +78,7 @@ class OmeZarrWriter:
 
     def _write_virtual(self, picture: Picture, path: Path, memory: int) -> None:
         tile, chunk = self._options.side, self._chunk(picture)
-        levels = min(len(level_sizes(picture.size, tile)), max(1, (min(chunk) // SMALLEST).bit_length()))
+        levels = self._virtual_levels(picture)
         sizes = [picture.size.halved(level) for level in range(levels)]
         finest = Sharding.of(picture.size, picture.bands, chunk)
         prefixes = Prefixes(encoder(picture, self._options, chunk, levels))
@@ -94,6 +97,11 @@ class OmeZarrWriter:
         text = json.dumps({"version": 1, "refs": refs}, separators=(",", ":"))
         (path / REFERENCES).write_text(text, encoding="utf-8")
 
+    def _virtual_levels(self, picture: Picture) -> int:
+        """With the finest: down to one chunk, or to chunks that are too small."""
+        wanted = len(level_sizes(picture.size, self._options.side))
+        return min(wanted, max(1, (min(self._chunk(picture)) // SMALLEST).bit_length()))
+
     def _chunk(self, picture: Picture) -> Size:
         """As large in all levels, so that tiles are cut alike."""
         return Size(min(self._options.side, picture.size.height), min(self._options.side, picture.size.width))
@@ -102,7 +110,11 @@ class OmeZarrWriter:
         return plan_bands(picture, self._options.side, memory=max(0, memory - self._own_cost(picture)))
 
     def _own_cost(self, picture: Picture) -> int:
-        return cascade_cost(picture.size, self._options.side, picture.bands * picture.dtype.itemsize)
+        own = cascade_cost(picture.size, self._options.side, picture.bands * picture.dtype.itemsize)
+        if self._options.levels == "virtual":
+            chunks = -(-picture.size.height // self._options.side) * -(-picture.size.width // self._options.side)
+            own += REFERENCE * chunks * self._virtual_levels(picture)
+        return own
 
 
 def _pyramid(picture: Picture, sizes: Sequence[Size]) -> Pyramid:
