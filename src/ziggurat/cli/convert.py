@@ -220,7 +220,7 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
             raise WriteError(f"the job stopped, nothing is lost: {coordinator.full}")
         if target(request.options.target).folder and not received:
             listed = publish_collection(request.ledger, job.destination, f"{job.ledger.fact('id')}-collection")
-            print(f"collection: {listed} images in {job.destination.url('zarr.json')}")
+            print(f"listed:  {listed} images in {job.destination.url('zarr.json')}")
         return _conclude(job, request, received)
 
 

@@ -25,7 +25,7 @@ def publish_collection(ledger: Path, destination: Destination, token: str) -> in
         token: names the temporary file.
 
     Returns:
-        Images listed.
+        Images listed; of none there is no document.
 
     Raises:
         TargetExists: if another program's ``zarr.json`` lies there.
@@ -39,6 +39,8 @@ def publish_collection(ledger: Path, destination: Destination, token: str) -> in
             if columns:
                 entry["columns"] = dict(zip(columns, values, strict=True))
             images[str(target)] = entry
+    if not images:
+        return 0
     listed: list[JSON] = [images[path] for path in sorted(images)]
     attributes: dict[str, JSON] = {"ziggurat": {"collection": {"version": VERSION, "images": listed}}}
     document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}

@@ -87,7 +87,7 @@ def _jpeg2000(picture: Picture, options: OmeZarrOptions, decompositions: int) ->
                 tile,
                 options.quality or 0,
                 codecformat="j2k",
-                mct=colours,
+                mct=colours and picture.bit_depth > 1,  # OpenJPEG transforms no colours of one bit
                 resolutions=decompositions + 1,
                 **common,
             )

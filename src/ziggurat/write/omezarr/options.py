@@ -51,4 +51,6 @@ class OmeZarrOptions:
     @property
     def side(self) -> int:
         """Pixels a side of a chunk."""
-        return self.tile or (1024 if self.levels == "virtual" else 512)
+        if self.tile is not None:
+            return self.tile
+        return 1024 if self.levels == "virtual" else 512
