@@ -45,9 +45,12 @@ def publish_collection(ledger: Path, destination: Destination, token: str) -> in
     attributes: dict[str, JSON] = {"ziggurat": {"collection": {"version": VERSION, "images": listed}}}
     document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
     path = destination.temporary(MARK, token)
-    with writing(str(path)):
-        path.write_text(json.dumps(document), encoding="utf-8")
-    destination.publish(path, MARK, digests_of(path), overwrite=True)
+    try:
+        with writing(str(path)):
+            path.write_text(json.dumps(document), encoding="utf-8")
+        destination.publish(path, MARK, digests_of(path), overwrite=True)
+    finally:
+        destination.cleanup(MARK, token)
     return len(listed)
 
 
