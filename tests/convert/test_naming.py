@@ -17,6 +17,15 @@ def test_a_template_names_by_columns_and_adds_the_suffix_where_there_is_none() -
     assert parse_template("{item}-{name}", ".jpg", FIELDS).name(fields) == "7-p1.jpg"
 
 
+def test_a_folder_always_ends_as_groups_do() -> None:
+    for text in ("{stem}", "{stem}.v2", "{stem}.ome.zarr", "{stem}.zarr"):
+        template = parse_template(text, ".ome.zarr", FIELDS)
+        assert template.name({"stem": "a"}) == {
+            "{stem}": "a.ome.zarr", "{stem}.v2": "a.v2.ome.zarr",
+            "{stem}.ome.zarr": "a.ome.zarr", "{stem}.zarr": "a.zarr",
+        }[text]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "text", ["{nothing}.jpg", "{item", "{item!r}", "{item:>10}", "{item.upper}", "{0}", "{}", "a.jpg"]
 )

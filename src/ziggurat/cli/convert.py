@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from ziggurat.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from ziggurat.cli.parsing import NO_NETWORK, Network, parse_integers
+from ziggurat.convert.collection import publish_collection
 from ziggurat.convert.forecast import forecast
 from ziggurat.convert.job import Job, JobRequest, default_memory, default_workers, signals
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
@@ -21,13 +22,15 @@ from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
-from ziggurat.storage.urls import local_path
+from ziggurat.storage.urls import is_pack, local_path
 from ziggurat.write.b2nd import B2ndOptions
 from ziggurat.write.b2nd.options import Codec
 from ziggurat.write.jp2 import Jp2Options
 from ziggurat.write.jpeg import JpegOptions
+from ziggurat.write.omezarr import OmeZarrOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
+from ziggurat.write.table import target
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -42,10 +45,14 @@ class Output:
         quality: of lossy targets, 1 to 100; 92 unless given. JPEG 2000 is lossless unless it, rate or psnr is given.
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
-        tile: pixels a side of a ptiff's tiles, or of a b2nd's blocks.
+        tile: pixels a side of a ptiff's tiles, a b2nd's blocks and an ome-zarr's chunks; 512 unless given, 1024 of
+            virtual levels.
+        levels: an ome-zarr's: stored, or virtual, of which only the finest is stored.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         profile: how jp2 and htj2k files are laid out: cloud, or for jp2 bodleian, ndnp or kb-dk.
-        codec: of a b2nd's blocks: zstd, or JPEG 2000 under Ziggurat's numbers or those of a plugin.
+        codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise (an
+            ome-zarr's by a quality in dB); of a b2nd's also grok, blosc2_j2k and blosc2_htj2k, for readers with these
+            plugins. zstd unless given, htj2k of virtual levels.
         rate: compression ratio of JPEG 2000: 8 makes an eighth of the uncompressed bytes.
         psnr: decibels that JPEG 2000 should reach.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
@@ -57,11 +64,12 @@ class Output:
         columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
 
-    to: Literal["jpeg", "ptiff", "jp2", "htj2k", "b2nd"]
+    to: Literal["jpeg", "ptiff", "jp2", "htj2k", "ome-zarr", "b2nd"]
     quality: int | None = None
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
-    tile: int = 512
+    tile: int | None = None
+    levels: Literal["stored", "virtual"] = "stored"
     pyramid: Literal["pages", "subifd", "ome"] = "pages"
     profile: str | None = None
     codec: Codec | None = None
@@ -81,7 +89,7 @@ class Output:
             compression=self.compression,
             quality=self.quality,
             subsampling=self.subsampling,
-            tile=self.tile,
+            tile=512 if self.tile is None else self.tile,
             pyramid=self.pyramid,
         )
         return OutputOptions(
@@ -90,6 +98,7 @@ class Output:
             ptiff=ptiff,
             jp2=self._jp2(),
             b2nd=self._b2nd(),
+            omezarr=self._omezarr(),
             picture=self._picture(),
             name=self.name,
             columns=parse_columns(self.columns),
@@ -105,12 +114,23 @@ class Output:
 
     def _b2nd(self) -> B2ndOptions:
         if self.to == "b2nd":
-            return B2ndOptions(codec=self.codec or "zstd", tile=self.tile, rate=self.rate, psnr=self.psnr)
+            tile = 512 if self.tile is None else self.tile
+            return B2ndOptions(codec=self.codec or "zstd", tile=tile, rate=self.rate, psnr=self.psnr)
         if self.to not in {"jp2", "htj2k"} and (self.rate is not None or self.psnr is not None):
             raise UsageError(f"--rate and --psnr: only --to jp2, htj2k and b2nd know them, not {self.to}")
-        if self.codec is not None:
-            raise UsageError(f"--codec: only --to b2nd knows that, not {self.to}")
         return B2ndOptions()
+
+    def _omezarr(self) -> OmeZarrOptions:
+        if self.to != "ome-zarr":
+            if self.levels != "stored":
+                raise UsageError(f"--levels: only --to ome-zarr knows that, not {self.to}")
+            if self.codec is not None and self.to != "b2nd":
+                raise UsageError(f"--codec: only --to ome-zarr and b2nd know that, not {self.to}")
+            return OmeZarrOptions()
+        match self.codec or ("htj2k" if self.levels == "virtual" else "zstd"):
+            case "zstd" | "jpeg2k" | "htj2k" as codec:
+                return OmeZarrOptions(codec=codec, quality=self.quality, levels=self.levels, tile=self.tile)
+        raise UsageError(f"--codec {self.codec}: Zarr's readers do not know that; choose zstd, jpeg2k or htj2k")
 
     def _picture(self) -> PictureOptions:
         red, green, blue = parse_integers(self.background, 3, "--background")
@@ -205,6 +225,9 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
     if len(places) < 2:  # noqa: PLR2004 - a source and a destination
         raise UsageError("give at least one source, and the destination last")
     *sources, destination = places
+
+    if target(output.to).folder and is_pack(destination):
+        raise UsageError(f"an {output.to} output is a folder of files, which no pack holds; give a folder or a store")
     request = JobRequest(
         sources=tuple(sources),
         destination=destination,
@@ -227,6 +250,9 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
         coordinator.notifier.tell("end", job.progress.summary() | {"interrupted": bool(received)})
         if coordinator.full is not None:
             raise WriteError(f"the job stopped, nothing is lost: {coordinator.full}")
+        if target(request.options.target).folder and not received:
+            listed = publish_collection(request.ledger, job.destination, f"{job.ledger.fact('id')}-collection")
+            print(f"listed:  {listed} images in {job.destination.url('zarr.json')}")
         return _conclude(job, request, received)
 
 

@@ -1,10 +1,13 @@
 """Proof that an output holds the source's pixels: it is decoded again and compared, all of it."""
 
+import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, cast
 
 import numpy as np
 
@@ -13,13 +16,14 @@ from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pipeline import SCRATCH, Conversion
 from ziggurat.errors import VerificationFailed
 from ziggurat.geometry import Size, Window
-from ziggurat.image import Image, open_image
-from ziggurat.model import Samples
+from ziggurat.image import open_image
+from ziggurat.model import ImageInfo, Samples
 from ziggurat.pyramid import halve
 from ziggurat.quality.psnr import psnr, squared_error
 from ziggurat.quality.sampling import busiest, sample_windows
 from ziggurat.quality.ssimulacra2 import ssimulacra2
 from ziggurat.storage.local import LocalSource
+from ziggurat.storage.tree import is_folder
 from ziggurat.write.protocol import Picture
 
 ROUNDING = 1.0
@@ -59,6 +63,36 @@ class Fidelity:
     ssimulacra2: float | None
 
 
+class Output(Protocol):
+    """What was written, opened again: the part of ``Image`` that is needed here."""
+
+    @property
+    def info(self) -> ImageInfo:
+        """What its header says."""
+        ...
+
+    def read(self, level: int, window: Window) -> Samples:
+        """Array (y, x, band) of a window of a level."""
+        ...
+
+    def read_cost(self, level: int, window: Window) -> int:
+        """Peak bytes of ``read``."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def _open_output(path: Path, memory: int) -> Output:
+    if is_folder(path):
+        module = importlib.import_module("ziggurat.write.omezarr.readback")
+        return cast("Output", module.open_group(path))
+    return open_image(LocalSource(path), memory=max(memory, 1 << 30))
+
+
 def verify(conversion: Conversion, path: Path, options: OutputOptions, *, memory: int) -> Fidelity:
     """Decodes an output completely and compares it with the picture it was made from.
 
@@ -75,7 +109,7 @@ def verify(conversion: Conversion, path: Path, options: OutputOptions, *, memory
         FormatError: if the output does not decode.
     """
     picture = conversion.picture
-    with open_image(LocalSource(path), memory=max(memory, 1 << 30)) as output:
+    with _open_output(path, memory) as output:
         info = output.info
         if (info.size, info.bands, info.dtype) != (picture.size, picture.bands, picture.dtype.name):
             raise VerificationFailed(
@@ -128,7 +162,7 @@ def _beyond_subsampling(subsampling: Subsampling) -> Callable[[Samples, Samples]
 class _Comparison:
     """One output beside its picture, read in bands that fit the memory."""
 
-    def __init__(self, output: Image, picture: Picture, memory: int) -> None:
+    def __init__(self, output: Output, picture: Picture, memory: int) -> None:
         self._output = output
         self._picture = picture
         self._memory = memory

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ziggurat.errors import TargetRefused, UsageError
+from ziggurat.storage.tree import is_tree
 
 DEFAULT_TEMPLATE = "{path}"
 """Beside its folder and stem a target keeps nothing of its source's name; the suffix is the target format's."""
@@ -37,6 +38,8 @@ class Template:
 def parse_template(text: str, suffix: str, known: Iterable[str]) -> Template:
     """Checks a template against the fields that rows have, and appends the suffix where it has none of its own.
 
+    Folders always have a suffix by which they are known: one of another kind is taken for a part of the name.
+
     Raises:
         UsageError: if it cannot be parsed, uses an unknown field, or has conversions or formats.
     """
@@ -56,5 +59,6 @@ def parse_template(text: str, suffix: str, known: Iterable[str]) -> Template:
     names = tuple(name for _, name, _, _ in parts if name is not None)
     if not names:
         raise UsageError(f"--name {text!r} gives every image the same name; use a field such as {{name}}")
-    has_suffix = text.endswith(suffix) or "." in text.rpartition("}")[2]
+    own = is_tree(text) if is_tree(suffix) else "." in text.rpartition("}")[2]
+    has_suffix = text.endswith(suffix) or own
     return Template(text if has_suffix else text + suffix, names)

@@ -10,6 +10,7 @@ from ziggurat.model import JSON
 from ziggurat.write.b2nd import B2ndOptions
 from ziggurat.write.jp2 import Jp2Options
 from ziggurat.write.jpeg import JpegOptions
+from ziggurat.write.omezarr import OmeZarrOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
 
@@ -26,6 +27,7 @@ class OutputOptions:
         ptiff: of the pyramidal TIFF writer.
         jp2: of the writers of JPEG 2000 and HTJ2K.
         b2nd: of the writer of Blosc2 arrays.
+        omezarr: of the OME-Zarr writer.
         picture: how pixels are prepared.
         name: template of the target names, or None for the source's own path.
         columns: role to manifest column.
@@ -37,6 +39,7 @@ class OutputOptions:
     ptiff: PtiffOptions = field(default_factory=PtiffOptions)
     jp2: Jp2Options = field(default_factory=Jp2Options)
     b2nd: B2ndOptions = field(default_factory=B2ndOptions)
+    omezarr: OmeZarrOptions = field(default_factory=OmeZarrOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
     name: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +49,7 @@ class OutputOptions:
         if self.target == "htj2k":
             self.jp2.require_ht()
 
-    def of(self, target: str) -> JpegOptions | PtiffOptions | Jp2Options | B2ndOptions:
+    def of(self, target: str) -> JpegOptions | PtiffOptions | Jp2Options | B2ndOptions | OmeZarrOptions:
         """The options of a target's writer."""
         match target:
             case "jpeg":
@@ -55,13 +58,17 @@ class OutputOptions:
                 return self.ptiff
             case "b2nd":
                 return self.b2nd
+            case "ome-zarr":
+                return self.omezarr
         return self.jp2
 
     def record(self) -> dict[str, JSON]:
         """The options as plain values, for the ledger; those of other targets left out."""
         values = json.loads(json.dumps(asdict(self)))
-        used = {"jp2" if self.target == "htj2k" else self.target} | ({"ptiff"} if self.oversize == "ptiff" else set())
-        return {key: value for key, value in values.items() if key not in {"jpeg", "ptiff", "jp2", "b2nd"} - used}
+        used = {"jp2" if self.target == "htj2k" else self.target.replace("-", "")}
+        used |= {"ptiff"} if self.oversize == "ptiff" else set()
+        own = {"jpeg", "ptiff", "jp2", "b2nd", "omezarr"}
+        return {key: value for key, value in values.items() if key not in own - used}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

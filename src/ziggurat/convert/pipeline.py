@@ -77,6 +77,8 @@ def _exact(name: str, options: OutputOptions) -> bool:
             return options.jp2.lossless
         case "b2nd":
             return options.b2nd.lossless
+        case "ome-zarr":
+            return options.omezarr.quality is None
     if options.ptiff.compression == "jpeg2000":
         return options.ptiff.quality is None
     return options.ptiff.compression not in {"jpeg", "webp"}

@@ -18,6 +18,7 @@ __all__ = ["Destination", "Digests", "Stored", "digests_of", "open_destination",
 class Destination(Protocol):
     """Holds results under relative keys, with "/" between their parts. Safe to use from several threads.
 
+    A result is a file, or a folder of files whose key ends in ``.zarr`` (``storage.tree``); packs hold files only.
     The order of things: write to ``temporary``, hash that (``digests_of``), ``publish``. Every method that
     takes a key raises TargetRefused where the key is not safe.
     """
@@ -43,9 +44,9 @@ class Destination(Protocol):
         ...
 
     def publish(self, temporary: Path, key: str, digests: Digests, *, overwrite: bool) -> Stored:
-        """Puts the temporary file in its place, all or nothing, and returns once it is safe there.
+        """Puts the temporary file or folder in its place, all or nothing, and returns once it is safe there.
 
-        The temporary file is gone afterwards; where an error is raised it stays.
+        It is gone afterwards; where an error is raised it stays.
 
         Raises:
             TargetExists: if something else lies there and ``overwrite`` is false.
@@ -56,7 +57,7 @@ class Destination(Protocol):
         ...
 
     def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256, hexadecimal, and size of what lies at the target; reads all of it.
+        """SHA-256, hexadecimal, and size of what lies at the target, of a folder of its list; reads all of it.
 
         Raises:
             SourceError: if it cannot be read.

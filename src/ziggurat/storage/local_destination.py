@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from ziggurat.errors import TargetExists, TargetRefused
-from ziggurat.storage.local import LocalSource, local_tag
+from ziggurat.storage.local import LocalSource, local_tag, reading
 from ziggurat.storage.names import check_key, temporary_name
 from ziggurat.storage.stored import Digests, ReadBack, Stored, require_size, writing
+from ziggurat.storage.tree import MARK, combined, discard, inner_files, is_folder, is_tree
 from ziggurat.storage.urls import path_url
 
 _NO_LINKS: Final = frozenset({
@@ -19,6 +20,7 @@ _NO_LINKS: Final = frozenset({
 
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
+_RENAME_EXCHANGE: Final = 2
 
 
 class LocalDestination(ReadBack):
@@ -72,7 +74,7 @@ class LocalDestination(ReadBack):
         return Stored(status.st_size, local_tag(status))
 
     def publish(self, temporary: Path, key: str, digests: Digests, *, overwrite: bool) -> Stored:
-        """Moves the temporary file to its target, all or nothing, and makes sure that it survives a power cut.
+        """Moves the temporary file or folder to its target, all or nothing, and makes sure it survives a power cut.
 
         Raises:
             TargetExists: if something lies there and ``overwrite`` is false; the temporary file stays.
@@ -86,31 +88,54 @@ class LocalDestination(ReadBack):
         """As ``publish``, of a file whose digests nobody needs.
 
         Raises:
-            TargetExists: if something lies there and ``overwrite`` is false; the temporary file stays.
+            TargetExists: if something lies there and ``overwrite`` is false, or a folder that is no group; the
+                temporary file stays.
             WriteError: if the disk is full, or does not allow it.
         """
         path = self._path(key)
         with writing(str(path)):
-            _sync(temporary)
+            _sync_all(temporary)
             if overwrite:
-                temporary.replace(path)
+                _replace(temporary, path)
             elif not _move_new(temporary, path):
                 raise TargetExists(f"{path} exists already; remove it, or ask for overwriting")
             _sync(path.parent)
             status = path.lstat()
         return Stored(status.st_size, local_tag(status))
 
+    def digest(self, key: str) -> tuple[str, int]:
+        """SHA-256 and size of what lies at the target; of a folder, of the list of its files.
+
+        Raises:
+            SourceError: if it cannot be read.
+        """
+        path = self._path(key)
+        if not is_folder(path):
+            return super().digest(key)
+        with reading(str(path)):
+            names = inner_files(path)
+        return combined((name, *super(LocalDestination, self).digest(f"{key}/{name}")) for name in names)
+
+    def matches(self, key: str, digests: Digests) -> bool:
+        """Whether exactly these bytes lie at the target; reads those of a file only if the size is right."""
+        if is_folder(self._path(key)):
+            return self.digest(key) == (digests.sha256, digests.size)
+        return super().matches(key, digests)
+
     def remove(self, key: str) -> None:
-        """Removes what lies at the target, if something does."""
+        """Removes what lies at the target, if something does; a folder only by a name of one."""
         path = self._path(key)
         with writing(str(path)):
-            path.unlink(missing_ok=True)
+            if is_tree(key):
+                discard(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def cleanup(self, key: str, token: str) -> None:
-        """Removes the temporary file of an attempt, if it is there."""
+        """Removes the temporary file or folder of an attempt, if it is there."""
         path = self._path(key).parent / temporary_name(token)
         with writing(str(path)):
-            path.unlink(missing_ok=True)
+            discard(path)
 
     def source(self, key: str) -> LocalSource:
         """The target, to read from."""
@@ -143,8 +168,36 @@ def _sync(path: Path) -> None:
         os.close(file)
 
 
+def _sync_all(path: Path) -> None:
+    """Of a folder, all that is in it, too."""
+    if is_folder(path):
+        for inner in path.rglob("*"):
+            _sync(inner)
+    _sync(path)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Moves a file to a name, in the place of a file that has it; or a folder, in the place of a group.
+
+    Where the file system cannot exchange two names, the old group is removed before the new one is there.
+    """
+    if not is_folder(temporary):
+        temporary.replace(path)
+    elif not os.path.lexists(path):
+        temporary.rename(path)
+    elif is_folder(path) and not (path / MARK).is_file():
+        raise TargetExists(f"{path} is a folder without {MARK}, which is not replaced; move it away")
+    elif _renameat2(temporary, path, _RENAME_EXCHANGE) == 0:
+        discard(temporary)
+    else:
+        discard(path)
+        temporary.rename(path)
+
+
 def _move_new(temporary: Path, path: Path) -> bool:
-    """Moves a file to a name that is free; false, and nothing done, if it is not."""
+    """Moves a file or folder to a name that is free; false, and nothing done, if it is not."""
+    if is_folder(temporary):
+        return _rename_new(temporary, path)
     try:
         os.link(temporary, path, follow_symlinks=False)
     except FileExistsError:
@@ -163,17 +216,21 @@ def _rename_new(temporary: Path, path: Path) -> bool:
     Where the file system cannot rename without replacing either, the name is looked at first: a file that
     another program makes at that very moment would be replaced.
     """
-    library = ctypes.CDLL(None, use_errno=True)
-    if hasattr(library, "renameat2"):
-        old, new = os.fsencode(temporary), os.fsencode(path)
-        if library.renameat2(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE) == 0:
-            return True
-        code = ctypes.get_errno()
-        if code == errno.EEXIST:
-            return False
-        if code not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
-            raise OSError(code, os.strerror(code))
+    code = _renameat2(temporary, path, _RENAME_NOREPLACE)
+    if code in {0, errno.EEXIST}:
+        return code == 0
+    if code not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+        raise OSError(code, os.strerror(code))
     if os.path.lexists(path):
         return False
     temporary.rename(path)
     return True
+
+
+def _renameat2(old: Path, new: Path, flag: int) -> int:
+    """Linux's renaming without replacing, or with exchanging; 0, or the error's number."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        return errno.ENOSYS
+    done = library.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flag) == 0
+    return 0 if done else ctypes.get_errno()

@@ -24,7 +24,8 @@ from ziggurat.storage.client import asking, bind, tag_of
 from ziggurat.storage.names import LONGEST_KEY, check_key, temporary_name
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.object_store import ObjectSource
-from ziggurat.storage.stored import Digests, Stored, require_size, source_digest, writing
+from ziggurat.storage.stored import Digests, Stored, digests_of, require_size, source_digest, writing
+from ziggurat.storage.tree import MARK, combined, discard, inner_files, is_folder, is_tree
 from ziggurat.storage.urls import Remote
 
 WHOLE: Final = 1 << 26
@@ -58,6 +59,8 @@ class ObjectDestination:
     each other's object. Larger ones are sent in parts, which cannot be conditional: the key is looked at before.
     An upload in parts that fails is aborted; one whose process dies leaves parts behind, which a lifecycle rule
     of the bucket (AbortIncompleteMultipartUpload) should remove.
+
+    A folder's files are sent one by one, the one that makes it a group last: until then there is no group.
 
     Args:
         place: bucket and prefix.
@@ -99,8 +102,8 @@ class ObjectDestination:
         return self._scratch / temporary_name(token)
 
     def exists(self, key: str) -> Stored | None:
-        """What lies at the target; None if nothing does."""
-        bound = bind(self._at(key), self._network)
+        """What lies at the target, of a folder the file that makes it one; None if nothing does."""
+        bound = bind(self._at(_marked(key)), self._network)
         try:
             with asking(bound.url, refused=WriteError):
                 meta = obstore.head(bound.store, bound.key)
@@ -109,7 +112,7 @@ class ObjectDestination:
         return Stored(meta["size"], tag_of(meta))
 
     def publish(self, temporary: Path, key: str, digests: Digests, *, overwrite: bool) -> Stored:
-        """Sends the temporary file, makes sure that the store holds these bytes, and removes the file.
+        """Sends the temporary file or folder, makes sure that the store holds these bytes, and removes it.
 
         Where the answer to an upload is lost, what lies at the target decides: these very bytes are success.
 
@@ -119,15 +122,49 @@ class ObjectDestination:
             StoreUnavailable: if the store does not answer.
             WriteError: if it refuses.
         """
-        url = self.url(key)
         require_size(temporary, digests)
-        if digests.size > LARGEST:
-            raise TargetRefused(f"{url} would have {digests.size} bytes, a store holds {LARGEST}; write it to a disk")
-        self._send(temporary, key, digests, overwrite=overwrite)
-        stored = self._verified(temporary, key, digests)
+        if is_folder(temporary):
+            stored = self._publish_tree(temporary, key, overwrite=overwrite)
+        else:
+            stored = self._publish_file(temporary, key, digests, overwrite=overwrite)
         with writing(str(temporary)):
-            temporary.unlink()
+            discard(temporary)
         return stored
+
+    def _publish_file(self, temporary: Path, key: str, digests: Digests, *, overwrite: bool) -> Stored:
+        if digests.size > LARGEST:
+            raise TargetRefused(
+                f"{self.url(key)} would have {digests.size} bytes, a store holds {LARGEST}; write it to a disk"
+            )
+        self._send(temporary, key, digests, overwrite=overwrite)
+        return self._verified(temporary, key, digests)
+
+    def _publish_tree(self, temporary: Path, key: str, *, overwrite: bool) -> Stored:
+        """Sends a folder. What an interrupted attempt has left there has the same names, and is replaced."""
+        with writing(str(temporary)):
+            names = [name for name in inner_files(temporary) if name != MARK]
+        if not is_tree(key):
+            raise TargetRefused(f"{self.url(key)} is to be a folder, whose name must end in .zarr")
+        if overwrite:
+            self.remove(key)
+        elif left := set(self._inside(key)) - set(names):
+            raise TargetExists(
+                f"{self.url(key)} exists already, with {min(left)} in it; remove it, or ask for overwriting"
+            )
+        for name in names:
+            path = temporary / name
+            self._publish_file(path, f"{key}/{name}", digests_of(path), overwrite=True)
+        mark = temporary / MARK
+        return self._publish_file(mark, _marked(key), digests_of(mark), overwrite=False)
+
+    def _inside(self, key: str) -> list[str]:
+        """Names of the objects in a folder."""
+        bound = bind(self._at(key), self._network)
+        found: list[str] = []
+        with asking(bound.url, refused=WriteError):
+            for page in obstore.list(bound.store, f"{bound.key}/"):
+                found += [meta["path"].removeprefix(f"{bound.key}/") for meta in page]
+        return found
 
     def _send(self, temporary: Path, key: str, digests: Digests, *, overwrite: bool) -> None:
         """Sends the file until it is there, or it is time to give up.
@@ -208,27 +245,45 @@ class ObjectDestination:
         )
 
     def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256 and size of what lies at the target; reads all of it.
+        """SHA-256 and size of what lies at the target; reads all of it, of a folder all its files.
 
         Raises:
             SourceError: if it cannot be read.
         """
+        if is_tree(key):
+            names = self._inside(key)
+            if MARK not in names:
+                raise SourceNotFound(f"{self.url(key)} is no group: it has no {MARK}")
+            return combined((name, *self._digest(f"{key}/{name}")) for name in names)
+        return self._digest(key)
+
+    def _digest(self, key: str) -> tuple[str, int]:
         with closing(self.source(key)) as source:
             return source_digest(source)
 
     def holds(self, key: str, sha256: str) -> bool:
-        """Whether an object with this SHA-256 lies at the target; reads it."""
+        """Whether an object or folder with this SHA-256 lies at the target; reads it."""
         return self.exists(key) is not None and self.digest(key)[0] == sha256
 
     def matches(self, key: str, digests: Digests) -> bool:
         """Whether exactly these bytes lie at the target, by ETag where that is an MD5, else by reading."""
         found = self.exists(key)
+        if found is not None and is_tree(key):
+            return self.digest(key) == (digests.sha256, digests.size)
         if found is None or found.size != digests.size:
             return False
         return found.tag.strip('"') == digests.md5 or self.holds(key, digests.sha256)
 
     def remove(self, key: str) -> None:
-        """Removes what lies at the target, if something does."""
+        """Removes what lies at the target, if something does; of a folder, also what is left of it."""
+        if is_tree(key):
+            self._remove(_marked(key))
+            for name in self._inside(key):
+                self._remove(f"{key}/{name}")
+        else:
+            self._remove(key)
+
+    def _remove(self, key: str) -> None:
         bound = bind(self._at(key), self._network)
         try:
             with asking(bound.url, refused=WriteError):
@@ -237,11 +292,11 @@ class ObjectDestination:
             return
 
     def cleanup(self, key: str, token: str) -> None:
-        """Removes the temporary file of an attempt, if it is there."""
+        """Removes the temporary file or folder of an attempt, if it is there."""
         self.check_name(key)
         path = self._scratch / temporary_name(token)
         with writing(str(path)):
-            path.unlink(missing_ok=True)
+            discard(path)
 
     def source(self, key: str) -> ObjectSource:
         """The target, to read from."""
@@ -250,6 +305,11 @@ class ObjectDestination:
     def url(self, key: str) -> str:
         """What the target is called."""
         return self._at(key).url
+
+
+def _marked(key: str) -> str:
+    """The object that is there when a result is."""
+    return f"{key}/{MARK}" if is_tree(key) else key
 
 
 def part_size(size: int) -> int:

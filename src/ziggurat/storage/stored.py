@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from ziggurat.errors import ChecksumMismatch, StoreFull, WriteError
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.ranges import ByteRange
+from ziggurat.storage.tree import combined, inner_files, is_folder
 
 PIECE: Final = 1 << 23
 """Bytes of a large file that are in memory at a time."""
@@ -24,7 +25,7 @@ class Digests:
 
     Attributes:
         sha256: hexadecimal, for the ledger and for reading back.
-        md5: hexadecimal, for comparing with a store's ETag; no protection against forgery.
+        md5: hexadecimal, for comparing with a store's ETag; no protection against forgery. Empty of a folder.
         size: bytes.
     """
 
@@ -47,11 +48,17 @@ class Stored:
 
 
 def digests_of(path: Path) -> Digests:
-    """Reads a file once and hashes it.
+    """Reads a file once and hashes it; of a folder, all its files, whose list is what the digests are of.
 
     Raises:
         WriteError: if it cannot be read.
     """
+    if is_folder(path):
+        with writing(str(path)):
+            names = inner_files(path)
+        found = [(name, digests_of(path / name)) for name in names]
+        total, size = combined((name, own.sha256, own.size) for name, own in found)
+        return Digests(total, "", size)
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with writing(str(path)), path.open("rb", buffering=0) as file:
         while piece := file.read(PIECE):
@@ -119,14 +126,16 @@ class ReadBack(Protocol):
 
 
 def require_size(path: Path, digests: Digests) -> None:
-    """Makes sure that a temporary file is still as long as when it was hashed.
+    """Makes sure that a temporary file, or folder, is still as long as when it was hashed.
 
     Raises:
         ChecksumMismatch: if it is not.
         WriteError: if it is gone.
     """
     with writing(str(path)):
-        size = path.stat().st_size
+        size = (
+            sum((path / name).stat().st_size for name in inner_files(path)) if is_folder(path) else path.stat().st_size
+        )
     if size != digests.size:
         raise ChecksumMismatch(f"{path} has {size} bytes, it had {digests.size} when it was verified; write it again")
 

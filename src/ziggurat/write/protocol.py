@@ -91,7 +91,7 @@ class Writer(Protocol):
         ...
 
     def write(self, picture: Picture, path: Path, *, memory: int) -> None:
-        """Writes the file anew, and closes it, using about ``write_cost`` bytes of memory.
+        """Writes the file, of some targets a folder, anew, and closes it, using about ``write_cost`` bytes of memory.
 
         Raises:
             UnsupportedFeature: if the target cannot hold this picture.

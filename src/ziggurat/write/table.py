@@ -23,11 +23,13 @@ class Target:
         writer: dotted path of the writer's class, imported when first used; called with its options.
         suffixes: endings of the target's files; the first is the one that is written.
         max_side: pixels that a side may have, or None for no limit.
+        folder: whether an output is a folder of files.
     """
 
     writer: str
     suffixes: tuple[str, ...]
     max_side: int | None = None
+    folder: bool = False
 
     def make(self, options: object) -> Writer:
         """The writer with these options."""
@@ -44,6 +46,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         "ptiff": Target("ziggurat.write.ptiff.writer:PtiffWriter", (".tif", ".tiff", ".btf")),
         "jp2": Target("ziggurat.write.jp2.writer:Jp2Writer", (".jp2",)),
         "htj2k": Target("ziggurat.write.jp2.writer:Htj2kWriter", (".jph",)),
+        "ome-zarr": Target("ziggurat.write.omezarr.writer:OmeZarrWriter", (".ome.zarr", ".zarr"), folder=True),
     }
 )
 

@@ -282,6 +282,14 @@ class View:
             f" LEFT JOIN manifest AS m ON m.images_id = i.id WHERE i.{_BAD} ORDER BY i.id"
         )
 
+    def done_records(self) -> Iterator[tuple[Value, ...]]:
+        """Every image in its place: target, item, then the manifest's columns."""
+        own = "".join(f", m.{quoted(name)}" for name in self.manifest_columns())
+        return self.stream(
+            f"SELECT i.target, i.item{own} FROM images AS i"  # noqa: S608 - quoted identifiers
+            f" LEFT JOIN manifest AS m ON m.images_id = i.id WHERE i.{_DONE} ORDER BY i.id"
+        )
+
     def row_columns(self) -> tuple[str, ...]:
         """All columns of the rows, as this kind of ledger has them."""
         sql = "SELECT name FROM pragma_table_info(?, 'main') ORDER BY cid"
