@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ziggurat.errors import DependencyError, UnsupportedFeature, UsageError, WriteError
-from ziggurat.interop.references import LevelReferences, References
+from ziggurat.interop.references import References
+from ziggurat.interop.spans import LevelReferences
 from ziggurat.storage.client import endpoint_of
 from ziggurat.storage.network import configured
 from ziggurat.storage.urls import Remote, parse

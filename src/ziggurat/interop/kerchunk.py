@@ -14,7 +14,8 @@ from typing import Any, Final, cast
 import numpy as np
 
 from ziggurat.errors import DependencyError, UnsupportedFeature
-from ziggurat.interop.references import LevelReferences, References
+from ziggurat.interop.references import References
+from ziggurat.interop.spans import LevelReferences
 from ziggurat.model import JSON
 from ziggurat.storage.destination import writing
 

@@ -4,32 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ziggurat.codestream.chunk import TRAILER
 from ziggurat.errors import UnsupportedFeature, UsageError
 from ziggurat.image import Image
-from ziggurat.interop.multiscale import Grid, array, group
+from ziggurat.interop.fits import fits_levels
+from ziggurat.interop.multiscale import array, group
 from ziggurat.interop.planes import pyramid_of
+from ziggurat.interop.spans import LevelReferences
+from ziggurat.interop.tiff import tiff_levels
 from ziggurat.interop.virtual import FORMATS, codecs, grids, tile_chunks
 from ziggurat.model import JSON
-
-
-@dataclass(frozen=True, slots=True)
-class LevelReferences:
-    """The chunks of one level.
-
-    Attributes:
-        grid: of the array.
-        document: its ``zarr.json``.
-        offset: first byte of each chunk in its file, int64 of shape ``grid.counts``.
-        length: bytes of each chunk, int64 of the same shape; 0 for one that is not there.
-    """
-
-    grid: Grid
-    document: dict[str, JSON]
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +61,17 @@ def references(images: Sequence[Image], *, stack: bool) -> References:
 
 
 def _of_image(image: Image, planes: int | None) -> list[LevelReferences]:
-    if image.info.format in FORMATS:
-        return _jpeg2000(image, planes)
-    raise UnsupportedFeature(f"{image.url} is {image.info.format}: there are references for JPEG 2000 only")
+    match image.info.format:
+        case name if name in FORMATS:
+            return _jpeg2000(image, planes)
+        case "tiff":
+            return tiff_levels(image, planes)
+        case "fits":
+            return fits_levels(image, planes)
+    raise UnsupportedFeature(
+        f"{image.url} is {image.info.format}: there are references for JPEG 2000, TIFF and FITS; ziggurat.zarr_store "
+        "shows every format as Zarr"
+    )
 
 
 def _jpeg2000(image: Image, planes: int | None) -> list[LevelReferences]:

@@ -34,6 +34,21 @@ class Piece:
     window: Window
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where samples lie that are pixels as they are.
+
+    Attributes:
+        start: byte of the first one.
+        plane: samples from one band to the next.
+        item: bytes of each, big-endian.
+    """
+
+    start: int
+    plane: int
+    item: int
+
+
 class PlainImage:
     """Reads windows of an image that is stored as it is.
 
@@ -61,6 +76,13 @@ class PlainImage:
                 f"{where}: a row of {axes.size.width} samples needs {self._row} bytes at byte {start}, the file "
                 f"ends at {source.size}; it is truncated or its header lies"
             )
+
+    @property
+    def stored(self) -> Stored | None:
+        """Where the samples lie; None where they are scaled."""
+        if self._scaling.rule != "as stored":
+            return None
+        return Stored(self._start, self._axes.plane, self._item)
 
     def read(self, window: Window) -> Samples:
         """Pixels (y, x, band) of a window.

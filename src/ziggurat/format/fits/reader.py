@@ -11,7 +11,7 @@ from ziggurat.format.fits.axes import MAX_BANDS, Axes, arrange
 from ziggurat.format.fits.blocks import Headers
 from ziggurat.format.fits.cards import Cards
 from ziggurat.format.fits.hdu import Hdu, choose, unit_at, walk
-from ziggurat.format.fits.plain import PlainImage
+from ziggurat.format.fits.plain import PlainImage, Stored
 from ziggurat.format.fits.samples import Scaling, scaling
 from ziggurat.format.fits.tiled import TiledImage
 from ziggurat.format.fits.tiling import Tiling, tiling
@@ -97,6 +97,11 @@ class FitsReader:
     def read_cost(self, level: int, window: Window) -> int:  # noqa: ARG002 - there is only level 0
         """Peak bytes of ``read``: the result, one batch of stored bytes, and what is decoded at a time."""
         return self._image.cost(window)
+
+    @property
+    def stored(self) -> Stored | None:
+        """Where samples lie that are pixels as they are; None where they are compressed or scaled."""
+        return self._image.stored if isinstance(self._image, PlainImage) else None
 
     @property
     def header(self) -> "Header":

@@ -41,6 +41,8 @@ class Plane:
         dtype: type of the decoded samples, native byte order.
         bits: significant bits of a sample.
         compression: tag 259.
+        predictor: tag 317.
+        order: byte order of the file: "<" or ">".
         raw: type as stored, where pixels lie in the file as they are and can be read without their segment.
         places: where each segment lies.
         nodata: what fills the segments that are not stored.
@@ -59,6 +61,8 @@ class Plane:
     dtype: np.dtype[np.generic]
     bits: int
     compression: int
+    predictor: int
+    order: str
     raw: np.dtype[np.generic] | None
     places: Places
     nodata: float
@@ -118,6 +122,8 @@ def plane_of(page: TiffPage | TiffFrame, places: Places, where: str) -> Plane:
         dtype=np.dtype(np.uint8) if key.dtype.kind == "b" else key.dtype.newbyteorder("="),
         bits=bits if isinstance(bits, int) else max(bits),
         compression=int(key.compression),
+        predictor=int(key.predictor),
+        order=key.parent.byteorder,
         raw=_raw_type(key),
         places=places,
         nodata=key.nodata,

@@ -67,6 +67,16 @@ class TiffReader:
         """What the directories say."""
         return self._info
 
+    @property
+    def planes(self) -> Sequence[tuple[Plane, ...]]:
+        """The directories that each level consists of, finest first."""
+        return self._levels
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether decoded samples are the pixels: no palette is looked up, no colour converted."""
+        return self._finish is None
+
     def read(self, level: int, window: Window) -> Samples:
         """Pixels of a window of a level, from only the strips and tiles that it touches.
 
