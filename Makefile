@@ -6,6 +6,8 @@
 # make bench-cutout   compares the cutouts of a catalogue with a loop of astropy's Cutout2D
 # make bench-first-view  opens a strip BigTIFF of 24 GB on S3 in a browser (needs Ceph and Chromium)
 # make bench-pack    compares a pack of a million images with files, LMDB and tar (needs 15 GB of disk, and to be root)
+# make bench-zarr    compares virtual levels with stored ones (installs peers into .venv-readers; needs libvips)
+# make readers       lets napari, ome-zarr-py and VirtualiZarr read what is shown and written (in .venv-readers)
 # make bench-window  compares windows of images up to a gigapixel, from disk and S3 (needs Ceph, opj_compress, libvips)
 
 VENV := .venv
@@ -18,7 +20,7 @@ PYTHON ?= $(shell \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
 	done)
 
-.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-pack bench-window clean
+.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-pack bench-window bench-zarr readers clean
 .DELETE_ON_ERROR:
 
 # The compiled modules are made on installation: what they are made of asks for a new one.
@@ -87,5 +89,21 @@ bench-window: $(VENV)/test-installed .venv-peers/installed .venv-large-image/ins
 bench-cutout: $(VENV)/test-installed
 	PYTHONPATH=tests $(BIN)/python bench/cutout.py
 
+# Programs that read Zarr, beside Ziggurat: their pins contradict those of the tests.
+.venv-readers/installed: pyproject.toml
+	"$(PYTHON)" -m venv --clear .venv-readers
+	.venv-readers/bin/pip install --quiet --editable . napari ome-zarr-models transformnd deprecated rangehttpserver universal-pathlib aiohttp \
+		virtualizarr blosc2 blosc2-grok \
+		boto3 dask hypothesis pandas pytest scikit-image toolz xarray
+	.venv-readers/bin/pip install --quiet --no-deps ome-zarr
+	touch $@
+
+readers: .venv-readers/installed
+	PYTHONPATH=tests .venv-readers/bin/pytest -rs --override-ini addopts=--import-mode=importlib \
+		--override-ini filterwarnings= tests/interop/test_other_readers.py
+
+bench-zarr: .venv-readers/installed
+	PYTHONPATH=tests .venv-readers/bin/python bench/zarr_levels.py
+
 clean:
-	rm -rf $(VENV) .venv-peers .venv-large-image demo build dist
+	rm -rf $(VENV) .venv-peers .venv-large-image .venv-readers demo build dist
