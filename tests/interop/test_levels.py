@@ -1,10 +1,12 @@
 """Every level of an image through every way that arrays are made of it: the pixels that ``Image.read`` gives."""
 
+import os
 import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
 
+import dask.array as da
 import fsspec
 import imagecodecs
 import numpy as np
@@ -13,6 +15,7 @@ import zarr
 from zarr.storage import FsspecStore
 
 import ziggurat
+from jpeg2000_maker import write_tiled
 from tiled_pictures import PHOTOGRAPHS, as_array, picture, write
 from ziggurat.cli import run
 from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
@@ -180,3 +183,26 @@ def test_a_damaged_tile_is_an_error_and_no_pixels(tmp_path: Path) -> None:
     group = zarr.open_group(ziggurat.zarr_store(str(path), virtual=True), mode="r")
     with pytest.raises(CorruptImage):
         group["0"][...]
+
+
+REPEATS = 98 if "ZIGGURAT_LARGE" in os.environ else 20
+"""Tiles of 1024 along each side: ten gigapixels, or not half of one."""
+
+
+def test_a_mean_of_a_coarse_level_reads_that_level_alone(tmp_path: Path) -> None:
+    side = 1024
+    pixels = np.tile(picture(1, "uint8"), (4, 3))[:side, :side]
+    sample = imagecodecs.htj2k_encode(pixels, level=0.02, resolutions=5, reversible=False, prog_order="RPCL")
+    path = tmp_path / "large.j2c"
+    write_tiled(path, sample, REPEATS, tlm=True)
+    store = ziggurat.zarr_store(str(path), virtual=True, cache=0)
+    array = da.from_zarr(zarr.open_group(store, mode="r")["3"])
+    assert array.shape == (side * REPEATS // 8,) * 2
+    with ziggurat.open(str(path)) as image:
+        tile = image.read(3, (0, 0, side // 8, side // 8))
+    # OpenJPH, which read the one tile, rounds the 9-7 transform otherwise than OpenJPEG.
+    assert array.mean().compute() == pytest.approx(tile.mean(), abs=0.01)
+    assert isinstance(store.hierarchy, VirtualLevels)
+    assert [count > 0 for count in store.hierarchy.read] == [False, False, False, True, False, False]
+    # All tiles are alike: this is what the packets of level 3 of one are, and a header of 200 bytes.
+    assert store.hierarchy.read[3] < 0.1 * path.stat().st_size + 300 * REPEATS**2

@@ -10,6 +10,7 @@ import ziggurat
 from tiled_pictures import as_array, write
 from ziggurat.cli import run
 
+
 @pytest.fixture
 def group(tmp_path: Path) -> Path:
     """An OME-Zarr group on a disk, with stored levels."""
