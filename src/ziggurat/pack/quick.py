@@ -12,8 +12,11 @@ from ziggurat.pack.entry import Kind
 SLOW: Final = 6e-5
 """Seconds that reading an image takes where a disk is asked."""
 
-SURE: Final = 16
-"""Images in a row that were in memory, after which the next one is expected to be."""
+WEIGHT: Final = 4
+"""Images in memory that outweigh one that was not: one now and then, on a busy machine, means nothing."""
+
+SURE: Final = 32
+"""Weight of slow images from which on the next one is expected not to be in memory."""
 
 
 class Quick:
@@ -32,7 +35,7 @@ class Quick:
         self._kinds = kinds
         self._cursor = db.cursor()
         self._blob: apsw.Blob | None = None
-        self._mapped, self._fast = True, 0
+        self._mapped, self._slow = True, 0
 
     def get(self, key: str) -> bytes | None:
         """The bytes of the image of a key; None if there is none, or if it has to be looked at more closely."""
@@ -54,14 +57,14 @@ class Quick:
             self.rest()
             return None
         seconds = perf_counter() - began
-        if seconds > SLOW or not self._mapped:
+        if seconds > SLOW or self._slow:
             self._choose(slow=seconds > SLOW)
         return data if len(data) == length else None
 
     def _choose(self, *, slow: bool) -> None:
-        """Chooses how the next ones are read."""
-        self._fast = 0 if slow else self._fast + 1
-        mapped = self._fast >= SURE
+        """Chooses how the next ones are read: through the map again only when none was slow for long."""
+        self._slow = min(self._slow + WEIGHT, 2 * SURE) if slow else self._slow - 1
+        mapped = self._slow == 0 or (self._mapped and self._slow < SURE)
         if mapped != self._mapped:
             self._mapped = mapped
             # The map stays as it is while a page of it is in use.
