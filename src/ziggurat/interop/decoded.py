@@ -8,13 +8,26 @@ import numpy as np
 from ziggurat.errors import UsageError
 from ziggurat.interop.multiscale import Grid, array, grids, group, samples
 from ziggurat.interop.planes import Planes
-from ziggurat.model import JSON
+from ziggurat.model import JSON, Samples
 
 
 def dumped(group_document: JSON, arrays: Sequence[JSON]) -> dict[str, bytes]:
     """The documents of a group and its levels, by key."""
     levels = {f"{number}/zarr.json": json.dumps(document).encode() for number, document in enumerate(arrays)}
     return {"zarr.json": json.dumps(group_document).encode(), **levels}
+
+
+def chunk_of(pixels: Samples, shape: Sequence[int]) -> bytes:
+    """The bytes of a chunk: samples in the order of the array's axes, little-endian; what pixels leave of it is 0.
+
+    Args:
+        pixels: (y, x, band).
+        shape: of the chunk: bands, height and width.
+    """
+    planes = np.moveaxis(pixels, 2, 0)
+    block = np.zeros(shape, pixels.dtype.newbyteorder("<"))
+    block[: planes.shape[0], : planes.shape[1], : planes.shape[2]] = planes
+    return block.tobytes()
 
 
 class DecodedLevels:
@@ -44,11 +57,7 @@ class DecodedLevels:
         with self._planes.borrow(part.plane) as image:
             pixels = image.read(level, part.window)
         first, behind = part.bands
-        block = np.zeros((grid.together, *grid.chunk), pixels.dtype.newbyteorder("<"))
-        block[: behind - first, : part.window.height, : part.window.width] = np.moveaxis(
-            pixels[:, :, first:behind], 2, 0
-        )
-        return block.tobytes()
+        return chunk_of(pixels[:, :, first:behind], (grid.together, *grid.chunk))
 
     def close(self) -> None:
         """Closes the images."""

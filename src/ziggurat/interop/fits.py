@@ -34,8 +34,7 @@ def fits_levels(image: Image, planes: int | None) -> list[LevelReferences]:
     rows = row_chunks(size, row, stored.start + (bands - 1) * plane, image.source.size)
     grid = Grid(size, bands, Size(rows, size.width), 1, planes)
     first = stored.start + np.arange(bands)[:, None] * plane + np.arange(-(-size.height // rows)) * rows * row
-    shape = [bands] * (bands > 1) + [1] * (planes is not None) + [-1, 1]
-    offset = first.astype(np.int64).reshape(shape)
+    offset = first.astype(np.int64).reshape(grid.plane_counts)
     order: JSON = {"name": "bytes", "configuration": {"endian": "big"}} if stored.item > 1 else {"name": "bytes"}
     document = array(grid, image.info.dtype, [order])
     return [LevelReferences(grid, document, offset, np.full_like(offset, rows * row))]

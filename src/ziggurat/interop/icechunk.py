@@ -12,7 +12,6 @@ import numpy as np
 
 from ziggurat.errors import DependencyError, UnsupportedFeature, UsageError, WriteError
 from ziggurat.interop.references import References
-from ziggurat.interop.spans import LevelReferences
 from ziggurat.storage.client import endpoint_of
 from ziggurat.storage.network import configured
 from ziggurat.storage.urls import Remote, parse
@@ -44,10 +43,10 @@ def write_icechunk(found: References, place: str) -> str:
         from zarr.core.sync import sync  # noqa: PLC0415
     except ImportError as error:
         raise DependencyError('a repository needs icechunk; pip install "ziggurat[icechunk]"') from error
-    urls = [_url(url) for url in found.urls]
+    named = {url: _url(url) for url in found.urls}
     config = icechunk.RepositoryConfig.default()
     access: dict[str, Any] = {}
-    for prefix in sorted({url.rpartition("/")[0] + "/" for url in urls}):
+    for prefix in sorted({url.rpartition("/")[0] + "/" for url in named.values()}):
         store, access[prefix] = _container(prefix)
         config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
     documents: dict[str, Any] = {"zarr.json": {**found.document}}
@@ -66,22 +65,13 @@ def write_icechunk(found: References, place: str) -> str:
             session.store.set_virtual_refs_arr(
                 f"/{number}",
                 tuple(level.grid.counts),
-                _locations(level, urls),
+                ["" if url is None else named[url] for url in found.urls_of(level)],
                 level.offset.ravel().astype(np.uint64),
                 level.length.ravel().astype(np.uint64),
             )
         return session.commit(f"References into {found.urls[0]}" + (" and others" if found.urls[1:] else ""))
     except icechunk.IcechunkError as error:
         raise WriteError(f"{place}: {error}") from error
-
-
-def _locations(level: LevelReferences, urls: list[str]) -> list[str]:
-    """Of every chunk, in the order of the array; none of one that is not there."""
-    plane = np.zeros(level.offset.shape, np.int64)
-    if level.grid.planes is not None:
-        plane += np.arange(level.grid.planes)[:, None, None]
-    there = level.length.ravel() > 0
-    return [urls[at] if known else "" for at, known in zip(plane.ravel().tolist(), there.tolist(), strict=True)]
 
 
 def _url(url: str) -> str:

@@ -6,7 +6,6 @@ defined for Zarr v2 alone, and holds the same group in that version, as OME-Zarr
 
 import importlib
 import json
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, cast
@@ -34,16 +33,12 @@ def write_json(found: References, path: Path) -> None:
     refs: dict[str, JSON] = {"zarr.json": json.dumps(found.document)}
     for number, level in enumerate(found.levels):
         refs[f"{number}/zarr.json"] = json.dumps(level.document)
-        for place in _places(level):
-            span = [int(level.offset[place]), int(level.length[place])]
-            refs["/".join(map(str, (number, "c", *place)))] = [found.url(place, number), *span]
+        spans = zip(found.urls_of(level), level.offset.ravel().tolist(), level.length.ravel().tolist(), strict=True)
+        for place, (url, *span) in zip(product(*map(range, level.grid.counts)), spans, strict=True):
+            if url is not None:
+                refs["/".join(map(str, (number, "c", *place)))] = [url, *span]
     with writing(str(path)):
         path.write_text(json.dumps({"version": 1, "refs": refs}), encoding="utf-8")
-
-
-def _places(level: LevelReferences) -> Iterator[tuple[int, ...]]:
-    """Of the chunks that are there."""
-    return (place for place in product(*map(range, level.grid.counts)) if level.length[place])
 
 
 def write_parquet(found: References, path: Path) -> None:
@@ -67,7 +62,7 @@ def write_parquet(found: References, path: Path) -> None:
         (path / ".zmetadata").write_text(json.dumps({"metadata": metadata, "record_size": RECORDS}), encoding="utf-8")
         for number, level in enumerate(found.levels):
             (path / str(number)).mkdir()
-            urls = _urls(found, level)
+            urls = found.urls_of(level)
             offset, length = level.offset.ravel(), level.length.ravel()
             for record, first in enumerate(range(0, len(offset), RECORDS)):
                 part = slice(first, first + RECORDS)
@@ -80,16 +75,6 @@ def write_parquet(found: References, path: Path) -> None:
                     }
                 )
                 parquet.write_table(table, path / str(number) / f"refs.{record}.parq", compression="zstd")
-
-
-def _urls(found: References, level: LevelReferences) -> list[str | None]:
-    """Of every chunk, in the order of the array."""
-    if level.grid.planes is None:
-        plane = np.zeros(level.offset.shape, np.int64)
-    else:
-        plane = np.broadcast_to(np.arange(level.grid.planes)[:, None, None], level.offset.shape)
-    there = level.length.ravel() > 0
-    return [found.urls[at] if known else None for at, known in zip(plane.ravel().tolist(), there.tolist(), strict=True)]
 
 
 def _ome_0_4(found: References) -> JSON:

@@ -110,6 +110,11 @@ class Grid:
         """Chunks along each axis."""
         return [-(-whole // part) for whole, part in zip(self.shape, self.chunk_shape, strict=True)]
 
+    @property
+    def plane_counts(self) -> list[int]:
+        """Chunks of one plane along each axis."""
+        return self.counts if self.planes is None else [*self.counts[:-3], 1, *self.counts[-2:]]
+
     def _leading(self, bands: int, planes: int | None) -> list[int]:
         return [*([bands] if self.bands > 1 else []), *([] if planes is None else [planes])]
 

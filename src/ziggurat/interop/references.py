@@ -31,9 +31,15 @@ class References:
     document: dict[str, JSON]
     levels: tuple[LevelReferences, ...]
 
-    def url(self, place: Sequence[int], level: int) -> str:
-        """Of the file that a chunk lies in."""
-        return self.urls[0 if self.levels[level].grid.planes is None else place[-3]]
+    def urls_of(self, level: LevelReferences) -> list[str | None]:
+        """Of the file that each chunk of a level lies in, in the order of the array; None of one that is not there."""
+        plane = np.zeros(level.offset.shape, np.int64)
+        if level.grid.planes is not None:
+            plane += np.arange(level.grid.planes)[:, None, None]
+        there = level.length.ravel() > 0
+        return [
+            self.urls[at] if known else None for at, known in zip(plane.ravel().tolist(), there.tolist(), strict=True)
+        ]
 
 
 def references(images: Sequence[Image], *, stack: bool) -> References:
@@ -80,7 +86,7 @@ def _jpeg2000(image: Image, planes: int | None) -> list[LevelReferences]:
     spans = tiles.spans(len(made))
     found = []
     for level, grid in enumerate(made):
-        shape = grid.counts if planes is None else [*grid.counts[:-3], 1, *grid.counts[-2:]]
+        shape = grid.plane_counts
         trailer = 0 if tiles.suits_openjph(level) else TRAILER
         offset = spans[level, :, 0].reshape(shape)
         length = (spans[level, :, 1] + trailer).reshape(shape) - offset

@@ -73,12 +73,7 @@ def _level(directories: Sequence[Plane], image: Image, planes: int | None) -> Le
         document["fill_value"] = first.dtype.type(first.nodata).item()
     if int((offset + length)[length > 0].max(initial=0)) > image.source.size:
         raise CorruptImage(f"{image.url}: a strip or tile lies beyond the end of the file; it is truncated")
-    return LevelReferences(grid, document, offset.reshape(_shape(grid)), length.reshape(_shape(grid)))
-
-
-def _shape(grid: Grid) -> list[int]:
-    """Of the chunks of one plane."""
-    return grid.counts if grid.planes is None else [*grid.counts[:-3], 1, *grid.counts[-2:]]
+    return LevelReferences(grid, document, offset.reshape(grid.plane_counts), length.reshape(grid.plane_counts))
 
 
 def _kind(plane: Plane) -> tuple[object, ...]:

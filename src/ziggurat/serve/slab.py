@@ -1,11 +1,9 @@
 """A chunk of a Zarr array made in a worker: samples as stored, in the order of the array's axes, packed."""
 
-import sys
-
 import imagecodecs
-import numpy as np
 
 from ziggurat.errors import UsageError
+from ziggurat.interop.decoded import chunk_of
 from ziggurat.interop.multiscale import ZSTD_LEVEL
 from ziggurat.serve.render import Opened
 from ziggurat.serve.sketch import needs_pass
@@ -27,10 +25,5 @@ def slab(opened: Opened, task: Slab) -> bytes:
     if task.level >= len(levels) or not task.window.within(levels[task.level].shape):
         raise UsageError(f"{opened.image.url} has no such chunk any more; open it anew")
     first, behind = task.bands
-    pixels = np.moveaxis(opened.read(task.level, task.window)[:, :, first:behind], 2, 0)
-    # What lies beyond the edge is the fill value.
-    block = np.zeros(task.shape, pixels.dtype)
-    block[: pixels.shape[0], : pixels.shape[1], : pixels.shape[2]] = pixels
-    if sys.byteorder == "big":
-        block = block.byteswap()
-    return bytes(imagecodecs.zstd_encode(block.tobytes(), level=ZSTD_LEVEL)) + END
+    samples = chunk_of(opened.read(task.level, task.window)[:, :, first:behind], task.shape)
+    return bytes(imagecodecs.zstd_encode(samples, level=ZSTD_LEVEL)) + END

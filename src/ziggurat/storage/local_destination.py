@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ from ziggurat.errors import TargetExists, TargetRefused
 from ziggurat.storage.local import LocalSource, local_tag, reading
 from ziggurat.storage.names import check_key, temporary_name
 from ziggurat.storage.stored import Digests, ReadBack, Stored, require_size, writing
-from ziggurat.storage.tree import MARK, combined, discard, inner_files, is_folder, is_tree
+from ziggurat.storage.tree import MARK, discard, inner_files, is_folder, is_tree
 from ziggurat.storage.urls import path_url
 
 _NO_LINKS: Final = frozenset({
@@ -103,24 +104,17 @@ class LocalDestination(ReadBack):
             status = path.lstat()
         return Stored(status.st_size, local_tag(status))
 
-    def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256 and size of what lies at the target; of a folder, of the list of its files.
+    def inner(self, key: str) -> Sequence[str] | None:
+        """Names of the files in the folder that lies at the target; None where it is a file.
 
         Raises:
             SourceError: if it cannot be read.
         """
         path = self._path(key)
         if not is_folder(path):
-            return super().digest(key)
+            return None
         with reading(str(path)):
-            names = inner_files(path)
-        return combined((name, *super(LocalDestination, self).digest(f"{key}/{name}")) for name in names)
-
-    def matches(self, key: str, digests: Digests) -> bool:
-        """Whether exactly these bytes lie at the target; reads those of a file only if the size is right."""
-        if is_folder(self._path(key)):
-            return self.digest(key) == (digests.sha256, digests.size)
-        return super().matches(key, digests)
+            return inner_files(path)
 
     def remove(self, key: str) -> None:
         """Removes what lies at the target, if something does; a folder only by a name of one."""

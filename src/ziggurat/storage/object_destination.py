@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import mimetypes
 import time
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,8 +24,8 @@ from ziggurat.storage.client import asking, bind, tag_of
 from ziggurat.storage.names import LONGEST_KEY, check_key, temporary_name
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.object_store import ObjectSource
-from ziggurat.storage.stored import Digests, Stored, digests_of, require_size, source_digest, writing
-from ziggurat.storage.tree import MARK, combined, discard, inner_files, is_folder, is_tree
+from ziggurat.storage.stored import Digests, ReadBack, Stored, digests_of, require_size, writing
+from ziggurat.storage.tree import MARK, discard, inner_files, is_folder, is_tree
 from ziggurat.storage.urls import Remote
 
 WHOLE: Final = 1 << 26
@@ -52,7 +52,7 @@ LONGEST_PAUSE: Final = 10.0
 _TYPES: Final = mimetypes.MimeTypes()
 
 
-class ObjectDestination:
+class ObjectDestination(ReadBack):
     """A prefix in a bucket. Safe to use from several threads.
 
     Results of up to 64 MiB are sent in one conditional request, so that two writers of one key cannot replace
@@ -244,26 +244,18 @@ class ObjectDestination:
             "were removed; try again, and if it comes back check the network and the store"
         )
 
-    def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256 and size of what lies at the target; reads all of it, of a folder all its files.
+    def inner(self, key: str) -> Sequence[str] | None:
+        """Names of the objects of the folder that lies at the target; None where it is a single one.
 
         Raises:
-            SourceError: if it cannot be read.
+            SourceError: if it cannot be listed, or is no group.
         """
-        if is_tree(key):
-            names = self._inside(key)
-            if MARK not in names:
-                raise SourceNotFound(f"{self.url(key)} is no group: it has no {MARK}")
-            return combined((name, *self._digest(f"{key}/{name}")) for name in names)
-        return self._digest(key)
-
-    def _digest(self, key: str) -> tuple[str, int]:
-        with closing(self.source(key)) as source:
-            return source_digest(source)
-
-    def holds(self, key: str, sha256: str) -> bool:
-        """Whether an object or folder with this SHA-256 lies at the target; reads it."""
-        return self.exists(key) is not None and self.digest(key)[0] == sha256
+        if not is_tree(key):
+            return None
+        names = self._inside(key)
+        if MARK not in names:
+            raise SourceNotFound(f"{self.url(key)} is no group: it has no {MARK}")
+        return names
 
     def matches(self, key: str, digests: Digests) -> bool:
         """Whether exactly these bytes lie at the target, by ETag where that is an MD5, else by reading."""

@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,12 +106,26 @@ class ReadBack(Protocol):
         """The target, to read from."""
         ...
 
-    def digest(self, key: str) -> tuple[str, int]:
-        """SHA-256, hexadecimal, and size of what lies at the target; reads all of it.
+    def inner(self, key: str) -> Sequence[str] | None:  # noqa: ARG002 - destinations that hold folders look
+        """Names of the files in the folder that lies at the target; None where it is a file.
 
         Raises:
             SourceError: if it cannot be read.
         """
+        return None
+
+    def digest(self, key: str) -> tuple[str, int]:
+        """SHA-256, hexadecimal, and size of what lies at the target, of a folder of its files' list; reads it all.
+
+        Raises:
+            SourceError: if it cannot be read.
+        """
+        names = self.inner(key)
+        if names is None:
+            return self._digest(key)
+        return combined((name, *self._digest(f"{key}/{name}")) for name in names)
+
+    def _digest(self, key: str) -> tuple[str, int]:
         with closing(self.source(key)) as source:
             return source_digest(source)
 
@@ -120,9 +134,11 @@ class ReadBack(Protocol):
         return self.exists(key) is not None and self.digest(key)[0] == sha256
 
     def matches(self, key: str, digests: Digests) -> bool:
-        """Whether exactly these bytes lie at the target; reads them only if the size is right."""
+        """Whether exactly these bytes lie at the target; reads those of a file only if the size is right."""
         found = self.exists(key)
-        return found is not None and found.size == digests.size and self.holds(key, digests.sha256)
+        if found is None or (found.size != digests.size and self.inner(key) is None):
+            return False
+        return self.digest(key) == (digests.sha256, digests.size)
 
 
 def require_size(path: Path, digests: Digests) -> None:
