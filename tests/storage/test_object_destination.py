@@ -17,7 +17,8 @@ from ziggurat.testing.fault_proxy import Fault, FaultProxy, Rule
 pytestmark = NEEDS_S3
 DATA = random.Random(5).randbytes(100_000)
 BIG = random.Random(6).randbytes((33 << 20) + 17)
-HASTY = NetworkOptions(timeout=2, stall_timeout=1, connect_timeout=1, retries=2, retry_timeout=2)
+HASTY = NetworkOptions(timeout=8, stall_timeout=4, connect_timeout=4, retries=2, retry_timeout=8)
+"""Soon enough for a fault that stays; a real server on a busy machine takes seconds for a first object."""
 
 
 @pytest.fixture
