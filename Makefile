@@ -1,7 +1,9 @@
 # make demo    installs into .venv and converts the sample collection
 # make test    installs with the test extras and runs every test
 # make check   lint, types, layers, tests: what CI runs
-# make bench   compares with the pipelines that people use today (needs their Debian packages, see README)
+# make bench   every comparison below, one after the other, into docs/benchmarks.md: takes hours and what each of them needs
+# make bench-convert   compares conversions with the pipelines that people use today (needs their Debian packages, see README)
+# make bench-growth   draws what images and collections cost as they grow (needs those, and libvips)
 # make bench-serve   compares the server with IIPImage and large_image (needs iipimage-server, lighttpd, opj and ojph tools)
 # make bench-cutout   compares the cutouts of a catalogue with a loop of astropy's Cutout2D
 # make bench-first-view  opens a strip BigTIFF of 24 GB on S3 in a browser (needs Ceph and Chromium)
@@ -20,7 +22,10 @@ PYTHON ?= $(shell \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
 	done)
 
-.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-pack bench-window bench-zarr readers clean
+# One after the other: what runs beside a measurement is measured, too.
+BENCHES := convert jpeg2000 growth cutout pack zarr window serve first-view
+
+.PHONY: demo test check lint bench $(BENCHES:%=bench-%) readers clean
 .DELETE_ON_ERROR:
 
 # The compiled modules are made on installation: what they are made of asks for a new one.
@@ -57,9 +62,23 @@ lint: $(VENV)/test-installed
 
 check: lint test
 
-bench: $(VENV)/test-installed
+bench:
+	for name in $(BENCHES); do $(MAKE) bench-$$name || exit 1; done
+
+$(VENV)/bench-installed: $(VENV)/test-installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,bench]"
+	touch $@
+
+bench-convert: $(VENV)/test-installed
 	$(BIN)/python bench/convert.py
 	$(BIN)/python bench/scale.py
+
+bench-jpeg2000: $(VENV)/test-installed
+	$(BIN)/python bench/jpeg2000.py
+	$(BIN)/python bench/b2nd.py
+
+bench-growth: $(VENV)/bench-installed .venv-peers/installed .venv-large-image/installed
+	PYTHONPATH=tests $(BIN)/python bench/growth.py
 
 # large_image needs zarr 2, tifffile zarr 3: two environments.
 .venv-peers/installed:
@@ -79,11 +98,11 @@ bench-serve: $(VENV)/test-installed .venv-large-image/installed
 bench-first-view: $(VENV)/test-installed
 	PYTHONPATH=tests $(BIN)/python bench/first_view.py
 
-bench-pack: $(VENV)/test-installed
-	$(BIN)/pip install --quiet lmdb webdataset
+bench-pack: $(VENV)/bench-installed
 	$(BIN)/python bench/pack.py
 
 bench-window: $(VENV)/test-installed .venv-peers/installed .venv-large-image/installed
+	PYTHONPATH=tests $(BIN)/python bench/window_bytes.py
 	PYTHONPATH=tests $(BIN)/python bench/window.py
 
 bench-cutout: $(VENV)/test-installed

@@ -1,11 +1,11 @@
 """The pipelines that are compared: how each is called, and what a run of it takes."""
 
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -105,14 +105,9 @@ def measured(arguments: list[str], log: Path) -> Run:
     """Runs a command to its end, with what it says in a log, and measures it and all its children."""
     # What earlier runs left to be written is not this one's.
     os.sync()
-    with log.open("w", encoding="utf-8") as said:
-        began = time.perf_counter()
-        process = subprocess.Popen(arguments, stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        # Popen must not wait for what is gone.
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    launcher = [sys.executable, "-S", str(Path(__file__).with_name("launch.py")), str(log)]
+    done = subprocess.run([*launcher, *arguments], check=True, capture_output=True, text=True)
+    return Run(**json.loads(done.stdout))
 
 
 def versions() -> str:

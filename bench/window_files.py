@@ -97,7 +97,7 @@ class Files:
         y0, x0, y1, x1 = box
         y, x = (0, 0) if self._repeats == 1 else (y0 // SAMPLE * SAMPLE, x0 // SAMPLE * SAMPLE)
         if kind in OPENJPEG:
-            sample = self._noisy(self._picture)
+            sample = self.noisy(self._picture)
             self._jpeg2000(kind, path, sample)
             return File(path, self.size, sample[y0 - y : y1 - y, x0 - x : x1 - x].copy())
         if kind == "ptiff":
@@ -114,20 +114,21 @@ class Files:
         rows = self._strips(kind, path)
         return File(path, self.size, rows[y0 - y : y1 - y, x0:x1].copy())
 
-    def _noisy(self, picture: Samples) -> Samples:
+    def noisy(self, picture: Samples) -> Samples:
+        """A picture (y, x, band) uint8 with the noise of a scan; other noise every time."""
         noise = self._noise.standard_normal(picture.shape, np.float32)
         return np.clip(np.rint(picture + NOISE * noise), 0, 255).astype(np.uint8)
 
     def _jpeg2000(self, kind: str, path: Path, sample: Samples) -> None:
         if self._repeats == 1:
-            self._encode(sample, path, OPENJPEG[kind])
+            encode(sample, path, OPENJPEG[kind])
             return
         bare = path.with_suffix(".j2k")
         if kind == "jp2-tiles":
-            tile = self._encode(sample[:TILE, :TILE], self._work / "tile.j2k", ("-p", "RPCL", "-PLT"))
+            tile = encode(sample[:TILE, :TILE], self._work / "tile.j2k", ("-p", "RPCL", "-PLT"))
             write_tiled(bare, tile.read_bytes(), self._repeats * SAMPLE // TILE, tlm=True)
         else:
-            whole = self._encode(sample, self._work / "sample.j2k", ()).read_bytes()
+            whole = encode(sample, self._work / "sample.j2k", ()).read_bytes()
             precincts = kind == "jp2-precincts"
             write_single(bare, whole, self._repeats, precinct=256 if precincts else None, listed=precincts)
         with path.open("wb") as out, bare.open("rb") as stream:
@@ -135,19 +136,9 @@ class Files:
             shutil.copyfileobj(stream, out, 1 << 24)
         bare.unlink()
 
-    def _encode(self, pixels: Samples, path: Path, options: tuple[str, ...]) -> Path:
-        source = self._work / "sample.ppm"
-        with source.open("wb") as out:
-            out.write(b"P6\n%d %d\n255\n" % (pixels.shape[1], pixels.shape[0]))
-            out.write(np.ascontiguousarray(pixels).tobytes())
-        command = [required("opj_compress"), "-i", str(source), "-o", str(path), "-n", "6", *options]
-        subprocess.run(command, check=True, capture_output=True)
-        source.unlink()
-        return path
-
     def _strips(self, kind: str, path: Path) -> Samples:
         """A row a strip, as libtiff has it by default for rows of 8 KiB and more; noise differs in all of a row."""
-        rows = self._noisy(np.tile(self._picture, (1, self._repeats, 1)))
+        rows = self.noisy(np.tile(self._picture, (1, self._repeats, 1)))
         shape = (self.size[0], self.size[1], 3)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = list(pool.map(zlib.compress, rows)) if kind == "deflate" else [row.tobytes() for row in rows]
@@ -175,6 +166,18 @@ class Files:
             target[start : start + len(rows)] = rows
         target.flush()
         return rows
+
+
+def encode(pixels: Samples, path: Path, options: tuple[str, ...]) -> Path:
+    """Encodes pixels (y, x, 3) without loss by OpenJPEG's own program, with five wavelet levels; the path again."""
+    source = path.with_suffix(".ppm")
+    with source.open("wb") as out:
+        out.write(b"P6\n%d %d\n255\n" % (pixels.shape[1], pixels.shape[0]))
+        out.write(np.ascontiguousarray(pixels).tobytes())
+    command = [required("opj_compress"), "-i", str(source), "-o", str(path), "-n", "6", *options]
+    subprocess.run(command, check=True, capture_output=True)
+    source.unlink()
+    return path
 
 
 def boxes(height: int, width: int) -> bytes:
