@@ -17,7 +17,7 @@ seed = 1
 [generation]
 deterministic = true
 database = "none"
-max-examples = 10
+max-examples = 6
 
 [phases.stateful]
 enabled = false
