@@ -61,7 +61,7 @@ def test_a_second_job_adds_to_the_list_and_leaves_foreign_ones_alone(tmp_path: P
 
 def test_virtual_levels_lossy_and_lossless(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.png", picture(700, 900))
-    for name, more in (("exact", ()), ("lossy", ("--quality", 40))):
+    for name, more in (("exact", ()), ("lossy", ("--psnr", 40))):
         out = tmp_path / name
         result = convert(
             tmp_path / "in", out, "--levels", "virtual", "--codec", "htj2k", "--tile", 256, *more, to="ome-zarr"

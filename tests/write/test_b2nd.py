@@ -220,7 +220,7 @@ def test_a_job_converts_and_verifies(more: tuple[str, ...], tmp_path: Path) -> N
 def test_other_targets_refuse_a_rate(tmp_path: Path) -> None:
     result = convert(PHOTOGRAPH, tmp_path / "out", "--rate", "10")
     assert result.code == 2
-    assert "only --to jp2, htj2k and b2nd know them" in result.said
+    assert "only --to jp2, htj2k and b2nd know that" in result.said
 
 
 def test_memory_bounds_a_tall_picture() -> None:

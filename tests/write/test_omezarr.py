@@ -129,9 +129,9 @@ def test_coarser_levels_that_overshoot_are_clipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "levels"), ENCODED)
-def test_a_quality_is_about_what_decodes(tmp_path: Path, codec: Any, levels: Any) -> None:
+def test_decibels_are_about_what_decodes(tmp_path: Path, codec: Any, levels: Any) -> None:
     image = pixels(*KINDS["rgb"])
-    out = write(tmp_path, image, OmeZarrOptions(codec=codec, levels=levels, quality=42, tile=256))
+    out = write(tmp_path, image, OmeZarrOptions(codec=codec, levels=levels, psnr=42, tile=256))
     error = np.mean((level(zarr.open_group(out, mode="r"), 0).astype(float) - image) ** 2)
     assert 39 < 10 * np.log10(255**2 / error) < 48
 
@@ -224,8 +224,8 @@ def test_samples_that_a_codec_has_not_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"levels": "virtual"}, {"quality": 50}, {"tile": 100}, {"codec": "htj2k", "levels": "virtual", "tile": 96},
-     {"codec": "jpeg2k", "quality": 0}, {"codec": "lzw"}],
+    [{"levels": "virtual"}, {"psnr": 50}, {"tile": 100}, {"codec": "htj2k", "levels": "virtual", "tile": 96},
+     {"codec": "jpeg2k", "psnr": 0}, {"codec": "lzw"}],
 )  # fmt: skip
 def test_options_that_contradict_each_other_are_refused(options: Any) -> None:
     with pytest.raises(UsageError):

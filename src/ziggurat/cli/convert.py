@@ -42,7 +42,8 @@ class Output:
 
     Attributes:
         to: the target.
-        quality: of lossy targets, 1 to 100; 92 unless given. JPEG 2000 is lossless unless it, rate or psnr is given.
+        quality: of jpeg, webp and jp2, 1 to 100; 92 unless given. JPEG 2000 is lossless unless rate, psnr or, for jp2
+            and htj2k, quality is given.
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
         tile: pixels a side of a ptiff's tiles, a b2nd's blocks and an ome-zarr's chunks; 512 unless given, 1024 of
@@ -50,11 +51,11 @@ class Output:
         levels: an ome-zarr's: stored, or virtual, of which only the finest is stored.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         profile: how jp2 and htj2k files are laid out: cloud, or for jp2 bodleian, ndnp or kb-dk.
-        codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise (an
-            ome-zarr's by a quality in dB); of a b2nd's also grok, blosc2_j2k and blosc2_htj2k, for readers with these
+        codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise;
+            of a b2nd's also grok, blosc2_j2k and blosc2_htj2k, for readers with these
             plugins. zstd unless given, htj2k of virtual levels.
         rate: compression ratio of JPEG 2000: 8 makes an eighth of the uncompressed bytes.
-        psnr: decibels that JPEG 2000 should reach.
+        psnr: decibels that JPEG 2000 should reach, in files, tiles of a ptiff, chunks and blocks alike.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
         background: R,G,B under transparent pixels where the target has no transparency.
         sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
@@ -85,9 +86,17 @@ class Output:
 
     def options(self) -> OutputOptions:
         """The options of the job."""
+        if self.quality is not None and self.to in {"ome-zarr", "b2nd"}:
+            raise UsageError(f"--quality: {self.to} does not know that; what JPEG 2000 loses is said by --psnr")
+        if self.psnr is not None and self.to == "jpeg":
+            raise UsageError("--psnr is JPEG 2000's; jpeg has --quality")
+        if self.rate is not None and self.to not in {"jp2", "htj2k", "b2nd"}:
+            raise UsageError(f"--rate: only --to jp2, htj2k and b2nd know that, not {self.to}")
         ptiff = PtiffOptions(
             compression=self.compression,
-            quality=self.quality,
+            # Of another target's oversized images only what both understand holds.
+            quality=self.quality if self.to == "ptiff" or self.compression != "jpeg2000" else None,
+            psnr=self.psnr if self.to == "ptiff" else None,
             subsampling=self.subsampling,
             tile=512 if self.tile is None else self.tile,
             pyramid=self.pyramid,
@@ -116,8 +125,6 @@ class Output:
         if self.to == "b2nd":
             tile = 512 if self.tile is None else self.tile
             return B2ndOptions(codec=self.codec or "zstd", tile=tile, rate=self.rate, psnr=self.psnr)
-        if self.to not in {"jp2", "htj2k"} and (self.rate is not None or self.psnr is not None):
-            raise UsageError(f"--rate and --psnr: only --to jp2, htj2k and b2nd know them, not {self.to}")
         return B2ndOptions()
 
     def _omezarr(self) -> OmeZarrOptions:
@@ -129,7 +136,7 @@ class Output:
             return OmeZarrOptions()
         match self.codec or ("htj2k" if self.levels == "virtual" else "zstd"):
             case "zstd" | "jpeg2k" | "htj2k" as codec:
-                return OmeZarrOptions(codec=codec, quality=self.quality, levels=self.levels, tile=self.tile)
+                return OmeZarrOptions(codec=codec, psnr=self.psnr, levels=self.levels, tile=self.tile)
         raise UsageError(f"--codec {self.codec}: Zarr's readers do not know that; choose zstd, jpeg2k or htj2k")
 
     def _picture(self) -> PictureOptions:

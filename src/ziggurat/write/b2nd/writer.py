@@ -15,7 +15,7 @@ from ziggurat.storage.stored import writing
 from ziggurat.write.b2nd.encode import Encode, block_encoder
 from ziggurat.write.b2nd.options import B2ndOptions
 from ziggurat.write.protocol import Picture
-from ziggurat.write.ptiff.bands import BandPlan, plan_bands, tile_rows
+from ziggurat.write.bands import BandPlan, plan_bands, tile_rows
 
 BLOCKS = 2
 """Blocks along a side of a chunk: few chunks to find, and little to read in front of a block."""

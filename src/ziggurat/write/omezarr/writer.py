@@ -18,7 +18,7 @@ from ziggurat.write.omezarr.options import OmeZarrOptions
 from ziggurat.write.omezarr.references import Prefixes
 from ziggurat.write.omezarr.shards import Sharding, write_shards
 from ziggurat.write.protocol import Picture
-from ziggurat.write.ptiff.bands import BandPlan, plan_bands, tile_rows
+from ziggurat.write.bands import BandPlan, plan_bands, tile_rows
 
 NAME: Final = "image"
 """Of the pyramid within its group; the folder's name is what people know."""
