@@ -71,6 +71,7 @@ def held(  # noqa: PLR0913 - one for each trait
     height, width, bands = pixels.shape
     known = {1: ColourSpace.GREY, 3: ColourSpace.SRGB}
     return Held(
+        name="held",
         size=Size(height, width),
         bands=bands,
         dtype=pixels.dtype,

@@ -22,8 +22,8 @@ from ziggurat.geometry import Size, Window
 from ziggurat.model import ColourSpace, Metadata, Resolution
 from ziggurat.pyramid import halve
 from ziggurat.storage.local import LocalSource
-from ziggurat.write.ptiff import PtiffOptions
 from ziggurat.write.bands import plan_bands, tile_rows
+from ziggurat.write.ptiff import PtiffOptions
 from ziggurat.write.ptiff.writer import PtiffWriter
 
 type Pixels = np.ndarray[Any, np.dtype[Any]]

@@ -27,6 +27,9 @@ _BOX_SCRATCH = 16
 _HELD_ROWS = 256
 """Rows at a time that a picture in memory proposes to its readers: any number costs the same."""
 
+_SUFFIX = re.compile(r"(\.ome)?\.[A-Za-z0-9]{1,8}$")
+"""Of a file's name, the one of OME's own with it."""
+
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[2-8]""")
 
 
@@ -34,6 +37,7 @@ _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[2-8]""
 class Traits:
     """What a picture is, without its pixels: the attributes of ``ziggurat.write.protocol.Picture``."""
 
+    name: str
     size: Size
     bands: int
     dtype: np.dtype[np.generic]
@@ -162,6 +166,7 @@ def prepare(image: Image, options: PictureOptions, *, form: Literal["display", "
     upright = turn.size(info.levels[level].shape)
     tile = info.levels[level].tile
     return Prepared(
+        name=_name(image.url),
         size=_divided(upright, divisor),
         bands=chosen.bands,
         dtype=chosen.dtype,
@@ -180,6 +185,13 @@ def prepare(image: Image, options: PictureOptions, *, form: Literal["display", "
         upright=upright,
         form=chosen,
     )
+
+
+def _name(url: str) -> str:
+    """The last part of a place, without its suffixes."""
+    last = url.rstrip("/").rpartition("/")[2].rpartition("!")[2]
+    stem = _SUFFIX.sub("", last)
+    return stem or last
 
 
 def _divided(size: Size, divisor: int) -> Size:

@@ -16,6 +16,11 @@ class Picture(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What people call it: its file's name without suffix."""
+        ...
+
+    @property
     def size(self) -> Size:
         """Height and width, upright."""
         ...

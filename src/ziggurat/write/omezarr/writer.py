@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Final
 
 from ziggurat.errors import UnsupportedFeature
+from ziggurat.format.notes import told
+from ziggurat.format.zarr.ome import ATTRIBUTE, PICTURE
 from ziggurat.geometry import Size
 from ziggurat.interop.decoded import dumped
 from ziggurat.interop.multiscale import Grid, Pyramid, array, group
 from ziggurat.model import JSON
 from ziggurat.pyramid.cascade import Cascade, cascade_cost, level_sizes
 from ziggurat.storage.stored import writing
+from ziggurat.write.bands import BandPlan, plan_bands, tile_rows
+from ziggurat.write.notes import notes_of
 from ziggurat.write.omezarr.encode import codecs, encoder
 from ziggurat.write.omezarr.options import OmeZarrOptions
 from ziggurat.write.omezarr.references import Prefixes
 from ziggurat.write.omezarr.shards import Sharding, write_shards
 from ziggurat.write.protocol import Picture
-from ziggurat.write.bands import BandPlan, plan_bands, tile_rows
-
-NAME: Final = "image"
-"""Of the pyramid within its group; the folder's name is what people know."""
 
 REFERENCES: Final = "references.json"
 """The virtual levels' document, in the group's folder."""
@@ -72,9 +72,7 @@ class OmeZarrWriter:
                 write_shards(cascade.spooled(level) if level else finest, sharding, path / str(level))
         own = codecs(picture, self._options)
         arrays = [array(item.grid, picture.dtype.name, [item.codec(own)]) for item in shardings]
-        _write_documents(
-            path, dumped(group(_pyramid(picture, [item.size for item in shardings]), NAME, arrays), arrays)
-        )
+        _write_documents(path, _documents(picture, [item.size for item in shardings], arrays))
 
     def _write_virtual(self, picture: Picture, path: Path, memory: int) -> None:
         tile, chunk = self._options.side, self._chunk(picture)
@@ -89,9 +87,9 @@ class OmeZarrWriter:
         grids = [Grid(size, picture.bands, chunk.halved(level), picture.bands) for level, size in enumerate(sizes)]
         kind = picture.dtype.name
         arrays = [array(finest.grid, kind, [finest.codec(codecs(picture, self._options))])]
-        _write_documents(path, dumped(group(_pyramid(picture, sizes[:1]), NAME, arrays), arrays))
+        _write_documents(path, _documents(picture, sizes[:1], arrays))
         arrays += [array(grids[level], kind, codecs(picture, self._options, level)) for level in range(1, levels)]
-        documents = dumped(group(_pyramid(picture, sizes), NAME, arrays), arrays)
+        documents = _documents(picture, sizes, arrays)
         refs: dict[str, JSON] = {key: document.decode() for key, document in documents.items()}
         refs |= prefixes.references(finest, starts, levels)
         text = json.dumps({"version": 1, "refs": refs}, separators=(",", ":"))
@@ -117,8 +115,9 @@ class OmeZarrWriter:
         return own
 
 
-def _pyramid(picture: Picture, sizes: Sequence[Size]) -> Pyramid:
-    return Pyramid(
+def _documents(picture: Picture, sizes: Sequence[Size], arrays: Sequence[JSON]) -> dict[str, bytes]:
+    """Of the group and of the arrays, by key."""
+    pyramid = Pyramid(
         levels=tuple(sizes),
         tile=None,
         bands=picture.bands,
@@ -126,6 +125,8 @@ def _pyramid(picture: Picture, sizes: Sequence[Size]) -> Pyramid:
         depth=picture.bit_depth,
         resolution=picture.resolution,
     )
+    more: dict[str, JSON] = {ATTRIBUTE: {PICTURE: told(notes_of(picture))}}
+    return dumped(group(pyramid, picture.name, arrays, more), arrays)
 
 
 def _write_documents(path: Path, documents: dict[str, bytes]) -> None:
