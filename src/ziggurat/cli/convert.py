@@ -22,7 +22,7 @@ from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
-from ziggurat.storage.urls import is_pack, local_path
+from ziggurat.storage.urls import ICECHUNK, is_pack, local_path
 from ziggurat.write.b2nd import B2ndOptions
 from ziggurat.write.b2nd.options import Codec
 from ziggurat.write.jp2 import Jp2Options
@@ -235,6 +235,11 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
 
     if target(output.to).folder and is_pack(destination):
         raise UsageError(f"an {output.to} output is a folder of files, which no pack holds; give a folder or a store")
+    if destination.startswith(ICECHUNK) and (output.to != "ome-zarr" or output.levels == "virtual"):
+        raise UsageError(
+            "an Icechunk repository holds --to ome-zarr with --levels stored: other outputs are no arrays, and what it "
+            "stores cannot be referred to from another level"
+        )
     request = JobRequest(
         sources=tuple(sources),
         destination=destination,
@@ -265,7 +270,7 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
 
 def default_job(destination: str) -> Path:
     """Where a job's file lies unless told: beside a local destination, or in the current folder."""
-    place = local_path(destination)
+    place = local_path(destination.removeprefix(ICECHUNK))
     if place is None:
         name = destination.rstrip("/").rpartition("/")[2] or "job"
         return Path(f"{name}.zgj")
