@@ -12,6 +12,7 @@ which node was at its target when it was made, and is left out where there is an
 import hashlib
 import os
 import pickle
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 _AGAIN: Final = 100
 """Times that a commit is tried anew because another writer of the store was quicker."""
+
+_LOOKS: Final = 25
+_LOOK_SECONDS: Final = 0.2
+"""How often, and after which waits, a repository is looked for that somebody else may be making."""
 
 _PROTOTYPE: Final = zarr.core.buffer.default_buffer_prototype()
 
@@ -265,8 +270,21 @@ class IcechunkDestination(ReadBack):
         """The repository, which is made if there is none."""
         if self._opened is None:
             with alone(self._place), asking(self._place):
-                self._opened = icechunk.Repository.open_or_create(self._storage)
+                try:
+                    self._opened = icechunk.Repository.open_or_create(self._storage)
+                except icechunk.IcechunkError:
+                    # In a store another process may be making it at this very moment.
+                    if not self._appears():
+                        raise
+                    self._opened = icechunk.Repository.open(self._storage)
         return self._opened
+
+    def _appears(self) -> bool:
+        for _ in range(_LOOKS):
+            if icechunk.Repository.exists(self._storage):
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return False
 
 
 def _marked(key: str) -> str:
