@@ -15,6 +15,7 @@ import ziggurat
 from groups import digest, listed
 from jobs import collection, convert, files, manifest, picture, rows, states, write_image
 from jobs import ziggurat as command
+from ziggurat.pyramid import halve
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 
@@ -76,6 +77,19 @@ def test_a_profile_comes_back_in_a_jpeg(tmp_path: Path) -> None:
         assert image.info.icc == profile
         assert image.info.resolution is not None
         assert round(image.info.resolution.x * 0.0254) == 300
+
+
+def test_a_wavelet_s_levels_are_copied_and_verified(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "a.png", picture(700, 900))
+    assert convert(tmp_path / "in", tmp_path / "jp2", to="jp2").code == 0
+    out = tmp_path / "out"
+    result = convert(tmp_path / "jp2" / "a.jp2", out, "--levels", "source", "--tile", 128, to="ome-zarr")
+    assert result.code == 0, result.said
+    whole(out)
+    with ziggurat.open(str(tmp_path / "jp2" / "a.jp2")) as one, ziggurat.open(str(out / "a.ome.zarr")) as other:
+        for level in range(4):
+            assert np.array_equal(one.read(level), other.read(level)), level
+        assert not np.array_equal(halve(one.read(0)), one.read(1))
 
 
 def test_virtual_levels_lossy_and_lossless(tmp_path: Path) -> None:

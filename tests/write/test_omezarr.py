@@ -98,6 +98,32 @@ def test_stored_levels_are_the_means_of_the_source(tmp_path: Path, kind: str) ->
     assert len(list(group.array_keys())) == number + 1
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_levels_of_the_source_are_copied(tmp_path: Path, orientation: int) -> None:
+    # Levels that no averaging makes: two are halves, and the one behind them is none.
+    sides = [(701, 333), (351, 167), (176, 84), (59, 28)]
+    levels = [np.roll(pixels(height, width, 3, "uint8"), 5, axis=2) for height, width in sides]
+    source = tmp_path / "source.tif"
+    with tifffile.TiffWriter(source) as tiff:
+        for number, one in enumerate(levels):
+            tag = [(274, "H", 1, orientation, True)]
+            tiff.write(one, photometric="rgb", tile=(64, 64), subfiletype=min(number, 1), extratags=tag)
+    with open_image(LocalSource(source)) as image:
+        assert [tuple(level.shape) for level in image.info.levels] == sides
+        picture = prepare(image, PictureOptions(), form="native")
+        for name, given, memory in (("bands", picture, 1 << 20), ("held", hold(picture), 1 << 28)):
+            out = tmp_path / f"{name}.ome.zarr"
+            options = OmeZarrOptions(tile=64, levels="source")
+            OmeZarrWriter(options).write(given, out, memory=memory)
+            group = zarr.open_group(out, mode="r")
+            for number in range(3):
+                expected = image.read(number)
+                upright = expected if orientation == 1 else np.rot90(expected, -1)
+                assert np.array_equal(level(group, number), upright), number
+            assert np.array_equal(level(group, 3), halve(level(group, 2)))
+            assert max(level(group, 4).shape[:2]) <= 64
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("codec", "levels"), ENCODED)
 def test_lossless_jpeg_2000_chunks_are_the_source(tmp_path: Path, kind: str, codec: Any, levels: Any) -> None:

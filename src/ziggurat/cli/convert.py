@@ -48,7 +48,8 @@ class Output:
         compression: of a ptiff's tiles; lossy ones take the quality.
         tile: pixels a side of a ptiff's tiles, a b2nd's blocks and an ome-zarr's chunks; 512 unless given, 1024 of
             virtual levels.
-        levels: an ome-zarr's: stored, or virtual, of which only the finest is stored.
+        levels: an ome-zarr's: stored; source, which copies those that the source has itself; or virtual, of which only
+            the finest is stored.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         profile: how jp2 and htj2k files are laid out: cloud, or for jp2 bodleian, ndnp or kb-dk.
         codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise;
@@ -70,7 +71,7 @@ class Output:
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
     tile: int | None = None
-    levels: Literal["stored", "virtual"] = "stored"
+    levels: Literal["stored", "source", "virtual"] = "stored"
     pyramid: Literal["pages", "subifd", "ome"] = "pages"
     profile: str | None = None
     codec: Codec | None = None
@@ -237,8 +238,8 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
         raise UsageError(f"an {output.to} output is a folder of files, which no pack holds; give a folder or a store")
     if destination.startswith(ICECHUNK) and (output.to != "ome-zarr" or output.levels == "virtual"):
         raise UsageError(
-            "an Icechunk repository holds --to ome-zarr with --levels stored: other outputs are no arrays, and what it "
-            "stores cannot be referred to from another level"
+            "an Icechunk repository holds --to ome-zarr with --levels stored or source: other outputs are no arrays, and "
+            "what it stores cannot be referred to from another level"
         )
     request = JobRequest(
         sources=tuple(sources),

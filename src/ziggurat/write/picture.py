@@ -49,6 +49,7 @@ class Traits:
     resolution: Resolution | None
     metadata: Metadata
     grain: Size | None
+    coarser: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +166,7 @@ def prepare(image: Image, options: PictureOptions, *, form: Literal["display", "
     level, divisor = _level_for(info, options.shrink)
     upright = turn.size(info.levels[level].shape)
     tile = info.levels[level].tile
-    return Prepared(
+    made = Prepared(
         name=_name(image.url),
         size=_divided(upright, divisor),
         bands=chosen.bands,
@@ -185,6 +186,22 @@ def prepare(image: Image, options: PictureOptions, *, form: Literal["display", "
         upright=upright,
         form=chosen,
     )
+    return replace(made, coarser=_coarser(made))
+
+
+def _coarser(first: Prepared) -> tuple[Picture, ...]:
+    """The image's levels below the one that is read, as long as each is half of the finer one."""
+    found: list[Picture] = []
+    levels = first.image.info.levels
+    shape = levels[first.level].shape
+    for number in range(first.level + 1, len(levels)) if first.divisor == 1 else ():
+        shape = shape.halved(1)
+        if levels[number].shape != shape:
+            break
+        upright, tile = first.turn.size(shape), levels[number].tile
+        grain = None if tile is None else first.turn.size(tile)
+        found.append(replace(first, size=upright, upright=upright, level=number, grain=grain))
+    return tuple(found)
 
 
 def _name(url: str) -> str:

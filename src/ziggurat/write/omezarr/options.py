@@ -6,7 +6,7 @@ from typing import Literal
 from ziggurat.errors import UsageError
 
 type Codec = Literal["zstd", "jpeg2k", "htj2k"]
-type Levels = Literal["stored", "virtual"]
+type Levels = Literal["stored", "source", "virtual"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,10 @@ class OmeZarrOptions:
         codec: of the chunks. "zstd" holds samples of any type, and every reader of Zarr has it; "jpeg2k" and "htj2k"
             are smaller, hold integers of up to 16 bits, and are read with imagecodecs-zarr.
         psnr: of jpeg2k and htj2k, decibels that the chunks should reach, which htj2k meets about; None is lossless.
-        levels: "stored": every level is an array, each the means of 2 x 2 pixels of the finer one. "virtual": only the
-            finest level is stored, by jpeg2k or htj2k; the coarser ones are references to the first bytes of its
-            chunks.
+        levels: "stored": every level is an array, each the means of 2 x 2 pixels of the finer one. "source": the same,
+            but for levels that the source has itself, each half as large as the finer one (rounded up): those are
+            copied. "virtual": only the finest level is stored, by jpeg2k or htj2k; the coarser ones are references to
+            the first bytes of its chunks.
         tile: height and width of a chunk, a multiple of 16; of virtual levels a power of two. 512 unless given, 1024
             of virtual levels, which it is halved for.
 
@@ -35,8 +36,8 @@ class OmeZarrOptions:
     def __post_init__(self) -> None:
         if self.codec not in {"zstd", "jpeg2k", "htj2k"}:
             raise UsageError(f"OME-Zarr codec {self.codec!r} is none of zstd, jpeg2k, htj2k")
-        if self.levels not in {"stored", "virtual"}:
-            raise UsageError(f"OME-Zarr levels {self.levels!r} are none of stored, virtual")
+        if self.levels not in {"stored", "source", "virtual"}:
+            raise UsageError(f"OME-Zarr levels {self.levels!r} are none of stored, source, virtual")
         if self.levels == "virtual" and self.codec == "zstd":
             raise UsageError("only chunks of JPEG 2000 have virtual levels in them: choose --codec htj2k or jpeg2k")
         if self.psnr is not None and self.codec == "zstd":

@@ -41,12 +41,12 @@ class OmeZarrWriter:
 
     def write_cost(self, picture: Picture, *, memory: int) -> int:
         """Peak bytes of ``write``, reading included; above ``memory`` only where reading takes that much."""
-        return self._own_cost(picture) + self._plan(picture, memory).cost
+        return self._own_cost(picture) + max(self._plan(one, memory, picture).cost for one in self._pictures(picture))
 
     def write(self, picture: Picture, path: Path, *, memory: int) -> None:
         """Writes the folder anew; there must be none.
 
-        A stored level equals ``ziggurat.pyramid.halve`` of the finer one before compression.
+        A stored level equals ``ziggurat.pyramid.halve`` of the finer one before compression, or the source's own.
 
         Raises:
             UnsupportedFeature: if the codec cannot hold such samples.
@@ -65,14 +65,24 @@ class OmeZarrWriter:
         tile, chunk = self._options.side, self._chunk(picture)
         shardings = [Sharding.of(size, picture.bands, chunk) for size in level_sizes(picture.size, tile)]
         encode = encoder(picture, self._options, chunk)
-        with tempfile.TemporaryFile(dir=path.parent) as spool:
-            cascade = Cascade([item.size for item in shardings], tile, encode, spool)
-            finest = cascade.finest(tile_rows(picture, self._plan(picture, memory), tile))
-            for level, sharding in enumerate(shardings):
-                write_shards(cascade.spooled(level) if level else finest, sharding, path / str(level))
+        pictures = self._pictures(picture)
+        for first, one in enumerate(pictures):
+            # Below the last one levels are made.
+            made = shardings[first:] if one is pictures[-1] else shardings[first : first + 1]
+            with tempfile.TemporaryFile(dir=path.parent) as spool:
+                cascade = Cascade([item.size for item in made], tile, encode, spool)
+                finest = cascade.finest(tile_rows(one, self._plan(one, memory, picture), tile))
+                for level, sharding in enumerate(made):
+                    write_shards(cascade.spooled(level) if level else finest, sharding, path / str(first + level))
         own = codecs(picture, self._options)
         arrays = [array(item.grid, picture.dtype.name, [item.codec(own)]) for item in shardings]
         _write_documents(path, _documents(picture, [item.size for item in shardings], arrays))
+
+    def _pictures(self, picture: Picture) -> list[Picture]:
+        """The picture, and the levels that are copied."""
+        if self._options.levels != "source":
+            return [picture]
+        return [picture, *picture.coarser[: len(level_sizes(picture.size, self._options.side)) - 1]]
 
     def _write_virtual(self, picture: Picture, path: Path, memory: int) -> None:
         tile, chunk = self._options.side, self._chunk(picture)
@@ -82,7 +92,7 @@ class OmeZarrWriter:
         prefixes = Prefixes(encoder(picture, self._options, chunk, levels))
         with tempfile.TemporaryFile(dir=path.parent) as spool:
             cascade = Cascade([picture.size], tile, prefixes.encode, spool)
-            rows = tile_rows(picture, self._plan(picture, memory), tile)
+            rows = tile_rows(picture, self._plan(picture, memory, picture), tile)
             starts = write_shards(cascade.finest(rows), finest, path / "0")
         grids = [Grid(size, picture.bands, chunk.halved(level), picture.bands) for level, size in enumerate(sizes)]
         kind = picture.dtype.name
@@ -104,8 +114,9 @@ class OmeZarrWriter:
         """As large in all levels, so that tiles are cut alike."""
         return Size(min(self._options.side, picture.size.height), min(self._options.side, picture.size.width))
 
-    def _plan(self, picture: Picture, memory: int) -> BandPlan:
-        return plan_bands(picture, self._options.side, memory=max(0, memory - self._own_cost(picture)))
+    def _plan(self, level: Picture, memory: int, picture: Picture) -> BandPlan:
+        """How a level is read of a picture."""
+        return plan_bands(level, self._options.side, memory=max(0, memory - self._own_cost(picture)))
 
     def _own_cost(self, picture: Picture) -> int:
         own = cascade_cost(picture.size, self._options.side, picture.bands * picture.dtype.itemsize)
