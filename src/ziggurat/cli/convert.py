@@ -238,8 +238,8 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
         raise UsageError(f"an {output.to} output is a folder of files, which no pack holds; give a folder or a store")
     if destination.startswith(ICECHUNK) and (output.to != "ome-zarr" or output.levels == "virtual"):
         raise UsageError(
-            "an Icechunk repository holds --to ome-zarr with --levels stored or source: other outputs are no arrays, and "
-            "what it stores cannot be referred to from another level"
+            "an Icechunk repository holds --to ome-zarr with --levels stored or source: other outputs are no arrays, "
+            "and what it stores cannot be referred to from another level"
         )
     request = JobRequest(
         sources=tuple(sources),
