@@ -20,6 +20,7 @@ from ziggurat.model import ColourSpace, Metadata, Resolution, Samples
 from ziggurat.quality.psnr import psnr, squared_error
 from ziggurat.storage.local import LocalSource
 from ziggurat.write.b2nd import B2ndOptions
+from ziggurat.write.b2nd.encode import block_encoder
 from ziggurat.write.b2nd.options import Codec
 from ziggurat.write.b2nd.writer import B2ndWriter
 from ziggurat.write.picture import Held
@@ -32,6 +33,7 @@ def held(pixels: Samples, **traits: Any) -> Held:
     bits = 8 * pixels.dtype.itemsize
     kind = {"u": "unsigned", "i": "signed", "f": "float"}[pixels.dtype.kind]
     usual: dict[str, Any] = {
+        "name": "held",
         "size": Size(*pixels.shape[:2]),
         "bands": pixels.shape[2],
         "dtype": pixels.dtype,
@@ -146,6 +148,18 @@ def test_a_rate_is_kept(codec: Codec, tmp_path: Path) -> None:
     assert psnr(squared_error(pixels, read(path)) / pixels.size, 255) > 36
     # What is over goes into quality: little less would have been too much.
     assert path.stat().st_size > 0.8 * pixels.nbytes / 10
+
+
+@pytest.mark.parametrize("shape", [(300, 300, 3), (201, 77, 3), (300, 200, 1), (64, 64, 4)])
+@pytest.mark.parametrize("ratio", [2.5, 10, 40])
+def test_no_block_is_larger_than_its_rate_allows(shape: tuple[int, int, int], ratio: float) -> None:
+    height, width, bands = shape
+    pixels = np.ascontiguousarray(np.concatenate([photograph()] * 2, axis=2)[:height, :width, :bands])
+    encode = block_encoder(held(pixels), B2ndOptions(codec="jpeg2k", rate=ratio))
+    data = encode(pixels)
+    headers = 250
+    assert len(data) <= max(pixels.nbytes / ratio, headers)
+    assert imagecodecs.jpeg2k_decode(data).size == pixels.size
 
 
 @pytest.mark.parametrize(("codec", "slack"), [("jpeg2k", 1.5), ("htj2k", 0.0)])
