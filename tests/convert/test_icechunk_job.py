@@ -11,6 +11,7 @@ from typing import Any
 import icechunk
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
@@ -97,6 +98,10 @@ def test_what_exists_is_replaced_only_on_request(tmp_path: Path) -> None:
     whole(tmp_path / "c.zgj", place)
     assert digest(place, "a00.ome.zarr") != before
     assert ziggurat("verify", tmp_path / "out.zgj").code != 0, "the first job's outputs are others now"
+    tifffile.imwrite(tmp_path / "a.tif", picture(), photometric="rgb", tile=(64, 64))
+    refused = ziggurat("references", tmp_path / "a.tif", f"icechunk:{place}")
+    assert refused.code != 0
+    assert "holds something other" in refused.said
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from ziggurat.convert.guard import Lost
 from ziggurat.convert.probe import Question
-from ziggurat.convert.records import Failure, Published, Task
+from ziggurat.convert.records import Failure, Published, Task, naming
 from ziggurat.convert.worker import Answer
-from ziggurat.errors import TargetExists, ZigguratError
+from ziggurat.errors import TargetExists, WriteError, ZigguratError
 from ziggurat.storage.destination import Destination
 
 SECONDS: Final = 5.0
@@ -34,11 +35,11 @@ class Settling:
 
     Attributes:
         destination: of the job.
-        waiting: reports that are held back, with their tokens.
+        waiting: reports that are held back, with their tasks.
     """
 
     destination: Destination
-    waiting: dict[str, Published] = field(default_factory=dict)
+    waiting: list[tuple[Task, Published]] = field(default_factory=list)
     _hurried: bool = False
     _since: float = 0.0
     _took: float = 0.0
@@ -57,7 +58,7 @@ class Settling:
         for event in events:
             if isinstance(event, Published) and self.destination.gathers:
                 self._since = self._since if self.waiting else time.monotonic()
-                self.waiting[task(event.image).token] = event
+                self.waiting.append((task(event.image), event))
             else:
                 yield event
         if self.waiting and self._due():
@@ -69,20 +70,26 @@ class Settling:
 
     def _settled(self) -> Iterator[Published | Failure]:
         """Commits what waits, and tells of each what came of it."""
-        waiting, self.waiting, self._hurried = self.waiting, {}, False
+        waiting, self.waiting, self._hurried = self.waiting, [], False
         began = time.monotonic()
         problem: ZigguratError | None = None
         refused: list[str] = []
         try:
-            refused = self.destination.settle(list(waiting))
+            refused = self.destination.settle([task.token for task, _ in waiting])
         except ZigguratError as error:
             problem = error
         self._took = time.monotonic() - began
-        for token, event in waiting.items():
+        for task, event in waiting:
             if problem is not None:
-                yield Failure(image=event.image, error_class=type(problem).__name__, error_message=str(problem))
-            elif token in refused:
-                message = "another writer has put something at its target meanwhile; choose what is to stay"
-                yield Failure(image=event.image, error_class=TargetExists.__name__, error_message=message)
+                yield self._failure(task, problem)
+            elif task.token in refused:
+                said = f"another writer has put something at {task.target} meanwhile; choose which is to stay"
+                yield self._failure(task, TargetExists(said))
             else:
                 yield event
+
+    def _failure(self, task: Task, error: ZigguratError) -> Failure:
+        with suppress(WriteError):
+            self.destination.cleanup(task.target, task.token)
+        kind, message = type(error).__name__, naming(task.source, str(error))
+        return Failure(image=task.image, error_class=kind, error_message=message)

@@ -12,7 +12,7 @@ import numpy as np
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from ziggurat.errors import UnsupportedFeature
+from ziggurat.errors import TargetExists, UnsupportedFeature
 from ziggurat.interop.references import References
 from ziggurat.interop.repository import BRANCH, alone, asking, icechunk, storage_at
 from ziggurat.storage.client import endpoint_of
@@ -31,6 +31,7 @@ def write_icechunk(found: References, place: str) -> str:
         The snapshot.
 
     Raises:
+        TargetExists: if the repository holds something else.
         UsageError: if nothing can be written there.
         WriteError: if that fails.
     """
@@ -50,6 +51,8 @@ def write_icechunk(found: References, place: str) -> str:
         )
         repository.save_config()
         session = repository.writable_session(BRANCH)
+        if not _is_replaceable(session.store):
+            raise TargetExists(f"{place} holds something other than references; give them a repository of their own")
         sync(session.store.clear())
         for key, document in documents.items():
             data = default_buffer_prototype().buffer.from_bytes(json.dumps(document).encode())
@@ -63,6 +66,14 @@ def write_icechunk(found: References, place: str) -> str:
                 level.length.ravel().astype(np.uint64),
             )
         return session.commit(f"References into {found.urls[0]}" + (" and others" if found.urls[1:] else ""))
+
+
+def _is_replaceable(store: icechunk.IcechunkStore) -> bool:
+    """Whether nothing is there, or the group of one image, as this writes it."""
+    root = sync(store.get("zarr.json", default_buffer_prototype()))
+    if root is None:
+        return sync(store.is_empty(""))
+    return "ome" in json.loads(root.to_bytes()).get("attributes", {})
 
 
 def _url(url: str) -> str:
