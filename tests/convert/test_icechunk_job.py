@@ -18,6 +18,8 @@ from zarr.core.sync import sync
 
 from jobs import collection, convert, manifest, picture, rows, states, write_image, ziggurat
 from s3_server import NEEDS_S3, S3Server
+from ziggurat.convert.records import Failure, Published, Task
+from ziggurat.convert.settling import Settling
 from ziggurat.errors import TargetExists, TargetRefused
 from ziggurat.interop.icechunk_destination import IcechunkDestination
 from ziggurat.storage.destination import digests_of, open_destination
@@ -169,6 +171,44 @@ def test_another_writer_s_group_is_never_merged_with_ours(tmp_path: Path) -> Non
     assert not list((tmp_path / "a").iterdir())
     mine.remove("x.ome.zarr")
     assert mine.exists("x.ome.zarr") is None
+
+
+def test_reports_wait_for_their_commit(tmp_path: Path) -> None:
+    assert convert(collection(tmp_path / "in", 1), tmp_path / "folder", to="ome-zarr").code == 0
+    destination = open_destination(f"icechunk:{tmp_path / 'out'}", scratch=tmp_path / "scratch")
+    settling = Settling(destination)
+    tasks = {image: task(image) for image in (1, 2, 3)}
+    for one in tasks.values():
+        path = destination.temporary(one.target, one.token)
+        subprocess.run(["cp", "-r", str(tmp_path / "folder" / "a00.ome.zarr"), str(path)], check=True)
+        destination.publish(path, one.target, digests_of(path), overwrite=False)
+    reports = [
+        Published(image=image, output_tag="", publish_seconds=0, cpu_seconds=0, peak_memory=0) for image in (1, 2, 3)
+    ]
+    other = open_destination(f"icechunk:{tmp_path / 'out'}", scratch=tmp_path / "other")
+    path = other.temporary(tasks[2].target, "t")
+    subprocess.run(["cp", "-r", str(tmp_path / "folder" / "a00.ome.zarr"), str(path)], check=True)
+    other.publish(path, tasks[2].target, digests_of(path), overwrite=False)
+    other.settle(["t"])
+    assert list(settling.passed(reports[:2], tasks.__getitem__)) == []
+    assert destination.exists(tasks[1].target) is None
+    settling.hurry()
+    first, second, third = settling.passed(reports[2:], tasks.__getitem__)
+    assert (first, third) == (reports[0], reports[2])
+    assert isinstance(second, Failure)
+    assert (second.image, second.error_class) == (2, "TargetExists")
+    assert second.error_message.startswith("source 2: another writer")
+    assert not settling.waiting
+    assert not list((tmp_path / "scratch").iterdir())
+    assert destination.exists(tasks[3].target) is not None
+
+
+def task(image: int) -> Task:
+    return Task(
+        image=image, source=f"source {image}", target=f"{image}.ome.zarr", token=f"t-{image}", source_size=1,
+        source_tag="", expected_sha256=None, replaces=None, writer="ome-zarr", strategy="whole", memory=1, cap=1,
+        pixels=1, samples=1, attempt=1,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("more", [("--to", "jpeg"), ("--to", "ome-zarr", "--levels", "virtual")])

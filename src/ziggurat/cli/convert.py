@@ -52,8 +52,8 @@ class Output:
             the finest is stored.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         profile: how jp2 and htj2k files are laid out: cloud, or for jp2 bodleian, ndnp or kb-dk.
-        codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise; of a
-            b2nd's also grok, blosc2_j2k and blosc2_htj2k, for readers with these plugins. zstd unless given, htj2k of
+        codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise; of
+            a b2nd's also grok, blosc2_j2k and blosc2_htj2k, for readers with these plugins. zstd unless given, htj2k of
             virtual levels.
         rate: compression ratio of JPEG 2000: 8 makes an eighth of the uncompressed bytes.
         psnr: decibels that JPEG 2000 should reach, in files, tiles of a ptiff, chunks and blocks alike.

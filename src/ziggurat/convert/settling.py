@@ -19,8 +19,8 @@ SECONDS: Final = 5.0
 SHARE: Final = 20
 """The wait is this many times what the last commit took: a twentieth of the time goes into commits."""
 
-MOST: Final = 1000
-"""Outputs that wait at most."""
+MOST: Final = 4000
+"""Outputs that wait at most: of a repository each takes some 14 kB while it is committed."""
 
 
 type Event = Answer | Lost[Task | list[Question]]
