@@ -100,10 +100,10 @@ def _notes(chosen: Chosen) -> Notes:
 
 
 def _fitting(notes: Notes, level: LevelArray) -> Notes:
-    """The same.
+    """Notes that can be true of a level's samples.
 
     Raises:
-        ValueError: if it is said of other samples.
+        ValueError: if they cannot.
     """
     bands = level.axes.bands
     colours = None if notes.colour_space is None else notes.colour_space.bands
