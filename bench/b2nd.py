@@ -158,8 +158,8 @@ All files are read by Ziggurat, the plugin's too, without it.
 The ratio is that of whole files: ours keep profile and XMP, 4 to 8 KB in two of the three.
 The plugin has its defaults, as in its example: 5-3 wavelets, and R, G and B coded apart (`mct=1` came back at 8 dB);
 ours are 9-7 and YCbCr unless all of it is asked for. SSIMULACRA2: 70 is high quality, 90 cannot be told from the
-original. `jpeg2k` is OpenJPEG, which writes what bears grok's number too; at a rate it encodes eight times to find the
-decibels, HTJ2K at either. The plugin wrote with python-blosc2 3.12: with
+original. `jpeg2k` is OpenJPEG, which writes what bears grok's number too; HTJ2K is encoded eight times to
+find the step for a ratio or for decibels. The plugin wrote with python-blosc2 3.12: with
 4.14 its release 0.3.5 reads and does not write.
 """
     write_section(ROOT / "docs" / "benchmarks.md", "b2nd", body)

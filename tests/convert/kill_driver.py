@@ -7,6 +7,7 @@ point it gets SIGKILL. Workers import this script again as they are spawned, so 
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -68,6 +69,26 @@ def transaction(self: Ledger) -> Iterator[None]:
         reach("coordinator", "before-commit")
     reach("coordinator", "after-commit")
 
+
+if any(argument.startswith("icechunk:") for argument in sys.argv):
+    from ziggurat.interop.icechunk_destination import IcechunkDestination
+
+    _keep, _settle = IcechunkDestination.publish, IcechunkDestination.settle
+
+    def keep(self, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN201 - as the original
+        """The original, with a point after it."""
+        stored = _keep(self, *args, **kwargs)
+        reach("worker", "published")
+        return stored
+
+    def settle(self, tokens):  # noqa: ANN001, ANN201 - as the original
+        """The original, with points before and after it."""
+        reach("coordinator", "before-settling")
+        refused = _settle(self, tokens)
+        reach("coordinator", "after-settling")
+        return refused
+
+    IcechunkDestination.publish, IcechunkDestination.settle = keep, settle
 
 worker_module.convert = convert
 LocalDestination.publish = publish

@@ -5,12 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
+import ziggurat
 from groups import digest, listed
-from jobs import collection, convert, files, manifest, picture, rows, states, write_image, ziggurat
+from jobs import collection, convert, files, manifest, picture, rows, states, write_image
+from jobs import ziggurat as command
+from ziggurat.pyramid import halve
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 
@@ -59,9 +64,37 @@ def test_a_second_job_adds_to_the_list_and_leaves_foreign_ones_alone(tmp_path: P
     assert "collection" not in (out / "zarr.json").read_text()
 
 
+def test_a_profile_comes_back_in_a_jpeg(tmp_path: Path) -> None:
+    profile = bytes(imagecodecs.cms_profile("adobergb"))
+    (tmp_path / "in").mkdir()
+    source = picture()
+    tifffile.imwrite(tmp_path / "in" / "a.tif", source, photometric="rgb", iccprofile=profile, resolution=(300, 300))
+    assert convert(tmp_path / "in", tmp_path / "groups", to="ome-zarr").code == 0
+    result = convert(tmp_path / "groups" / "a.ome.zarr", tmp_path / "out", "--quality", 95)
+    assert result.code == 0, result.said
+    [made] = (tmp_path / "out").glob("*.jpg")
+    with ziggurat.open(str(made)) as image:
+        assert image.info.icc == profile
+        assert image.info.resolution is not None
+        assert round(image.info.resolution.x * 0.0254) == 300
+
+
+def test_a_wavelet_s_levels_are_copied_and_verified(tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "a.png", picture(700, 900))
+    assert convert(tmp_path / "in", tmp_path / "jp2", to="jp2").code == 0
+    out = tmp_path / "out"
+    result = convert(tmp_path / "jp2" / "a.jp2", out, "--levels", "source", "--tile", 128, to="ome-zarr")
+    assert result.code == 0, result.said
+    whole(out)
+    with ziggurat.open(str(tmp_path / "jp2" / "a.jp2")) as one, ziggurat.open(str(out / "a.ome.zarr")) as other:
+        for level in range(4):
+            assert np.array_equal(one.read(level), other.read(level)), level
+        assert not np.array_equal(halve(one.read(0)), one.read(1))
+
+
 def test_virtual_levels_lossy_and_lossless(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "a.png", picture(700, 900))
-    for name, more in (("exact", ()), ("lossy", ("--quality", 40))):
+    for name, more in (("exact", ()), ("lossy", ("--psnr", 40))):
         out = tmp_path / name
         result = convert(
             tmp_path / "in", out, "--levels", "virtual", "--codec", "htj2k", "--tile", 256, *more, to="ome-zarr"
@@ -76,12 +109,12 @@ def test_virtual_levels_lossy_and_lossless(tmp_path: Path) -> None:
 def test_changed_and_missing_files_of_a_group_are_found(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert convert(collection(tmp_path / "in", 4), out, to="ome-zarr").code == 0
-    assert ziggurat("verify", f"{out}.zgj").code == 0
+    assert command("verify", f"{out}.zgj").code == 0
     chunk = out / "a00.ome.zarr" / "0" / "c" / "0" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:-1] + b"\0")
     (out / "a01.ome.zarr" / "0" / "zarr.json").unlink()
     (out / "a02.ome.zarr" / "more").write_bytes(b"1")
-    result = ziggurat("verify", f"{out}.zgj")
+    result = command("verify", f"{out}.zgj")
     assert result.code != 0
     assert [name in result.said for name in ("a00", "a01", "a02", "a03")] == [True, True, True, False]
 

@@ -20,6 +20,7 @@ from ziggurat.model import ColourSpace, Metadata, Resolution, Samples
 from ziggurat.quality.psnr import psnr, squared_error
 from ziggurat.storage.local import LocalSource
 from ziggurat.write.b2nd import B2ndOptions
+from ziggurat.write.b2nd.encode import block_encoder
 from ziggurat.write.b2nd.options import Codec
 from ziggurat.write.b2nd.writer import B2ndWriter
 from ziggurat.write.picture import Held
@@ -32,6 +33,7 @@ def held(pixels: Samples, **traits: Any) -> Held:
     bits = 8 * pixels.dtype.itemsize
     kind = {"u": "unsigned", "i": "signed", "f": "float"}[pixels.dtype.kind]
     usual: dict[str, Any] = {
+        "name": "held",
         "size": Size(*pixels.shape[:2]),
         "bands": pixels.shape[2],
         "dtype": pixels.dtype,
@@ -148,6 +150,18 @@ def test_a_rate_is_kept(codec: Codec, tmp_path: Path) -> None:
     assert path.stat().st_size > 0.8 * pixels.nbytes / 10
 
 
+@pytest.mark.parametrize("shape", [(300, 300, 3), (201, 77, 3), (300, 200, 1), (64, 64, 4)])
+@pytest.mark.parametrize("ratio", [2.5, 10, 40])
+def test_no_block_is_larger_than_its_rate_allows(shape: tuple[int, int, int], ratio: float) -> None:
+    height, width, bands = shape
+    pixels = np.ascontiguousarray(np.concatenate([photograph()] * 2, axis=2)[:height, :width, :bands])
+    encode = block_encoder(held(pixels), B2ndOptions(codec="jpeg2k", rate=ratio))
+    data = encode(pixels)
+    headers = 250
+    assert len(data) <= max(pixels.nbytes / ratio, headers)
+    assert imagecodecs.jpeg2k_decode(data).size == pixels.size
+
+
 @pytest.mark.parametrize(("codec", "slack"), [("jpeg2k", 1.5), ("htj2k", 0.0)])
 def test_decibels_are_reached(codec: Codec, slack: float, tmp_path: Path) -> None:
     pixels = photograph()
@@ -220,7 +234,7 @@ def test_a_job_converts_and_verifies(more: tuple[str, ...], tmp_path: Path) -> N
 def test_other_targets_refuse_a_rate(tmp_path: Path) -> None:
     result = convert(PHOTOGRAPH, tmp_path / "out", "--rate", "10")
     assert result.code == 2
-    assert "only --to jp2, htj2k and b2nd know them" in result.said
+    assert "only --to jp2, htj2k and b2nd know that" in result.said
 
 
 def test_memory_bounds_a_tall_picture() -> None:

@@ -71,6 +71,7 @@ def held(  # noqa: PLR0913 - one for each trait
     height, width, bands = pixels.shape
     known = {1: ColourSpace.GREY, 3: ColourSpace.SRGB}
     return Held(
+        name="held",
         size=Size(height, width),
         bands=bands,
         dtype=pixels.dtype,
@@ -435,7 +436,7 @@ def test_a_lossy_job_records_how_near_it_came(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--to", "jpeg", "--rate", "8"], "only --to jp2, htj2k and b2nd know them"),
+        (["--to", "jpeg", "--rate", "8"], "only --to jp2, htj2k and b2nd know that"),
         (["--to", "jpeg", "--profile", "cloud"], "only --to jp2 and htj2k know that"),
         (["--to", "htj2k", "--profile", "bodleian"], "choose --to jp2"),
         (["--to", "jp2", "--profile", "nobody"], "there is no profile"),

@@ -1,10 +1,12 @@
 """Groups as zarr-python, imagecodecs-zarr, fsspec and the models of OME-Zarr see them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -15,16 +17,18 @@ from numpy.typing import NDArray
 from ome_zarr_models.v05 import Image as OmeImage
 from zarr.storage import FsspecStore
 
+import ziggurat
 from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
 from ziggurat.geometry import Size, Window
 from ziggurat.image import open_image
+from ziggurat.model import ColourSpace, Metadata, Resolution
 from ziggurat.pyramid import halve
 from ziggurat.storage.local import LocalSource
 from ziggurat.write.omezarr.options import OmeZarrOptions
 from ziggurat.write.omezarr.readback import Group, check_references, open_group
 from ziggurat.write.omezarr.shards import Sharding
 from ziggurat.write.omezarr.writer import OmeZarrWriter
-from ziggurat.write.picture import PictureOptions, prepare
+from ziggurat.write.picture import PictureOptions, hold, prepare
 
 KINDS = {
     "grey": (601, 333, 1, "uint8"),
@@ -94,6 +98,32 @@ def test_stored_levels_are_the_means_of_the_source(tmp_path: Path, kind: str) ->
     assert len(list(group.array_keys())) == number + 1
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_levels_of_the_source_are_copied(tmp_path: Path, orientation: int) -> None:
+    # Levels that no averaging makes: two are halves, and the one behind them is none.
+    sides = [(701, 333), (351, 167), (176, 84), (59, 28)]
+    levels = [np.roll(pixels(height, width, 3, "uint8"), 5, axis=2) for height, width in sides]
+    source = tmp_path / "source.tif"
+    with tifffile.TiffWriter(source) as tiff:
+        for number, one in enumerate(levels):
+            tag = [(274, "H", 1, orientation, True)]
+            tiff.write(one, photometric="rgb", tile=(64, 64), subfiletype=min(number, 1), extratags=tag)
+    with open_image(LocalSource(source)) as image:
+        assert [tuple(level.shape) for level in image.info.levels] == sides
+        picture = prepare(image, PictureOptions(), form="native")
+        for name, given, memory in (("bands", picture, 1 << 20), ("held", hold(picture), 1 << 28)):
+            out = tmp_path / f"{name}.ome.zarr"
+            options = OmeZarrOptions(tile=64, levels="source")
+            OmeZarrWriter(options).write(given, out, memory=memory)
+            group = zarr.open_group(out, mode="r")
+            for number in range(3):
+                expected = image.read(number)
+                upright = expected if orientation == 1 else np.rot90(expected, -1)
+                assert np.array_equal(level(group, number), upright), number
+            assert np.array_equal(level(group, 3), halve(level(group, 2)))
+            assert max(level(group, 4).shape[:2]) <= 64
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("codec", "levels"), ENCODED)
 def test_lossless_jpeg_2000_chunks_are_the_source(tmp_path: Path, kind: str, codec: Any, levels: Any) -> None:
@@ -129,9 +159,9 @@ def test_coarser_levels_that_overshoot_are_clipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "levels"), ENCODED)
-def test_a_quality_is_about_what_decodes(tmp_path: Path, codec: Any, levels: Any) -> None:
+def test_decibels_are_about_what_decodes(tmp_path: Path, codec: Any, levels: Any) -> None:
     image = pixels(*KINDS["rgb"])
-    out = write(tmp_path, image, OmeZarrOptions(codec=codec, levels=levels, quality=42, tile=256))
+    out = write(tmp_path, image, OmeZarrOptions(codec=codec, levels=levels, psnr=42, tile=256))
     error = np.mean((level(zarr.open_group(out, mode="r"), 0).astype(float) - image) ** 2)
     assert 39 < 10 * np.log10(255**2 / error) < 48
 
@@ -167,6 +197,50 @@ def test_a_little_memory_gives_the_same_bytes(tmp_path: Path) -> None:
     names = [path.relative_to(much) for path in much.rglob("*") if path.is_file()]
     assert len([name for name in names if name.parts[:2] == ("0", "c")]) == 3 * 3
     assert all((much / name).read_bytes() == (little / name).read_bytes() for name in names)
+
+
+def test_colours_metadata_and_names_survive(tmp_path: Path) -> None:
+    image = pixels(140, 150, 4, "uint16") >> 4
+    profile = bytes(imagecodecs.cms_profile("adobergb"))
+    exif = b"II*\0" + (8).to_bytes(4, "little") + bytes(6)
+    with open_image(LocalSource(write(tmp_path, image, OmeZarrOptions(tile=64)).parent / "source.tif")) as opened:
+        picture = hold(prepare(opened, PictureOptions(), form="native"))
+    picture = replace(
+        picture,
+        bit_depth=12,
+        colour_space=ColourSpace.RGB,
+        alpha="straight",
+        icc=profile,
+        metadata=Metadata(exif=exif, xmp=b"<x:xmpmeta/>", iptc=b"\x1c\x02"),
+        resolution=Resolution(11811.0, 11800.5),
+    )
+    for options in (OmeZarrOptions(tile=64), OmeZarrOptions(codec="htj2k", levels="virtual", tile=64)):
+        out = tmp_path / f"{options.levels}.zarr"
+        OmeZarrWriter(options).write(picture, out, memory=1 << 28)
+        with ziggurat.open(str(out)) as read:
+            info = read.info
+            assert (info.icc, info.metadata, info.alpha) == (profile, picture.metadata, "straight")
+            assert (info.colour_space, info.bit_depth) == (ColourSpace.RGB, 12)
+            assert info.resolution == picture.resolution
+            assert np.array_equal(read.read(0), image)
+            assert not read.warnings
+        group = zarr.open_group(out, mode="r")
+        [multiscale] = OmeImage.from_zarr(group).ome_attributes.multiscales
+        assert multiscale.name == "source"
+
+
+@pytest.mark.parametrize(
+    "said", [{"alpha": "half"}, {"bit_depth": 17}, {"icc": "§"}, {"colour_space": "CMYK"}, {"resolution": [0, 1]}, [1]]
+)
+def test_attributes_that_do_not_fit_are_left_out_and_told(tmp_path: Path, said: object) -> None:
+    out = write(tmp_path, pixels(*KINDS["rgb"]), OmeZarrOptions(tile=512))
+    document = json.loads((out / "zarr.json").read_text())
+    document["attributes"]["ziggurat"]["picture"] = said
+    (out / "zarr.json").write_text(json.dumps(document))
+    with ziggurat.open(str(out)) as image:
+        assert (image.info.bands, image.info.bit_depth, image.info.icc) == (3, 8, None)
+        assert image.info.colour_space == ColourSpace.RGB
+        assert "ziggurat.picture" in " ".join(image.warnings)
 
 
 def test_memory_does_not_grow_with_the_height() -> None:
@@ -224,8 +298,8 @@ def test_samples_that_a_codec_has_not_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"levels": "virtual"}, {"quality": 50}, {"tile": 100}, {"codec": "htj2k", "levels": "virtual", "tile": 96},
-     {"codec": "jpeg2k", "quality": 0}, {"codec": "lzw"}],
+    [{"levels": "virtual"}, {"psnr": 50}, {"tile": 100}, {"codec": "htj2k", "levels": "virtual", "tile": 96},
+     {"codec": "jpeg2k", "psnr": 0}, {"codec": "lzw"}],
 )  # fmt: skip
 def test_options_that_contradict_each_other_are_refused(options: Any) -> None:
     with pytest.raises(UsageError):

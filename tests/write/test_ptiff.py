@@ -22,8 +22,8 @@ from ziggurat.geometry import Size, Window
 from ziggurat.model import ColourSpace, Metadata, Resolution
 from ziggurat.pyramid import halve
 from ziggurat.storage.local import LocalSource
+from ziggurat.write.bands import plan_bands, tile_rows
 from ziggurat.write.ptiff import PtiffOptions
-from ziggurat.write.ptiff.bands import plan_bands, tile_rows
 from ziggurat.write.ptiff.writer import PtiffWriter
 
 type Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -199,11 +199,11 @@ def test_webp_keeps_alpha_and_closeness(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 @pytest.mark.parametrize("bands", [1, 3, 4])
-def test_jpeg2000_is_lossless_unless_a_quality_is_given(tmp_path: Path, dtype: str, bands: int) -> None:
+def test_jpeg2000_is_lossless_unless_decibels_are_given(tmp_path: Path, dtype: str, bands: int) -> None:
     source = picture(200, 150, bands, dtype)
     check(written(tmp_path / "a.tif", source, compression="jpeg2000", tile=64), source, "pages", 64)
     lossless = (tmp_path / "a.tif").stat().st_size
-    path = written(tmp_path / "b.tif", source, compression="jpeg2000", tile=64, quality=35)
+    path = written(tmp_path / "b.tif", source, compression="jpeg2000", tile=64, psnr=35)
     assert path.stat().st_size < lossless / 2
 
 

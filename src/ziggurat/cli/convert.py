@@ -22,7 +22,7 @@ from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
-from ziggurat.storage.urls import is_pack, local_path
+from ziggurat.storage.urls import ICECHUNK, is_pack, local_path
 from ziggurat.write.b2nd import B2ndOptions
 from ziggurat.write.b2nd.options import Codec
 from ziggurat.write.jp2 import Jp2Options
@@ -42,19 +42,21 @@ class Output:
 
     Attributes:
         to: the target.
-        quality: of lossy targets, 1 to 100; 92 unless given. JPEG 2000 is lossless unless it, rate or psnr is given.
+        quality: of jpeg, webp and jp2, 1 to 100; 92 unless given. JPEG 2000 is lossless unless rate, psnr or, for jp2
+            and htj2k, quality is given.
         subsampling: of JPEG's chroma.
         compression: of a ptiff's tiles; lossy ones take the quality.
         tile: pixels a side of a ptiff's tiles, a b2nd's blocks and an ome-zarr's chunks; 512 unless given, 1024 of
             virtual levels.
-        levels: an ome-zarr's: stored, or virtual, of which only the finest is stored.
+        levels: an ome-zarr's: stored; source, which copies those that the source has itself; or virtual, of which only
+            the finest is stored.
         pyramid: where a ptiff's levels lie: pages (most readers), subifd, or ome for QuPath and Bio-Formats.
         profile: how jp2 and htj2k files are laid out: cloud, or for jp2 bodleian, ndnp or kb-dk.
-        codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise (an
-            ome-zarr's by a quality in dB); of a b2nd's also grok, blosc2_j2k and blosc2_htj2k, for readers with these
-            plugins. zstd unless given, htj2k of virtual levels.
+        codec: of an ome-zarr's chunks or a b2nd's blocks: zstd, or jpeg2k or htj2k, lossless unless told otherwise; of
+            a b2nd's also grok, blosc2_j2k and blosc2_htj2k, for readers with these plugins. zstd unless given, htj2k of
+            virtual levels.
         rate: compression ratio of JPEG 2000: 8 makes an eighth of the uncompressed bytes.
-        psnr: decibels that JPEG 2000 should reach.
+        psnr: decibels that JPEG 2000 should reach, in files, tiles of a ptiff, chunks and blocks alike.
         srgb: convert colours to sRGB instead of keeping the ICC profile.
         background: R,G,B under transparent pixels where the target has no transparency.
         sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
@@ -69,7 +71,7 @@ class Output:
     subsampling: Literal["444", "422", "420"] = "444"
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
     tile: int | None = None
-    levels: Literal["stored", "virtual"] = "stored"
+    levels: Literal["stored", "source", "virtual"] = "stored"
     pyramid: Literal["pages", "subifd", "ome"] = "pages"
     profile: str | None = None
     codec: Codec | None = None
@@ -85,9 +87,17 @@ class Output:
 
     def options(self) -> OutputOptions:
         """The options of the job."""
+        if self.quality is not None and self.to in {"ome-zarr", "b2nd"}:
+            raise UsageError(f"--quality: {self.to} does not know that; what JPEG 2000 loses is said by --psnr")
+        if self.psnr is not None and self.to == "jpeg":
+            raise UsageError("--psnr is JPEG 2000's; jpeg has --quality")
+        if self.rate is not None and self.to not in {"jp2", "htj2k", "b2nd"}:
+            raise UsageError(f"--rate: only --to jp2, htj2k and b2nd know that, not {self.to}")
         ptiff = PtiffOptions(
             compression=self.compression,
-            quality=self.quality,
+            # Of another target's oversized images only what both understand holds.
+            quality=self.quality if self.to == "ptiff" or self.compression != "jpeg2000" else None,
+            psnr=self.psnr if self.to == "ptiff" else None,
             subsampling=self.subsampling,
             tile=512 if self.tile is None else self.tile,
             pyramid=self.pyramid,
@@ -116,8 +126,6 @@ class Output:
         if self.to == "b2nd":
             tile = 512 if self.tile is None else self.tile
             return B2ndOptions(codec=self.codec or "zstd", tile=tile, rate=self.rate, psnr=self.psnr)
-        if self.to not in {"jp2", "htj2k"} and (self.rate is not None or self.psnr is not None):
-            raise UsageError(f"--rate and --psnr: only --to jp2, htj2k and b2nd know them, not {self.to}")
         return B2ndOptions()
 
     def _omezarr(self) -> OmeZarrOptions:
@@ -129,7 +137,7 @@ class Output:
             return OmeZarrOptions()
         match self.codec or ("htj2k" if self.levels == "virtual" else "zstd"):
             case "zstd" | "jpeg2k" | "htj2k" as codec:
-                return OmeZarrOptions(codec=codec, quality=self.quality, levels=self.levels, tile=self.tile)
+                return OmeZarrOptions(codec=codec, psnr=self.psnr, levels=self.levels, tile=self.tile)
         raise UsageError(f"--codec {self.codec}: Zarr's readers do not know that; choose zstd, jpeg2k or htj2k")
 
     def _picture(self) -> PictureOptions:
@@ -228,6 +236,11 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
 
     if target(output.to).folder and is_pack(destination):
         raise UsageError(f"an {output.to} output is a folder of files, which no pack holds; give a folder or a store")
+    if destination.startswith(ICECHUNK) and (output.to != "ome-zarr" or output.levels == "virtual"):
+        raise UsageError(
+            "an Icechunk repository holds --to ome-zarr with --levels stored or source: other outputs are no arrays, "
+            "and what it stores cannot be referred to from another level"
+        )
     request = JobRequest(
         sources=tuple(sources),
         destination=destination,
@@ -258,7 +271,7 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
 
 def default_job(destination: str) -> Path:
     """Where a job's file lies unless told: beside a local destination, or in the current folder."""
-    place = local_path(destination)
+    place = local_path(destination.removeprefix(ICECHUNK))
     if place is None:
         name = destination.rstrip("/").rpartition("/")[2] or "job"
         return Path(f"{name}.zgj")

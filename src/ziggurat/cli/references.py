@@ -10,12 +10,10 @@ import ziggurat
 from ziggurat.cli.parsing import NO_NETWORK, Network, publish
 from ziggurat.convert.text import size, visible
 from ziggurat.errors import TargetExists, UsageError
-from ziggurat.interop.icechunk import write_icechunk
 from ziggurat.interop.kerchunk import write_json, write_parquet
 from ziggurat.interop.references import References
 from ziggurat.interop.references import references as find
-
-_ICECHUNK = "icechunk:"
+from ziggurat.storage.urls import ICECHUNK
 
 
 def references(
@@ -54,8 +52,10 @@ def _absolute(url: str) -> str:
 
 
 def _written(found: References, out: str, *, overwrite: bool) -> str:
-    if out.startswith(_ICECHUNK):
-        snapshot = write_icechunk(found, out.removeprefix(_ICECHUNK))
+    if out.startswith(ICECHUNK):
+        from ziggurat.interop.icechunk import write_icechunk  # noqa: PLC0415 - an extra
+
+        snapshot = write_icechunk(found, out.removeprefix(ICECHUNK))
         return f"{visible(out)}: snapshot {snapshot}"
     if out.endswith(".json"):
         return f"{visible(publish(lambda path: write_json(found, path), out, overwrite=overwrite))}"

@@ -19,6 +19,7 @@ from ziggurat.convert.pool import Pool
 from ziggurat.convert.probe import Question
 from ziggurat.convert.progress import Progress
 from ziggurat.convert.records import Budget, Failure, Probe, Published, Task, Verified
+from ziggurat.convert.settling import Settling
 from ziggurat.convert.worker import Answer, Probed
 from ziggurat.errors import StoreFull, WriteError
 from ziggurat.storage.destination import Destination
@@ -74,6 +75,7 @@ class Coordinator:
     hooks: ItemHooks
     notifier: Notifier
     admission: Admission = field(init=False)
+    settling: Settling = field(init=False)
     draining: bool = False
     aborted: bool = False
     full: str | None = None
@@ -86,6 +88,7 @@ class Coordinator:
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.budget)
+        self.settling = Settling(self.destination)
 
     # -- phases -----------------------------------------------------------------------------------------------
 
@@ -110,7 +113,9 @@ class Coordinator:
             self._turn(admit=not self.draining)
             self.notifier.watch(self.progress)
             if not self.pool.busy() and (self.draining or self._exhausted()):
-                break
+                if not self.settling.waiting:
+                    break
+                self.settling.hurry()
         self._put_back()
         self.hooks.finish(self.ledger)
 
@@ -125,7 +130,11 @@ class Coordinator:
     # -- one turn ---------------------------------------------------------------------------------------------
 
     def _turn(self, *, admit: bool) -> None:
-        events = list(self.pool.events(TICK if self.pool.busy() else TICK / 2))
+        reported = list(self.pool.events(TICK if self.pool.busy() else TICK / 2))
+        for event in reported:
+            if isinstance(event, Published):
+                self.admission.release(event.image)
+        events = list(self.settling.passed(reported, self._running.__getitem__))
         chosen: list[Task] = []
         with self.ledger.transaction():
             completed = self._absorb(events)
@@ -172,7 +181,6 @@ class Coordinator:
         self.ledger.verified(event for event in events if isinstance(event, Verified))
         published = [event for event in events if isinstance(event, Published)]
         for event in published:
-            self.admission.release(event.image)
             self.progress.done(self._running.pop(event.image), event)
         return self.ledger.published(published)
 

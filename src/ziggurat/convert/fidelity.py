@@ -96,7 +96,8 @@ def _open_output(path: Path, memory: int) -> Output:
 def verify(conversion: Conversion, path: Path, options: OutputOptions, *, memory: int) -> Fidelity:
     """Decodes an output completely and compares it with the picture it was made from.
 
-    Every level of a pyramid is decoded too, and compared with the halved next finer one; not those of a wavelet.
+    Every level of a pyramid is decoded too, and compared with the halved next finer one, or with the source's own where
+    that was copied; not those of a wavelet.
 
     Args:
         conversion: the picture and its target.
@@ -126,9 +127,13 @@ def verify(conversion: Conversion, path: Path, options: OutputOptions, *, memory
             _require(allowed, floor - REFERENCE_LOSS, "the output")
         else:
             _require(measured, floor, "the output")
+        own = picture.coarser if conversion.name == "ome-zarr" and options.omezarr.levels == "source" else ()
         # The levels of a wavelet are what level zero was made from: there is no averaging to compare them with.
         for level in range(1, 1 if conversion.name in WAVELETS else len(output.info.levels)):
-            _require(compared.coarser(level), floor - TWO_LOSSES, f"level {level} of the output")
+            if level <= len(own):
+                _require(compared.copied(level, own[level - 1]), floor, f"level {level} of the output")
+            else:
+                _require(compared.coarser(level), floor - TWO_LOSSES, f"level {level} of the output")
         return Fidelity(measured, compared.sampled(exact=math.isinf(measured)))
 
 
@@ -205,6 +210,21 @@ class _Comparison:
             expected = halve(output.read(level - 1, above(window)))
             total += squared_error(expected, output.read(level, window))
         return psnr(total / (shape.pixels * self._picture.bands), self._peak)
+
+    def copied(self, level: int, source: Picture) -> float:
+        """PSNR of a level against the source's own."""
+        output = self._output
+        if output.info.levels[level].shape != source.size:
+            raise VerificationFailed(f"level {level} of the output is not as large as the source's own")
+
+        def cost(window: Window) -> int:
+            return output.read_cost(level, window) + source.read_cost(window)
+
+        total = sum(
+            squared_error(source.read(window), output.read(level, window))
+            for window in self._blocks(source.size, source.grain, cost)
+        )
+        return psnr(total / (source.size.pixels * source.bands), self._peak)
 
     def sampled(self, *, exact: bool) -> float | None:
         """The lowest SSIMULACRA2 of the sampled tiles, where the metric is defined for the picture."""

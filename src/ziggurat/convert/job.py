@@ -275,7 +275,9 @@ class Job:
         token = ledger.fact("id")
         settled: list[Published] = []
         undone: list[int] = []
-        for image, name, state, sha256 in ledger.interrupted():
+        interrupted = ledger.interrupted()
+        self.destination.settle([f"{token}-{image}" for image, _, state, _ in interrupted if state == State.COMMITTING])
+        for image, name, state, sha256 in interrupted:
             self.destination.cleanup(name, f"{token}-{image}")
             stored = self.destination.exists(name) if state == State.COMMITTING and sha256 else None
             if stored is not None and self.destination.holds(name, sha256 or ""):

@@ -78,9 +78,9 @@ def _exact(name: str, options: OutputOptions) -> bool:
         case "b2nd":
             return options.b2nd.lossless
         case "ome-zarr":
-            return options.omezarr.quality is None
+            return options.omezarr.psnr is None
     if options.ptiff.compression == "jpeg2000":
-        return options.ptiff.quality is None
+        return options.ptiff.psnr is None
     return options.ptiff.compression not in {"jpeg", "webp"}
 
 

@@ -6,20 +6,18 @@ https://icechunk.io/en/latest/virtual/. Whoever opens the repository says which 
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import numpy as np
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
-from ziggurat.errors import DependencyError, UnsupportedFeature, UsageError, WriteError
+from ziggurat.errors import TargetExists, UnsupportedFeature
 from ziggurat.interop.references import References
+from ziggurat.interop.repository import BRANCH, alone, asking, icechunk, storage_at
 from ziggurat.storage.client import endpoint_of
 from ziggurat.storage.network import configured
 from ziggurat.storage.urls import Remote, parse
-
-if TYPE_CHECKING:
-    import icechunk
-
-_BRANCH: Final = "main"
 
 
 def write_icechunk(found: References, place: str) -> str:
@@ -33,16 +31,10 @@ def write_icechunk(found: References, place: str) -> str:
         The snapshot.
 
     Raises:
-        DependencyError: if icechunk is not installed.
+        TargetExists: if the repository holds something else.
         UsageError: if nothing can be written there.
         WriteError: if that fails.
     """
-    try:
-        import icechunk  # noqa: PLC0415 - an extra
-        from zarr.core.buffer import default_buffer_prototype  # noqa: PLC0415 - slow to import
-        from zarr.core.sync import sync  # noqa: PLC0415
-    except ImportError as error:
-        raise DependencyError('a repository needs icechunk; pip install "ziggurat[icechunk]"') from error
     named = {url: _url(url) for url in found.urls}
     config = icechunk.RepositoryConfig.default()
     access: dict[str, Any] = {}
@@ -53,10 +45,14 @@ def write_icechunk(found: References, place: str) -> str:
     # A repository keeps metadata of its own: consolidated ones would only be a second truth.
     documents["zarr.json"].pop("consolidated_metadata")
     documents |= {f"{number}/zarr.json": level.document for number, level in enumerate(found.levels)}
-    try:
-        repository = icechunk.Repository.open_or_create(_storage(place), config, authorize_virtual_chunk_access=access)
+    with alone(place), asking(place):
+        repository = icechunk.Repository.open_or_create(
+            storage_at(place), config, authorize_virtual_chunk_access=access
+        )
         repository.save_config()
-        session = repository.writable_session(_BRANCH)
+        session = repository.writable_session(BRANCH)
+        if not _is_replaceable(session.store):
+            raise TargetExists(f"{place} holds something other than references; give them a repository of their own")
         sync(session.store.clear())
         for key, document in documents.items():
             data = default_buffer_prototype().buffer.from_bytes(json.dumps(document).encode())
@@ -70,8 +66,14 @@ def write_icechunk(found: References, place: str) -> str:
                 level.length.ravel().astype(np.uint64),
             )
         return session.commit(f"References into {found.urls[0]}" + (" and others" if found.urls[1:] else ""))
-    except icechunk.IcechunkError as error:
-        raise WriteError(f"{place}: {error}") from error
+
+
+def _is_replaceable(store: icechunk.IcechunkStore) -> bool:
+    """Whether nothing is there, or the group of one image, as this writes it."""
+    root = sync(store.get("zarr.json", default_buffer_prototype()))
+    if root is None:
+        return sync(store.is_empty(""))
+    return "ome" in json.loads(root.to_bytes()).get("attributes", {})
 
 
 def _url(url: str) -> str:
@@ -79,29 +81,8 @@ def _url(url: str) -> str:
     return place.absolute().as_uri() if isinstance(place, Path) else url
 
 
-def _storage(place: str) -> "icechunk.Storage":
-    import icechunk  # noqa: PLC0415 - an extra
-
-    parsed = parse(place)
-    if isinstance(parsed, Path):
-        return icechunk.local_filesystem_storage(str(parsed.absolute()))
-    if isinstance(parsed, Remote) and parsed.scheme == "s3":
-        endpoint = endpoint_of("s3", configured())
-        return icechunk.s3_storage(
-            bucket=parsed.root,
-            prefix=parsed.key,
-            from_env=True,
-            endpoint_url=endpoint,
-            allow_http=endpoint is not None and endpoint.startswith("http://"),
-            force_path_style=endpoint is not None,
-        )
-    raise UsageError(f"an Icechunk repository cannot be at {place}; give a path or an s3: URL")
-
-
 def _container(prefix: str) -> "tuple[Any, Any]":
     """How chunks below a URL are reached, and what allows it."""
-    import icechunk  # noqa: PLC0415 - an extra
-
     parsed = parse(prefix)
     if isinstance(parsed, Path):
         return icechunk.local_filesystem_store(str(parsed)), icechunk.Credentials.LocalFileSystemAccess()

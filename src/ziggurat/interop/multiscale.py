@@ -5,8 +5,9 @@ Zarr v3 core specification 3.1; OME-Zarr 0.5 section 2 (https://ngff.openmicrosc
 converted or stretched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -174,13 +175,16 @@ def samples(dtype: str) -> JSON:
     return {"name": "bytes", **order}
 
 
-def group(image: Pyramid, name: str, arrays: Sequence[JSON]) -> dict[str, JSON]:
+def group(
+    image: Pyramid, name: str, arrays: Sequence[JSON], more: Mapping[str, JSON] = MappingProxyType({})
+) -> dict[str, JSON]:
     """The group's ``zarr.json``, the arrays' ones within it: who has it need not ask for them.
 
     Args:
         image: what its header says.
         name: what people call it.
         arrays: documents of its levels, see ``array``.
+        more: attributes beside OME-Zarr's.
     """
     unit: dict[str, JSON] = {} if image.resolution is None else {"unit": "micrometer"}
     axes: list[JSON] = [
@@ -203,7 +207,7 @@ def group(image: Pyramid, name: str, arrays: Sequence[JSON]) -> dict[str, JSON]:
     return {
         "zarr_format": 3,
         "node_type": "group",
-        "attributes": {"ome": ome},
+        "attributes": {"ome": ome, **more},
         "consolidated_metadata": {
             "kind": "inline",
             "must_understand": False,

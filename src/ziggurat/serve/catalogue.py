@@ -32,7 +32,18 @@ from ziggurat.storage.listing import is_within, list_sources
 from ziggurat.storage.network import NetworkOptions
 from ziggurat.storage.pack_url import PackPlace, parse_pack
 from ziggurat.storage.resolve import packs
-from ziggurat.storage.urls import Held, Mosaic, Packed, Remote, is_index, is_pack, local_path, parse, path_url
+from ziggurat.storage.urls import (
+    Held,
+    Mosaic,
+    Packed,
+    Remote,
+    Repository,
+    is_index,
+    is_pack,
+    local_path,
+    parse,
+    path_url,
+)
 
 SUFFIXES: Final = tuple(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
 
@@ -423,6 +434,8 @@ def _root(name: str | None, text: str) -> Root:
     place = parse(text)
     if isinstance(place, Held):
         raise UsageError(f"{text} lies in another process's memory and cannot be served; give a path or a URL")
+    if isinstance(place, Repository):
+        raise UsageError(f"{text} lies in a repository, which icechunk and zarr read; give a path or a URL")
     if not isinstance(place, Packed) and is_pack(text):
         place = Packed(PackPlace(text), "")
     if isinstance(place, Packed):

@@ -1,5 +1,6 @@
-"""Where results go: a folder, a prefix in an object store, or a pack."""
+"""Where results go: a folder, a prefix in an object store, a pack, or an Icechunk repository."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -10,7 +11,7 @@ from ziggurat.storage.object_destination import ObjectDestination
 from ziggurat.storage.protocol import ByteSource
 from ziggurat.storage.resolve import packs
 from ziggurat.storage.stored import Digests, Stored, digests_of, writing
-from ziggurat.storage.urls import Packed, Remote, is_pack, parse
+from ziggurat.storage.urls import Packed, Remote, Repository, is_pack, parse
 
 __all__ = ["Destination", "Digests", "Stored", "digests_of", "open_destination", "writing"]
 
@@ -22,6 +23,25 @@ class Destination(Protocol):
     The order of things: write to ``temporary``, hash that (``digests_of``), ``publish``. Every method that
     takes a key raises TargetRefused where the key is not safe.
     """
+
+    @property
+    def gathers(self) -> bool:
+        """Whether what is published is seen only once it is settled, many results at a time."""
+        ...
+
+    def settle(self, tokens: Sequence[str]) -> list[str]:
+        """Makes results visible that were published from temporary files of these tokens, all of them at once.
+
+        Those of which nothing was published, or which were settled before, are passed over.
+
+        Returns:
+            Tokens of those that are left out, because something else lies at their target now.
+
+        Raises:
+            StoreUnavailable: if the store does not answer.
+            WriteError: if it refuses.
+        """
+        ...
 
     def check_name(self, key: str) -> None:
         """Accepts a key that can be stored and stays below the destination; without asking any server.
@@ -95,8 +115,8 @@ def open_destination(
     """Opens a place to publish to. Nothing is made or asked yet.
 
     Args:
-        url: a folder, scheme://bucket/prefix of an s3:, gs: or az: store, or a pack (.zpk) on a disk.
-        scratch: local folder for temporary files; needed for stores.
+        url: a folder, scheme://bucket/prefix of an s3:, gs: or az: store, a pack (.zpk) on a disk, or icechunk:PLACE.
+        scratch: local folder for temporary files; needed for stores and repositories.
         network: how stores are reached; None is what ``configure`` set in this process.
 
     Raises:
@@ -110,6 +130,11 @@ def open_destination(
                 f"{url} is a pack in a store: packs are written on a disk, and put there when they are done"
             )
         return cast("Destination", packs("ziggurat.pack.destination", "PackDestination")(place))
+    if isinstance(place, Repository):
+        if scratch is None:
+            raise UsageError(f"{url} needs a local folder for temporary files; give one as scratch")
+        destination = packs("ziggurat.interop.icechunk_destination", "IcechunkDestination")
+        return cast("Destination", destination(place.place, Path(scratch)))
     if isinstance(place, Path):
         if place.exists() and not place.is_dir():
             raise WriteError(f"{url} is a file; give a folder as the destination")

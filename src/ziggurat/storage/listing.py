@@ -19,7 +19,7 @@ from ziggurat.storage.network import NetworkOptions, configured
 from ziggurat.storage.pack_url import PackPlace
 from ziggurat.storage.pattern import Pattern, is_pattern, parse_pattern
 from ziggurat.storage.resolve import open_source, packs
-from ziggurat.storage.urls import Held, Mosaic, Packed, Remote, is_pack, parse, path_url
+from ziggurat.storage.urls import Held, Mosaic, Packed, Remote, Repository, is_pack, parse, path_url
 
 PAGE: Final = 1000
 """Objects taken from the client at a time; a store sends as many."""
@@ -110,7 +110,7 @@ def list_sources(
     """
     skipped: list[str] = []
     where = parse(place)
-    if isinstance(where, Held):
+    if isinstance(where, Held | Repository):
         raise UsageError(f"{place} cannot be listed; give a path or the URL of a store")
     if not isinstance(where, Packed) and is_pack(place):
         where = Packed(PackPlace(place), "")

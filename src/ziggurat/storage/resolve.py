@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import obstore
 
-from ziggurat.errors import SourceRefused
+from ziggurat.errors import SourceRefused, UsageError
 from ziggurat.storage.cached import CachedSource
 from ziggurat.storage.client import asking, bind, endpoint_of
 from ziggurat.storage.file_cache import FileCache
@@ -20,7 +20,7 @@ from ziggurat.storage.memory import open_held
 from ziggurat.storage.network import NetworkOptions, configure, configured
 from ziggurat.storage.object_store import PREFIX, ObjectSource
 from ziggurat.storage.protocol import ByteSource
-from ziggurat.storage.urls import Held, Mosaic, Packed, Remote, local_path, parse, path_url
+from ziggurat.storage.urls import Held, Mosaic, Packed, Remote, Repository, local_path, parse, path_url
 
 WHOLE: Final = 1 << 21
 """Bytes of the first request for a file of a folder that is wanted whole: 2 MiB. Most chunks need no more."""
@@ -54,6 +54,8 @@ def open_source(url: str, *, network: NetworkOptions | None = None, cache: FileC
     if isinstance(place, Mosaic):
         mosaic: ByteSource = packs("ziggurat.sky.opening", "open_mosaic")(place)
         return mosaic
+    if isinstance(place, Repository):
+        raise UsageError(f"{url[:200]} lies in a repository, which icechunk and zarr read; docs/convert.md says how")
     options = configured() if network is None else network
     folder = remote_folder(place)
     if folder is not None:
@@ -117,7 +119,7 @@ def identity(url: str, *, network: NetworkOptions | None = None) -> str | None:
     if isinstance(place, Path):
         with reading(path_url(place)):
             return os.path.realpath(place)
-    if isinstance(place, Held):
+    if isinstance(place, Held | Repository):
         return None
     if isinstance(place, Packed):
         within = identity(place.pack.place, network=network)

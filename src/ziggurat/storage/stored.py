@@ -96,7 +96,13 @@ def pieces(source: ByteSource, length: int, size: int = PIECE) -> Iterator[bytes
 
 
 class ReadBack(Protocol):
-    """Tells what lies at the targets of a destination by reading it."""
+    """Tells what lies at the targets of a destination by reading it. What is published there is there at once."""
+
+    gathers: bool = False
+
+    def settle(self, tokens: Sequence[str]) -> list[str]:  # noqa: ARG002 - destinations that gather do something
+        """Nothing is left to do."""
+        return []
 
     def exists(self, key: str) -> Stored | None:
         """What lies at the target; None if nothing does."""

@@ -14,6 +14,9 @@ from ziggurat.storage.pack_url import SCHEME, PackPlace, parse_pack
 STORES: Final = ("s3", "gs", "az")
 """Schemes of object stores: scheme://bucket/key, the key as it is, without percent-encoding."""
 
+ICECHUNK: Final = "icechunk:"
+"""Scheme of Icechunk repositories: icechunk:PLACE, and icechunk:PLACE!KEY for something in one."""
+
 PACK: Final = ".zpk"
 """What the names of packs end in."""
 
@@ -81,13 +84,20 @@ class Mosaic:
 
 
 @dataclass(frozen=True, slots=True)
+class Repository:
+    """An Icechunk repository, at a path or s3: URL; or a group in it, which icechunk and zarr read."""
+
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Bytes in this process's memory, by the name that follows ``memory:``."""
 
     name: str
 
 
-def parse(url: str) -> Path | Remote | Held | Packed | Mosaic:
+def parse(url: str) -> Path | Remote | Held | Packed | Mosaic | Repository:
     """Tells what kind of place a string names. The one function that understands URLs and paths.
 
     A string without a known scheme is a path, taken as it is: relative or absolute, ``~`` not expanded. Of
@@ -154,9 +164,10 @@ def _shown(url: str) -> str:
     return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
 
 
-_OWN: Final[Mapping[str, Callable[[str], Path | Held | Packed | Mosaic]]] = {
+_OWN: Final[Mapping[str, Callable[[str], Path | Held | Packed | Mosaic | Repository]]] = {
     SCHEME: lambda url: Packed(*parse_pack(url)),
     SKY: _mosaic,
+    ICECHUNK: lambda url: Repository(url.removeprefix(ICECHUNK)),
     "memory:": lambda url: Held(url.removeprefix("memory:")),
     "file:/": _file,
 }
@@ -188,6 +199,8 @@ def absolute(url: str) -> str:
     if url.startswith(SKY):
         mosaic = _mosaic(url)
         return replace(mosaic, index=absolute(mosaic.index)).url
+    if url.startswith(ICECHUNK):
+        return ICECHUNK + absolute(url.removeprefix(ICECHUNK))
     return url if "://" in url or url.startswith(("memory:", "file:")) else os.path.abspath(url)  # noqa: PTH100 - links stay
 
 
@@ -218,4 +231,4 @@ def _is_text(text: str) -> bool:
 
 
 def _looks_like_url(text: str) -> bool:
-    return text.startswith(("memory:", SCHEME, SKY, "file:/")) or _SCHEME.match(text) is not None
+    return text.startswith(("memory:", SCHEME, SKY, ICECHUNK, "file:/")) or _SCHEME.match(text) is not None

@@ -27,6 +27,9 @@ _BOX_SCRATCH = 16
 _HELD_ROWS = 256
 """Rows at a time that a picture in memory proposes to its readers: any number costs the same."""
 
+_SUFFIX = re.compile(r"(\.ome)?\.[A-Za-z0-9]{1,8}$")
+"""Of a file's name, the one of OME's own with it."""
+
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[2-8]""")
 
 
@@ -34,6 +37,7 @@ _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[2-8]""
 class Traits:
     """What a picture is, without its pixels: the attributes of ``ziggurat.write.protocol.Picture``."""
 
+    name: str
     size: Size
     bands: int
     dtype: np.dtype[np.generic]
@@ -45,6 +49,7 @@ class Traits:
     resolution: Resolution | None
     metadata: Metadata
     grain: Size | None
+    coarser: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +166,8 @@ def prepare(image: Image, options: PictureOptions, *, form: Literal["display", "
     level, divisor = _level_for(info, options.shrink)
     upright = turn.size(info.levels[level].shape)
     tile = info.levels[level].tile
-    return Prepared(
+    made = Prepared(
+        name=_name(image.url),
         size=_divided(upright, divisor),
         bands=chosen.bands,
         dtype=chosen.dtype,
@@ -180,6 +186,29 @@ def prepare(image: Image, options: PictureOptions, *, form: Literal["display", "
         upright=upright,
         form=chosen,
     )
+    return replace(made, coarser=_coarser(made))
+
+
+def _coarser(first: Prepared) -> tuple[Picture, ...]:
+    """The image's levels below the one that is read, as long as each is half of the finer one."""
+    found: list[Picture] = []
+    levels = first.image.info.levels
+    shape = levels[first.level].shape
+    for number in range(first.level + 1, len(levels)) if first.divisor == 1 else ():
+        shape = shape.halved(1)
+        if levels[number].shape != shape:
+            break
+        upright, tile = first.turn.size(shape), levels[number].tile
+        grain = None if tile is None else first.turn.size(tile)
+        found.append(replace(first, size=upright, upright=upright, level=number, grain=grain))
+    return tuple(found)
+
+
+def _name(url: str) -> str:
+    """The last part of a place, without its suffixes."""
+    last = url.rstrip("/").rpartition("/")[2].rpartition("!")[2]
+    stem = _SUFFIX.sub("", last)
+    return stem or last
 
 
 def _divided(size: Size, divisor: int) -> Size:

@@ -1,5 +1,6 @@
 """The contracts of this layer: a picture ready to be written, and a writer of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,11 @@ class Picture(Protocol):
 
     Made from an ``Image`` by ``ziggurat.write.picture``; windows are on the upright grid.
     """
+
+    @property
+    def name(self) -> str:
+        """What people call it: its file's name without suffix."""
+        ...
 
     @property
     def size(self) -> Size:
@@ -68,6 +74,11 @@ class Picture(Protocol):
     @property
     def grain(self) -> Size | None:
         """Height and width of the unit in which reading is cheap, or None: only whole."""
+        ...
+
+    @property
+    def coarser(self) -> Sequence["Picture"]:
+        """The levels that the source itself has below this one, each half as large as the finer one, rounded up."""
         ...
 
     def read(self, window: Window) -> Samples:

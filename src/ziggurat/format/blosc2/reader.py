@@ -14,8 +14,9 @@ from ziggurat.errors import CorruptImage
 from ziggurat.format.blosc2.axes import Axes, arrange
 from ziggurat.format.blosc2.blocks import Cell, Touched, decode_blocks, decode_whole, touched
 from ziggurat.format.blosc2.frame import Frame, filled, read_frame, read_offsets
-from ziggurat.format.blosc2.notes import NAME, Notes, read_notes
+from ziggurat.format.blosc2.metalayer import NAME, read_notes
 from ziggurat.format.foreign import foreign_errors, named
+from ziggurat.format.notes import Notes
 from ziggurat.format.whole import Header
 from ziggurat.geometry import Size, Window
 from ziggurat.model import ColourSpace, ImageInfo, Level, SampleKind, Samples

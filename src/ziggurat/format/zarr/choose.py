@@ -31,6 +31,7 @@ class Chosen:
         path: of the image below the folder.
         notes: what was left out, and why.
         others: paths of further images beside it, as far as they are known.
+        attributes: all of its group.
     """
 
     levels: tuple[LevelArray, ...]
@@ -40,6 +41,7 @@ class Chosen:
     path: str
     notes: list[str] = field(default_factory=list)
     others: tuple[str, ...] = ()
+    attributes: Fields = field(default_factory=dict)
 
 
 def choose(folder: Folder, path: str = "", deep: int = 0) -> Chosen:
@@ -71,7 +73,7 @@ def _multiscale(folder: Folder, group: Node, ome: Fields, where: str) -> Chosen:
     levels = _shrinking(found, notes)
     if not levels:
         raise CorruptImage(f"{where}: none of its levels is there: {'; '.join(notes)[:500]}")
-    return Chosen(levels, image, ome, group.version, group.path, notes)
+    return Chosen(levels, image, ome, group.version, group.path, notes, attributes=group.attributes)
 
 
 def _arrays(
@@ -130,7 +132,7 @@ def _series(folder: Folder, path: str, where: str, deep: int) -> Chosen:
     advice = f"further images are opened by their paths: {where}/{names[1] if others else '1'}"
     return Chosen(
         chosen.levels, chosen.image, chosen.ome, chosen.version, chosen.path,
-        [*chosen.notes, *([advice] if others else [])], others,
+        [*chosen.notes, *([advice] if others else [])], others, chosen.attributes,
     )  # fmt: skip
 
 

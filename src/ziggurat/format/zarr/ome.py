@@ -25,6 +25,10 @@ METRES: Final = {
 
 METRES_SHORT: Final = {"nm": 1e-9, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3}
 
+ATTRIBUTE: Final = "ziggurat"
+PICTURE: Final = "picture"
+"""Where a group's attributes hold what OME-Zarr has no words for (``ziggurat.format.notes``)."""
+
 LONGEST_TEXT: Final = 200
 """Characters of a name that are told."""
 

@@ -4,9 +4,11 @@ from types import MappingProxyType
 from typing import Final
 
 from ziggurat.format.foreign import foreign_errors
+from ziggurat.format.notes import Notes, understood
 from ziggurat.format.zarr.choose import Chosen, choose
+from ziggurat.format.zarr.documents import mapping
 from ziggurat.format.zarr.level import LevelArray
-from ziggurat.format.zarr.ome import channels, resolution
+from ziggurat.format.zarr.ome import ATTRIBUTE, PICTURE, channels, resolution
 from ziggurat.format.zarr.zipped import ZippedFolder
 from ziggurat.geometry import Window
 from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, SampleKind, Samples
@@ -61,23 +63,55 @@ def open_reader(source: ByteSource) -> ZarrReader:
             chosen, name = choose(source), "zarr"
         else:
             chosen, name = choose(ZippedFolder(source)), "ozx"
-        return ZarrReader(_info(chosen, name), chosen.levels, tuple(chosen.notes))
+        info = _info(chosen, name)  # which may add to the notes
+        return ZarrReader(info, chosen.levels, tuple(chosen.notes))
 
 
 def _info(chosen: Chosen, name: str) -> ImageInfo:
     first = chosen.levels[0]
-    axes, image = first.axes, chosen.image
+    axes, image, notes = first.axes, chosen.image, _notes(chosen)
+    stated = None if image is None else resolution(image.axes, image.scale, axes.y, axes.x)
     return ImageInfo(
         format=name,
         levels=tuple(Level(level.axes.size, level.tile) for level in chosen.levels),
         bands=axes.bands,
         dtype=first.dtype.name,
-        bit_depth=first.bit_depth,
+        bit_depth=notes.bit_depth or first.bit_depth,
         kind=KINDS[first.dtype.kind],
-        colour_space=_colours(chosen),
-        resolution=None if image is None else resolution(image.axes, image.scale, axes.y, axes.x),
+        colour_space=_colours(chosen) if notes.colour_space is None else notes.colour_space,
+        alpha=notes.alpha,
+        icc=notes.icc,
+        resolution=notes.resolution or stated,
+        metadata=notes.metadata,
         details=MappingProxyType(_details(chosen)),
     )
+
+
+def _notes(chosen: Chosen) -> Notes:
+    """What the group says beyond OME-Zarr; what is not of this image's bands is left out, and that is told."""
+    said = mapping(chosen.attributes.get(ATTRIBUTE)).get(PICTURE)
+    if said is None:
+        return Notes()
+    try:
+        return _fitting(understood(said), chosen.levels[0])
+    except (ValueError, TypeError) as error:
+        chosen.notes.append(f"its attributes {ATTRIBUTE}.{PICTURE} are left out: {error}")
+        return Notes()
+
+
+def _fitting(notes: Notes, level: LevelArray) -> Notes:
+    """Notes that can be true of a level's samples.
+
+    Raises:
+        ValueError: if they cannot.
+    """
+    bands = level.axes.bands
+    colours = None if notes.colour_space is None else notes.colour_space.bands
+    if colours not in {None, bands - (notes.alpha is not None)} or (notes.alpha is not None and bands == 1):
+        raise ValueError(f"{notes.colour_space}, opacity {notes.alpha}, of {bands} bands")
+    if notes.bit_depth is not None and not 1 <= notes.bit_depth <= level.bit_depth:
+        raise ValueError(f"{notes.bit_depth} bits in samples of {level.bit_depth}")
+    return notes
 
 
 def _colours(chosen: Chosen) -> ColourSpace:

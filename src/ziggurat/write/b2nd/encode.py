@@ -6,6 +6,8 @@ from collections.abc import Callable
 import imagecodecs
 import numpy as np
 
+from ziggurat.codec.openjpeg_encode import Coding
+from ziggurat.codec.openjpeg_encode import encode as openjpeg
 from ziggurat.errors import UnsupportedFeature
 from ziggurat.model import ColourSpace, Samples
 from ziggurat.write.b2nd.options import B2ndOptions
@@ -14,9 +16,7 @@ from ziggurat.write.protocol import Picture
 type Encode = Callable[[Samples], bytes]
 
 STEPS = 8
-"""Encodings by which a rate is found: the span is divided down to a third of a decibel."""
-
-LOWEST_DB, SPAN_DB = 12.0, 88.0
+"""Encodings in which a size or decibels are found by OpenJPH, which knows steps alone: to a third of a decibel."""
 
 FINEST, OCTAVES = 2.0**-18, 16.0
 """OpenJPH's quantisation steps: from a quarter of a 16-bit code to a quarter of the range."""
@@ -30,6 +30,8 @@ def block_encoder(picture: Picture, options: B2ndOptions) -> Encode:
     """
     _check(picture, options)
     colours = picture.colour_space in {ColourSpace.RGB, ColourSpace.SRGB} and picture.bands == _COLOURS
+    if options.rate is not None and not options.high_throughput:
+        return _cut(options.rate, colours=colours)
     plain = _openjph(colours=colours) if options.high_throughput else _openjpeg(colours=colours)
     if options.lossless:
         return lambda block: plain(_squeezed(block), None)
@@ -43,6 +45,12 @@ def block_encoder(picture: Picture, options: B2ndOptions) -> Encode:
 
 
 _COLOURS = 3
+
+_USUAL = 5
+"""Decompositions of a block that is large enough."""
+
+_UNCOUNTED = 32
+"""Bytes by which OpenJPEG may miss a length: it does not count all of its headers (16 seen)."""
 
 type _Plain = Callable[[Samples, float | None], bytes]
 """Pixels, and decibels or a step, or None for all of it → codestream."""
@@ -89,6 +97,29 @@ def _openjph(*, colours: bool) -> _Plain:
     return encode
 
 
+def _cut(ratio: float, *, colours: bool) -> Encode:
+    """As good as the ratio allows: OpenJPEG ends each block where the bytes are used up."""
+
+    def encode(block: Samples) -> bytes:
+        pixels = np.ascontiguousarray(block)
+        most = pixels.nbytes / ratio
+
+        def of_length(length: float) -> bytes:
+            coding = Coding(
+                levels=min(_USUAL, min(pixels.shape[:2]).bit_length() - 1),
+                tile=max(pixels.shape[:2]),
+                reversible=False,
+                layers=(pixels.nbytes / length,),
+                component_transform=colours,
+            )
+            return openjpeg(pixels, coding, depth=8 * pixels.dtype.itemsize)
+
+        data = of_length(most)
+        return data if len(data) <= most or most < 2 * _UNCOUNTED else of_length(most - _UNCOUNTED)
+
+    return encode
+
+
 def _searched(pixels: Samples, plain: _Plain, options: B2ndOptions, peak: float) -> bytes:
     """The best encoding of the bytes allowed, or the smallest of the decibels asked for."""
     if options.rate is not None:
@@ -109,11 +140,11 @@ def _searched(pixels: Samples, plain: _Plain, options: B2ndOptions, peak: float)
     best: bytes | None = None
     for _ in range(STEPS):
         middle = (low + high) / 2
-        data = plain(pixels, _parameter(middle, options))
+        data = plain(pixels, _step(middle))
         fits = enough(data)
         best = data if fits else best
         low, high = (middle, high) if fits == finer_is_wanted else (low, middle)
-    return plain(pixels, _parameter(0.0 if finer_is_wanted else 1.0, options)) if best is None else best
+    return plain(pixels, _step(0.0 if finer_is_wanted else 1.0)) if best is None else best
 
 
 def _decibels(pixels: Samples, decoded: Samples, peak: float) -> float:
@@ -121,8 +152,6 @@ def _decibels(pixels: Samples, decoded: Samples, peak: float) -> float:
     return math.inf if not error else 10 * math.log10(peak * peak / error)
 
 
-def _parameter(fineness: float, options: B2ndOptions) -> float:
-    """Decibels or a quantisation step, from the coarsest at 0 to the finest at 1."""
-    if options.high_throughput:
-        return FINEST * 2 ** (OCTAVES * (1 - fineness))
-    return LOWEST_DB + SPAN_DB * fineness
+def _step(fineness: float) -> float:
+    """A quantisation step, from the coarsest at 0 to the finest at 1."""
+    return FINEST * 2 ** (OCTAVES * (1 - fineness))

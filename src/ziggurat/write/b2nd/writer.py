@@ -9,13 +9,14 @@ import numpy as np
 from ziggurat.codec.blosc2 import HEADER, MAX_CHUNK, chunk_of, pack
 from ziggurat.errors import UnsupportedFeature
 from ziggurat.format.blosc2.frame import ZEROS, Frame, frame_header, frame_trailer, text_layer
-from ziggurat.format.blosc2.notes import NAME, Notes, write_notes
+from ziggurat.format.blosc2.metalayer import NAME, write_notes
 from ziggurat.model import Samples
 from ziggurat.storage.stored import writing
 from ziggurat.write.b2nd.encode import Encode, block_encoder
 from ziggurat.write.b2nd.options import B2ndOptions
+from ziggurat.write.bands import BandPlan, plan_bands, tile_rows
+from ziggurat.write.notes import notes_of
 from ziggurat.write.protocol import Picture
-from ziggurat.write.ptiff.bands import BandPlan, plan_bands, tile_rows
 
 BLOCKS = 2
 """Blocks along a side of a chunk: few chunks to find, and little to read in front of a block."""
@@ -57,7 +58,9 @@ class B2ndWriter:
 
     def _write(self, picture: Picture, file: BinaryIO, frame: Frame, encode: Encode | None, plan: BandPlan) -> None:
         number = self._options.number
-        layers = {NAME: text_layer(write_notes(_notes(picture)))}
+        layers = {
+            NAME: text_layer(write_notes(notes_of(picture, ("y", "x", "band") if picture.bands > 1 else ("y", "x"))))
+        }
         start = len(frame_header(frame, layers, codec=number, length=0))
         file.seek(start)
         offsets = []
@@ -114,18 +117,6 @@ def _frame(picture: Picture, tile: int) -> Frame:
 
 def _packed(frame: Frame, packed: int) -> Frame:
     return Frame(0, packed, frame.shape, frame.chunk, frame.block, frame.dtype, {})
-
-
-def _notes(picture: Picture) -> Notes:
-    return Notes(
-        axes=("y", "x", "band") if picture.bands > 1 else ("y", "x"),
-        colour_space=picture.colour_space,
-        bit_depth=picture.bit_depth,
-        alpha=picture.alpha,
-        resolution=picture.resolution,
-        icc=picture.icc,
-        metadata=picture.metadata,
-    )
 
 
 def _chunks(row: Samples, frame: Frame) -> Iterator[Samples]:

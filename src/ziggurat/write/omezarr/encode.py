@@ -39,7 +39,7 @@ def codecs(picture: Picture, options: OmeZarrOptions, level: int = 0) -> list[JS
         packed: JSON = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
         return [samples(picture.dtype.name), packed]
     # OpenJPH wraps what overshoots the range of the samples, as only lossless pixels of full size never do.
-    openjph = options.codec == "htj2k" and options.quality is None and level == 0
+    openjph = options.codec == "htj2k" and options.psnr is None and level == 0
     planes: dict[str, JSON] = {"planar": True} if picture.bands > 1 else {}
     skip: dict[str, JSON] = {"skipres": level} if options.levels == "virtual" else {}
     return [{"name": "imagecodecs_htj2k" if openjph else "imagecodecs_jpeg2k", "configuration": skip | planes}]
@@ -77,7 +77,7 @@ def _zstd(tile: Samples) -> bytes:
 
 def _jpeg2000(picture: Picture, options: OmeZarrOptions, decompositions: int) -> Callable[[Samples], bytes]:
     colours = picture.colour_space in {ColourSpace.RGB, ColourSpace.SRGB}
-    common: dict[str, Any] = {"bitspersample": picture.bit_depth, "reversible": options.quality is None}
+    common: dict[str, Any] = {"bitspersample": picture.bit_depth, "reversible": options.psnr is None}
     if picture.bands > 1:
         common["planar"] = False
 
@@ -85,7 +85,7 @@ def _jpeg2000(picture: Picture, options: OmeZarrOptions, decompositions: int) ->
         return bytes(
             imagecodecs.jpeg2k_encode(
                 tile,
-                options.quality or 0,
+                options.psnr or 0,  # type: ignore[arg-type]  # any number, not only whole ones
                 codecformat="j2k",
                 mct=colours and picture.bit_depth > 1,  # OpenJPEG transforms no colours of one bit
                 resolutions=decompositions + 1,
@@ -96,7 +96,7 @@ def _jpeg2000(picture: Picture, options: OmeZarrOptions, decompositions: int) ->
     def htj2k(tile: Samples) -> bytes:
         return bytes(
             imagecodecs.htj2k_encode(
-                tile, _step(options.quality), rgb=colours, resolutions=decompositions, prog_order="RPCL", **common
+                tile, _step(options.psnr), rgb=colours, resolutions=decompositions, prog_order="RPCL", **common
             )
         )
 
@@ -104,5 +104,5 @@ def _jpeg2000(picture: Picture, options: OmeZarrOptions, decompositions: int) ->
     return lambda tile: encode(np.ascontiguousarray(tile if picture.bands > 1 else tile[..., 0]))
 
 
-def _step(quality: int | None) -> float | None:
-    return None if quality is None else min(LARGEST_STEP, STEP * 10 ** ((STEP_DB - quality) / 20))
+def _step(decibels: float | None) -> float | None:
+    return None if decibels is None else min(LARGEST_STEP, STEP * 10 ** ((STEP_DB - decibels) / 20))

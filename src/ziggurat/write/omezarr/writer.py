@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Final
 
 from ziggurat.errors import UnsupportedFeature
+from ziggurat.format.notes import told
+from ziggurat.format.zarr.ome import ATTRIBUTE, PICTURE
 from ziggurat.geometry import Size
 from ziggurat.interop.decoded import dumped
 from ziggurat.interop.multiscale import Grid, Pyramid, array, group
 from ziggurat.model import JSON
 from ziggurat.pyramid.cascade import Cascade, cascade_cost, level_sizes
 from ziggurat.storage.stored import writing
+from ziggurat.write.bands import BandPlan, plan_bands, tile_rows
+from ziggurat.write.notes import notes_of
 from ziggurat.write.omezarr.encode import codecs, encoder
 from ziggurat.write.omezarr.options import OmeZarrOptions
 from ziggurat.write.omezarr.references import Prefixes
 from ziggurat.write.omezarr.shards import Sharding, write_shards
 from ziggurat.write.protocol import Picture
-from ziggurat.write.ptiff.bands import BandPlan, plan_bands, tile_rows
-
-NAME: Final = "image"
-"""Of the pyramid within its group; the folder's name is what people know."""
 
 REFERENCES: Final = "references.json"
 """The virtual levels' document, in the group's folder."""
@@ -41,12 +41,12 @@ class OmeZarrWriter:
 
     def write_cost(self, picture: Picture, *, memory: int) -> int:
         """Peak bytes of ``write``, reading included; above ``memory`` only where reading takes that much."""
-        return self._own_cost(picture) + self._plan(picture, memory).cost
+        return self._own_cost(picture) + max(self._plan(one, memory, picture).cost for one in self._pictures(picture))
 
     def write(self, picture: Picture, path: Path, *, memory: int) -> None:
         """Writes the folder anew; there must be none.
 
-        A stored level equals ``ziggurat.pyramid.halve`` of the finer one before compression.
+        A stored level equals ``ziggurat.pyramid.halve`` of the finer one before compression, or the source's own.
 
         Raises:
             UnsupportedFeature: if the codec cannot hold such samples.
@@ -65,16 +65,24 @@ class OmeZarrWriter:
         tile, chunk = self._options.side, self._chunk(picture)
         shardings = [Sharding.of(size, picture.bands, chunk) for size in level_sizes(picture.size, tile)]
         encode = encoder(picture, self._options, chunk)
-        with tempfile.TemporaryFile(dir=path.parent) as spool:
-            cascade = Cascade([item.size for item in shardings], tile, encode, spool)
-            finest = cascade.finest(tile_rows(picture, self._plan(picture, memory), tile))
-            for level, sharding in enumerate(shardings):
-                write_shards(cascade.spooled(level) if level else finest, sharding, path / str(level))
+        pictures = self._pictures(picture)
+        for first, one in enumerate(pictures):
+            # Below the last one levels are made.
+            made = shardings[first:] if one is pictures[-1] else shardings[first : first + 1]
+            with tempfile.TemporaryFile(dir=path.parent) as spool:
+                cascade = Cascade([item.size for item in made], tile, encode, spool)
+                finest = cascade.finest(tile_rows(one, self._plan(one, memory, picture), tile))
+                for level, sharding in enumerate(made):
+                    write_shards(cascade.spooled(level) if level else finest, sharding, path / str(first + level))
         own = codecs(picture, self._options)
         arrays = [array(item.grid, picture.dtype.name, [item.codec(own)]) for item in shardings]
-        _write_documents(
-            path, dumped(group(_pyramid(picture, [item.size for item in shardings]), NAME, arrays), arrays)
-        )
+        _write_documents(path, _documents(picture, [item.size for item in shardings], arrays))
+
+    def _pictures(self, picture: Picture) -> list[Picture]:
+        """The picture, and the levels that are copied."""
+        if self._options.levels != "source":
+            return [picture]
+        return [picture, *picture.coarser[: len(level_sizes(picture.size, self._options.side)) - 1]]
 
     def _write_virtual(self, picture: Picture, path: Path, memory: int) -> None:
         tile, chunk = self._options.side, self._chunk(picture)
@@ -84,14 +92,14 @@ class OmeZarrWriter:
         prefixes = Prefixes(encoder(picture, self._options, chunk, levels))
         with tempfile.TemporaryFile(dir=path.parent) as spool:
             cascade = Cascade([picture.size], tile, prefixes.encode, spool)
-            rows = tile_rows(picture, self._plan(picture, memory), tile)
+            rows = tile_rows(picture, self._plan(picture, memory, picture), tile)
             starts = write_shards(cascade.finest(rows), finest, path / "0")
         grids = [Grid(size, picture.bands, chunk.halved(level), picture.bands) for level, size in enumerate(sizes)]
         kind = picture.dtype.name
         arrays = [array(finest.grid, kind, [finest.codec(codecs(picture, self._options))])]
-        _write_documents(path, dumped(group(_pyramid(picture, sizes[:1]), NAME, arrays), arrays))
+        _write_documents(path, _documents(picture, sizes[:1], arrays))
         arrays += [array(grids[level], kind, codecs(picture, self._options, level)) for level in range(1, levels)]
-        documents = dumped(group(_pyramid(picture, sizes), NAME, arrays), arrays)
+        documents = _documents(picture, sizes, arrays)
         refs: dict[str, JSON] = {key: document.decode() for key, document in documents.items()}
         refs |= prefixes.references(finest, starts, levels)
         text = json.dumps({"version": 1, "refs": refs}, separators=(",", ":"))
@@ -106,8 +114,9 @@ class OmeZarrWriter:
         """As large in all levels, so that tiles are cut alike."""
         return Size(min(self._options.side, picture.size.height), min(self._options.side, picture.size.width))
 
-    def _plan(self, picture: Picture, memory: int) -> BandPlan:
-        return plan_bands(picture, self._options.side, memory=max(0, memory - self._own_cost(picture)))
+    def _plan(self, level: Picture, memory: int, picture: Picture) -> BandPlan:
+        """How a level is read of a picture."""
+        return plan_bands(level, self._options.side, memory=max(0, memory - self._own_cost(picture)))
 
     def _own_cost(self, picture: Picture) -> int:
         own = cascade_cost(picture.size, self._options.side, picture.bands * picture.dtype.itemsize)
@@ -117,8 +126,9 @@ class OmeZarrWriter:
         return own
 
 
-def _pyramid(picture: Picture, sizes: Sequence[Size]) -> Pyramid:
-    return Pyramid(
+def _documents(picture: Picture, sizes: Sequence[Size], arrays: Sequence[JSON]) -> dict[str, bytes]:
+    """Of the group and of the arrays, by key."""
+    pyramid = Pyramid(
         levels=tuple(sizes),
         tile=None,
         bands=picture.bands,
@@ -126,6 +136,8 @@ def _pyramid(picture: Picture, sizes: Sequence[Size]) -> Pyramid:
         depth=picture.bit_depth,
         resolution=picture.resolution,
     )
+    more: dict[str, JSON] = {ATTRIBUTE: {PICTURE: told(notes_of(picture))}}
+    return dumped(group(pyramid, picture.name, arrays, more), arrays)
 
 
 def _write_documents(path: Path, documents: dict[str, bytes]) -> None:

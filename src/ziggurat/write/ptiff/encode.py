@@ -87,7 +87,7 @@ def coding(picture: Picture, options: PtiffOptions) -> Coding:
             encode = _webp(options.quality or LOSSY_QUALITY)
         case "jpeg2000":
             _only(picture, options, bands={1, 2, 3, 4}, types="BH", spaces=None, photometric=photometric)
-            encode = _jpeg2000(options.quality, picture)
+            encode = _jpeg2000(options.psnr, picture)
         case _:
             return _lossless(picture, options, photometric, extra)
     return Coding(
@@ -169,17 +169,17 @@ def _webp(quality: int) -> Encode:
     return lambda tile: bytes(imagecodecs.webp_encode(tile, quality, lossless=False))
 
 
-def _jpeg2000(quality: int | None, picture: Picture) -> Encode:
+def _jpeg2000(decibels: float | None, picture: Picture) -> Encode:
     depth = picture.bit_depth
 
     def encode(tile: Samples) -> bytes:
         return bytes(
             imagecodecs.jpeg2k_encode(
                 tile if tile.shape[2] > 1 else tile[..., 0],
-                quality or 0,
+                decibels or 0,  # type: ignore[arg-type]  # any number, not only whole ones
                 codecformat="j2k",
                 bitspersample=depth,
-                reversible=quality is None,
+                reversible=decibels is None,
                 mct=picture.colour_space in {ColourSpace.RGB, ColourSpace.SRGB},
             )
         )

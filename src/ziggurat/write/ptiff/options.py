@@ -19,11 +19,11 @@ class PtiffOptions:
     Always a BigTIFF: one kind of file for a whole collection, whatever the size of its images.
 
     Attributes:
-        compression: of the tiles. "jpeg" and "webp" are lossy, 8-bit; "jpeg2000" is lossless unless a quality
+        compression: of the tiles. "jpeg" and "webp" are lossy, 8-bit; "jpeg2000" is lossless unless a PSNR
             is given, and few readers have it: libvips 8.14 takes its RGB for YCbCr; the others are lossless for
             samples of any type.
-        quality: 1 to 100 for jpeg and webp (None: 92); the signal-to-noise ratio in dB for jpeg2000
-            (None: lossless); of no meaning for the others.
+        quality: 1 to 100 for jpeg and webp (None: 92); of no meaning for the others.
+        psnr: decibels that jpeg2000 should reach (None: lossless); only for that.
         subsampling: of JPEG's colour differences.
         tile: height and width of a tile, a multiple of 16.
         pyramid: where the coarser levels lie. "pages": directories that follow the first one, marked as
@@ -38,6 +38,7 @@ class PtiffOptions:
 
     compression: Compression = "jpeg"
     quality: int | None = None
+    psnr: float | None = None
     subsampling: Literal["444", "422", "420"] = "444"
     tile: int = 512
     pyramid: Pyramid = "pages"
@@ -49,6 +50,12 @@ class PtiffOptions:
             )
         if self.quality is not None and not 1 <= self.quality <= 100:  # noqa: PLR2004 - JPEG's scale
             raise UsageError(f"quality {self.quality} is not between 1 and 100")
+        if self.psnr is not None and self.compression != "jpeg2000":
+            raise UsageError(f"--psnr needs --compression jpeg2000; {self.compression} does not know it")
+        if self.psnr is not None and not 0 < self.psnr <= 100:  # noqa: PLR2004 - beyond, rounding is all there is
+            raise UsageError(f"--psnr {self.psnr:g} is not above 0 and up to 100 dB")
+        if self.quality is not None and self.compression == "jpeg2000":
+            raise UsageError("--quality is JPEG's and WebP's; what jpeg2000 tiles lose is said by --psnr")
         if self.subsampling not in {"444", "422", "420"}:
             raise UsageError(f"subsampling {self.subsampling!r} is none of 444, 422, 420")
         if self.pyramid not in {"pages", "subifd", "ome"}:

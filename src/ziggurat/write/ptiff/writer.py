@@ -12,8 +12,8 @@ from ziggurat.format.exif import read_exif
 from ziggurat.geometry import Size
 from ziggurat.pyramid.cascade import Cascade, cascade_cost, level_sizes
 from ziggurat.storage.stored import writing
+from ziggurat.write.bands import BandPlan, plan_bands, tile_rows
 from ziggurat.write.protocol import Picture
-from ziggurat.write.ptiff.bands import BandPlan, plan_bands, tile_rows
 from ziggurat.write.ptiff.encode import Coding, coding
 from ziggurat.write.ptiff.ome import ome_xml
 from ziggurat.write.ptiff.options import PtiffOptions

@@ -1,21 +1,18 @@
-"""What the pixels of an array mean: a metalayer of Ziggurat's own, as JSON that any reader of Blosc2 can show.
+"""What the pixels of an array mean, as JSON of Ziggurat's own: arrays have no place for it.
 
-``json.loads(blosc2.open("x.b2nd").schunk.meta["ziggurat"])`` has ``axes``, ``colour_space``, ``bit_depth``, ``alpha``,
-``resolution`` (pixels per metre, vertical and horizontal) and, as base64, ``icc``, ``exif``, ``xmp`` and ``iptc``.
+``axes``, ``colour_space``, ``bit_depth``, ``alpha``, ``resolution`` (pixels per metre, vertical and horizontal) and, as
+base64, ``icc``, ``exif``, ``xmp`` and ``iptc``. In Blosc2 it is the metalayer ``ziggurat``, as in
+``json.loads(blosc2.open("x.b2nd").schunk.meta["ziggurat"])``; of a Zarr group it lies in the attributes, below
+``ziggurat.picture``.
 """
 
 import base64
-import binascii
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ziggurat.codec.msgpack import Value, unpack
-from ziggurat.errors import CorruptImage
 from ziggurat.model import JSON, Alpha, ColourSpace, Metadata, Resolution
 
-NAME = b"ziggurat"
 _LONGEST_NAME = 16
 
 
@@ -42,8 +39,8 @@ class Notes:
     metadata: Metadata = field(default_factory=Metadata)
 
 
-def write_notes(notes: Notes) -> bytes:
-    """The text of the metalayer."""
+def told(notes: Notes) -> dict[str, JSON]:
+    """Plain values, without what is not known."""
     blocks = {"icc": notes.icc, "exif": notes.metadata.exif, "xmp": notes.metadata.xmp, "iptc": notes.metadata.iptc}
     values: dict[str, JSON] = {
         "axes": notes.axes,
@@ -53,26 +50,15 @@ def write_notes(notes: Notes) -> bytes:
         "resolution": None if notes.resolution is None else [notes.resolution.y, notes.resolution.x],
     }
     values |= {key: base64.b64encode(block).decode() for key, block in blocks.items() if block}
-    return json.dumps({key: value for key, value in values.items() if value is not None}).encode()
+    return {key: value for key, value in values.items() if value is not None}
 
 
-def read_notes(layer: Value) -> Notes:
-    """Reads the metalayer; None, where there is none, says nothing.
+def understood(values: object) -> Notes:
+    """Reads what ``told`` has made.
 
     Raises:
-        CorruptImage: if it is there and not as ``write_notes`` makes it.
+        ValueError, TypeError: if it is something else.
     """
-    if layer is None:
-        return Notes()
-    try:
-        text = unpack(layer) if isinstance(layer, bytes) else None
-        values = json.loads(text) if isinstance(text, bytes) else None
-        return _notes(values)
-    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
-        raise CorruptImage(f"the metalayer ziggurat is not as it must be: {error}") from error
-
-
-def _notes(values: object) -> Notes:
     if not isinstance(values, Mapping):
         raise TypeError("it is no object")
     alpha, depth, place = values.get("alpha"), values.get("bit_depth"), values.get("resolution")
