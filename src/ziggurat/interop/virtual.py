@@ -31,7 +31,7 @@ from ziggurat.image import Image
 from ziggurat.interop.decoded import dumped
 from ziggurat.interop.multiscale import Grid, array, group
 from ziggurat.interop.planes import Planes
-from ziggurat.model import JSON
+from ziggurat.model import JSON, Stack
 from ziggurat.storage.protocol import ByteSource
 
 FORMATS: Final = frozenset({"jp2", "j2k"})
@@ -155,13 +155,13 @@ def codecs(tiles: TileChunks, level: int) -> list[JSON]:
     return [{"name": name, "configuration": {"skipres": level, **planes}}]
 
 
-def grids(main: MainHeader, sizes: Sequence[Size], planes: int | None) -> list[Grid]:
+def grids(main: MainHeader, sizes: Sequence[Size], stack: Stack) -> list[Grid]:
     """The levels whose chunks are tiles.
 
     Args:
         main: the codestream's main header.
         sizes: of the image's levels.
-        planes: as in ``Pyramid``.
+        stack: as in ``Pyramid``.
     """
     bands = len(main.siz.components)
     made = []
@@ -169,7 +169,7 @@ def grids(main: MainHeader, sizes: Sequence[Size], planes: int | None) -> list[G
         chunk = chunk_size(main.siz, level)
         if chunk is None:
             break
-        made.append(Grid(size, bands, Size(*chunk), bands, planes))
+        made.append(Grid(size, bands, Size(*chunk), bands, stack))
     return made
 
 
@@ -195,7 +195,7 @@ class VirtualLevels:
             self._main = tiles.main
             sizes = [level.shape for level in first.info.levels]
         self._across = self._main.siz.tiles_across
-        self.grids: Sequence[Grid] = grids(self._main, sizes, image.planes)
+        self.grids: Sequence[Grid] = grids(self._main, sizes, image.stack)
         self.read = [0] * len(self.grids)
         arrays = [array(grid, image.dtype, codecs(tiles, level)) for level, grid in enumerate(self.grids)]
         self.documents: Mapping[str, bytes] = dumped(group(image, planes.name, arrays), arrays)

@@ -65,15 +65,15 @@ class PlainImage:
 
     def __init__(self, source: ByteSource, start: int, axes: Axes, scaling: Scaling, where: str) -> None:
         self._source = source
-        self._start = start
+        self._start = start + axes.first * scaling.stored.itemsize
         self._axes = axes
         self._scaling = scaling
         self.where = where
         self._item = scaling.stored.itemsize
         self._row = axes.size.width * self._item
-        if start + self._row > source.size:
+        if self._start + self._row > source.size:
             raise CorruptImage(
-                f"{where}: a row of {axes.size.width} samples needs {self._row} bytes at byte {start}, the file "
+                f"{where}: a row of {axes.size.width} samples needs {self._row} bytes at byte {self._start}, the file "
                 f"ends at {source.size}; it is truncated or its header lies"
             )
 
