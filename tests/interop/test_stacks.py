@@ -120,7 +120,9 @@ def test_pages_are_a_depth_unless_imagej_says_what_they_are(tmp_path: Path) -> N
 
 
 def _packed(cube: np.ndarray, path: Path) -> None:
-    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(cube, tile_shape=(*[1] * (cube.ndim - 3), 2, 100, 411))]).writeto(path)
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.CompImageHDU(cube, tile_shape=(*[1] * (cube.ndim - 3), 2, 100, 411))]
+    ).writeto(path)
 
 
 @pytest.mark.parametrize("write", [lambda cube, path: fits.writeto(path, cube), _packed], ids=["plain", "compressed"])

@@ -36,17 +36,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where samples lie that are pixels as they are.
+    """Where samples lie, and how they become pixels.
 
     Attributes:
         start: byte of the first one.
         plane: samples from one band to the next.
-        item: bytes of each, big-endian.
+        scaling: of them.
     """
 
     start: int
     plane: int
-    item: int
+    scaling: Scaling
 
 
 class PlainImage:
@@ -78,11 +78,9 @@ class PlainImage:
             )
 
     @property
-    def stored(self) -> Stored | None:
-        """Where the samples lie; None where they are scaled."""
-        if self._scaling.rule != "as stored":
-            return None
-        return Stored(self._start, self._axes.plane, self._item)
+    def stored(self) -> Stored:
+        """Where the samples lie."""
+        return Stored(self._start, self._axes.plane, self._scaling)
 
     def read(self, window: Window) -> Samples:
         """Pixels (y, x, band) of a window.

@@ -118,7 +118,7 @@ class FitsReader:
 
     @property
     def stored(self) -> Stored | None:
-        """Where samples lie that are pixels as they are; None where they are compressed or scaled."""
+        """Where samples lie that are not compressed; None where they are."""
         return self._image.stored if isinstance(self._image, PlainImage) else None
 
     @property
