@@ -166,8 +166,8 @@ def test_a_folder_and_a_pattern_are_in_natural_order(tmp_path: Path) -> None:
     assert np.array_equal(referred(tmp_path, str(tmp_path / "laid"))["0"][...], planes)
     with pytest.raises(SourceNotFound):
         ziggurat.zarr_store(f"{folder}/*.png")
+    imagecodecs.imwrite(folder / "slice3.png", picture(1, "uint8"))
     with pytest.raises(UsageError, match="differs in size"):
-        imagecodecs.imwrite(folder / "slice3.png", picture(1, "uint8"))
         opened(str(folder))["0"][...]
 
 

@@ -40,8 +40,8 @@ def fits_levels(image: Image, stack: Stack) -> list[LevelReferences]:
         )
     if not _is_exact(stored.scaling):
         raise UnsupportedFeature(
-            f"{image.url}: its samples are scaled (BSCALE {stored.scaling.scale:g}, BZERO {stored.scaling.zero:g}) in a "
-            "way that readers of Zarr do not undo exactly; ziggurat.zarr_store shows it"
+            f"{image.url}: readers of Zarr do not scale its samples (BSCALE {stored.scaling.scale:g}, BZERO "
+            f"{stored.scaling.zero:g}) exactly; ziggurat.zarr_store shows it"
         )
     size, bands = image.info.size, image.info.bands
     item = stored.scaling.stored.itemsize
