@@ -8,6 +8,7 @@ from ziggurat.format.table import FORMATS
 from ziggurat.image import DEFAULT_MEMORY
 from ziggurat.image import open as open_url
 from ziggurat.interop.planes import Planes
+from ziggurat.interop.sharing import Shared
 from ziggurat.storage.folder import local_folder
 from ziggurat.storage.listing import list_sources
 from ziggurat.storage.order import natural
@@ -15,12 +16,15 @@ from ziggurat.storage.pattern import is_pattern
 from ziggurat.storage.urls import Remote, parse
 
 
-def planes_at(url: str | Sequence[str], *, stack: bool = False, memory: int = DEFAULT_MEMORY) -> Planes:
+def planes_at(
+    url: str | Sequence[str], *, stack: bool = False, virtual: bool = False, memory: int = DEFAULT_MEMORY
+) -> Planes:
     """The images at a place, or at several in their order, as planes of one array.
 
     Args:
         url: path or URL of an image, of a folder or a pattern; or several of these.
         stack: as ``zarr_store`` has it.
+        virtual: only the bytes of the files are wanted, and exactly those that are asked for.
         memory: bytes that reading one window may take.
 
     Raises:
@@ -32,7 +36,8 @@ def planes_at(url: str | Sequence[str], *, stack: bool = False, memory: int = DE
     found = [_files(place) for place in places]
     several = not isinstance(url, str) or found[0] is not None
     files = [name for place, names in zip(places, found, strict=True) for name in ([place] if names is None else names)]
-    return Planes([partial(open_url, file, memory=memory) for file in files], several=several, inner=stack)
+    openers = [Shared(file, memory) if virtual else partial(open_url, file, memory=memory) for file in files]
+    return Planes(openers, several=several, inner=stack)
 
 
 def _files(place: str) -> list[str] | None:

@@ -74,7 +74,7 @@ def _codecs(scaling: Scaling) -> list[JSON]:
         order = {"name": "bytes", "configuration": {"endian": "big"}}
     if scaling.rule == "as stored":
         return [order]
-    scaled = {
+    scaled: dict[str, JSON] = {
         "offset": scaling.zero,
         "scale": 1 / scaling.scale,
         "dtype": scaling.dtype.newbyteorder("<").str,

@@ -45,7 +45,7 @@ def zarr_store(
             other axes (``UnsupportedFeature``).
         UsageError: if there are no images; while reading, if a plane is not of the first one's kind.
     """
-    planes = planes_at(url, stack=stack, memory=memory)
+    planes = planes_at(url, stack=stack, virtual=virtual, memory=memory)
     try:
         levels = VirtualLevels(planes) if virtual else DecodedLevels(planes)
     except BaseException:
