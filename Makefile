@@ -102,8 +102,18 @@ readers: .venv-readers/installed
 	PYTHONPATH=tests .venv-readers/bin/pytest -rs --override-ini addopts=--import-mode=importlib \
 		--override-ini filterwarnings= tests/interop/test_other_readers.py
 
-bench-zarr: .venv-readers/installed
-	PYTHONPATH=tests .venv-readers/bin/python bench/zarr_levels.py
+# Blosc2's grok plugin encodes with the python-blosc2 that it was built for alone. It is under the AGPL: nothing of ours
+# imports it, it runs in a process of its own.
+.venv-grok/installed:
+	"$(PYTHON)" -m venv --clear .venv-grok
+	.venv-grok/bin/pip install --quiet "blosc2<4" blosc2-grok numpy
+	touch $@
+
+bench-zarr: .venv-readers/installed .venv-grok/installed
+	PYTHONPATH=tests .venv-readers/bin/python bench/zarr_levels.py --grok .venv-grok/bin/python
+
+bench-b2nd: .venv-readers/installed .venv-grok/installed
+	PYTHONPATH=tests .venv-readers/bin/python bench/b2nd.py .venv-grok/bin/python
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-large-image .venv-readers demo build dist
+	rm -rf $(VENV) .venv-peers .venv-large-image .venv-readers .venv-grok demo build dist
