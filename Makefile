@@ -20,7 +20,7 @@ PYTHON ?= $(shell \
 		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; \
 	done)
 
-.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-pack bench-window bench-zarr readers clean
+.PHONY: demo test check lint bench bench-serve bench-cutout bench-first-view bench-pack bench-window bench-zarr bench-levels bench-b2nd readers clean
 .DELETE_ON_ERROR:
 
 # The compiled modules are made on installation: what they are made of asks for a new one.
@@ -111,6 +111,9 @@ readers: .venv-readers/installed
 
 bench-zarr: .venv-readers/installed .venv-grok/installed
 	PYTHONPATH=tests .venv-readers/bin/python bench/zarr_levels.py --grok .venv-grok/bin/python
+
+bench-levels: $(VENV)/test-installed
+	PYTHONPATH=tests $(BIN)/python bench/level_bytes.py
 
 bench-b2nd: .venv-readers/installed .venv-grok/installed
 	PYTHONPATH=tests .venv-readers/bin/python bench/b2nd.py .venv-grok/bin/python
