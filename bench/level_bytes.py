@@ -227,10 +227,10 @@ pictures; hoped for are {SHARES[0]} / 4^k + {100 * SHARES[1]:.0f} %, a little mo
 
 An HTJ2K file of {SIDE * TIMES} x {SIDE * TIMES} pixels in tiles of {SIDE}, {mean.size / 1e9:.2f} GB, as any encoder
 writes it (no layout in chunks): the mean over level {LEVEL}, {mean.shape[0]} x {mean.shape[1]} pixels, by
-`dask.array.from_zarr(zarr_store(..., virtual=True))` takes {mean.seconds:.0f} s, of which the file is opened in a
-part, in {mean.peak / 1e6:.0f} MB of memory at its peak, all libraries included. The {TIMES**2:,} chunks of the level
-are {mean.chunks / 1e6:.0f} MB, {100 * mean.chunks / mean.size:.1f} % of the file; the process asked the system for
-{mean.read / 1e6:.0f} MB: these, the headers of the tiles, and nothing of other levels.
+`dask.array.from_zarr(zarr_store(..., virtual=True))` takes {mean.seconds:.0f} s, opening included, and
+{mean.peak / 1e6:.0f} MB of memory at its peak, all libraries included. The {TIMES**2:,} chunks of the level are
+{mean.chunks / 1e6:.0f} MB, {100 * mean.chunks / mean.size:.1f} % of the file; the process read {mean.read / 1e6:.0f} MB
+in all: these, 4 KiB for the header of each tile, and nothing of other levels.
 """
 
 
