@@ -79,7 +79,7 @@ class Image:
         """The axes along which the file holds images like this one, which is the first of them.
 
         The directories of a TIFF are looked at once more for that; the third and fourth axis of a FITS image are its
-        depth and time, which ``read`` takes for bands.
+        depth and time, of which ``read`` takes the third for bands.
 
         Raises:
             CorruptImage: if what the file says of them is damaged.

@@ -119,6 +119,14 @@ def test_pages_are_a_depth_unless_imagej_says_what_they_are(tmp_path: Path) -> N
         assert np.array_equal(group["0"][...], pixels)
 
 
+def test_channels_alone_are_no_stack_but_bands(tmp_path: Path) -> None:
+    pixels, path = volume()[0, :, 0], tmp_path / "channels.tif"
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "CYX"})
+    for group in (opened(str(path), stack=True), referred(tmp_path, str(path), "--stack")):
+        assert names(group) == ("c", "z", "y", "x")
+        assert np.array_equal(group["0"][:, 0], pixels)
+
+
 def _packed(cube: np.ndarray, path: Path) -> None:
     fits.HDUList(
         [fits.PrimaryHDU(), fits.CompImageHDU(cube, tile_shape=(*[1] * (cube.ndim - 3), 2, 100, 411))]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ziggurat.errors import UsageError
+from ziggurat.format.protocol import Stacked
 from ziggurat.image import Image
 from ziggurat.interop.multiscale import Pyramid
 from ziggurat.model import SINGLE, Stack
@@ -62,7 +63,7 @@ class Planes:
         image = self._open(0) if first is None else first
         self._idle.append((0, image))
         try:
-            self._inner = image.stack if inner else SINGLE
+            self._by_page, self._inner = inner, image.stack if inner else SINGLE
             with self._plane(image, 0) as plane:
                 self.pyramid = pyramid_of(plane, _joined(len(openers) if several else None, self._inner, always=inner))
         except BaseException:
@@ -93,7 +94,7 @@ class Planes:
 
     @contextmanager
     def _plane(self, image: Image, number: int) -> Iterator[Image]:
-        if self._inner.planes == 1:
+        if not self._by_page or not isinstance(image.reader, Stacked):
             yield image
         elif image.stack != self._inner:
             raise UsageError(f"{image.url} holds not as many planes as the first file of the stack")

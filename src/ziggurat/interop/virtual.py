@@ -43,6 +43,9 @@ _SLACK: Final = 1 << 20
 
 _DEEPEST: Final = 32
 
+_PLACES: Final = 1 << 17
+"""Places of chunks that are remembered: 128 Ki, in about 30 MB."""
+
 _TOGETHER: Final = 256
 """Tiles whose headers are read side by side."""
 
@@ -247,6 +250,8 @@ class VirtualLevels:
             if known is None:
                 made = tiles.read(tile, level)
             else:
+                if len(self._places) >= _PLACES:
+                    self._places.clear()
                 self._places[part.plane, tile, level] = known
                 [made] = image.source.read_ranges([known])
         self.read[level] += len(made)

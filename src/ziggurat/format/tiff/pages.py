@@ -85,8 +85,8 @@ def choose_planes(tif: TiffFile, found: Survey, where: str) -> tuple[Stack, list
     """
     if _is_too_long(found):
         raise UnsupportedFeature(
-            f"{where} has {found.directories} directories; stacks of more than {MAX_SERIES_PAGES} are read as several "
-            "files alone"
+            f"{where} has {found.directories} directories; stacks are read of up to {MAX_SERIES_PAGES} in a file: "
+            "divide it into several"
         )
     everything = _series(tif, found)
     if not everything:

@@ -125,7 +125,7 @@ class TiffReader:
 
     def plane(self, number: int) -> "TiffReader":
         """A reader of one plane of the series, its channels as bands."""
-        return self._stacked[1][number] if self._stacked is not None and self.stack.planes > 1 else self
+        return self if self._stacked is None else self._stacked[1][number]
 
     def stored_jpeg(self, level: int, window: Window) -> bytes | None:
         """The JPEG that the file holds of a window, as a file of its own: the pixels of ``read`` without decoding them.
