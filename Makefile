@@ -9,6 +9,9 @@
 # make bench-first-view  opens a strip BigTIFF of 24 GB on S3 in a browser (needs Ceph and Chromium)
 # make bench-pack    compares a pack of a million images with files, LMDB and tar (needs 15 GB of disk, and to be root)
 # make bench-zarr    compares virtual levels with stored ones (installs peers into .venv-readers; needs libvips)
+# make bench-levels  counts the bytes of every level of real pictures
+# make bench-b2nd    compares JPEG 2000 and others within Blosc2 (installs peers into .venv-readers and .venv-grok)
+# make bench-jpeg2000  compares JPEG 2000 files as targets
 # make readers       lets napari, ome-zarr-py and VirtualiZarr read what is shown and written (in .venv-readers)
 # make bench-window  compares windows of images up to a gigapixel, from disk and S3 (needs Ceph, opj_compress, libvips)
 
@@ -23,7 +26,7 @@ PYTHON ?= $(shell \
 	done)
 
 # One after the other: what runs beside a measurement is measured, too.
-BENCHES := convert jpeg2000 growth cutout pack zarr window serve first-view
+BENCHES := convert jpeg2000 b2nd growth cutout pack zarr levels window serve first-view
 
 .PHONY: demo test check lint bench $(BENCHES:%=bench-%) readers clean
 .DELETE_ON_ERROR:
@@ -75,7 +78,6 @@ bench-convert: $(VENV)/test-installed
 
 bench-jpeg2000: $(VENV)/test-installed
 	$(BIN)/python bench/jpeg2000.py
-	$(BIN)/python bench/b2nd.py
 
 bench-growth: $(VENV)/bench-installed .venv-peers/installed .venv-large-image/installed
 	PYTHONPATH=tests $(BIN)/python bench/growth.py
@@ -121,8 +123,21 @@ readers: .venv-readers/installed
 	PYTHONPATH=tests .venv-readers/bin/pytest -rs --override-ini addopts=--import-mode=importlib \
 		--override-ini filterwarnings= tests/interop/test_other_readers.py
 
-bench-zarr: .venv-readers/installed
-	PYTHONPATH=tests .venv-readers/bin/python bench/zarr_levels.py
+# Blosc2's grok plugin encodes with the python-blosc2 that it was built for alone. It is under the AGPL: nothing of ours
+# imports it, it runs in a process of its own.
+.venv-grok/installed:
+	"$(PYTHON)" -m venv --clear .venv-grok
+	.venv-grok/bin/pip install --quiet "blosc2<4" blosc2-grok numpy
+	touch $@
+
+bench-zarr: .venv-readers/installed .venv-grok/installed
+	PYTHONPATH=tests .venv-readers/bin/python bench/zarr_levels.py --grok .venv-grok/bin/python
+
+bench-levels: $(VENV)/test-installed
+	PYTHONPATH=tests $(BIN)/python bench/level_bytes.py
+
+bench-b2nd: .venv-readers/installed .venv-grok/installed
+	PYTHONPATH=tests .venv-readers/bin/python bench/b2nd.py .venv-grok/bin/python
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-large-image .venv-readers demo build dist
+	rm -rf $(VENV) .venv-peers .venv-large-image .venv-readers .venv-grok demo build dist

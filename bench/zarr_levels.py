@@ -2,11 +2,13 @@
 
 Writes the section "zarr" of ``docs/benchmarks.md``. All are read from the disk by zarr-python;
 of the references nothing but fsspec, zarr and imagecodecs-zarr takes part. Needs ome-zarr and
-libvips' ``vips``; ``make bench-zarr`` installs the first beside Ziggurat.
+libvips' ``vips``; ``make bench-zarr`` installs the first beside Ziggurat. Blosc2's grok plugin runs in a process of an
+environment of its own, whose Python is given with ``--grok``: ``pip install "blosc2<4" blosc2-grok numpy``.
 """
 
 import argparse
 import importlib.metadata
+import json
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +38,28 @@ TILE, LEVELS = 512, 5
 WINDOW, WINDOWS = 512, 100
 THUMBNAIL = 256
 REFERENCES = "references.json"
+
+GROK_WINDOWS = 20
+GROK = """
+import json, sys, time
+import blosc2, blosc2_grok, numpy as np
+source, path, tile, places = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+pixels = np.load(source)
+blosc2.set_nthreads(1)  # with several the plugin often hangs
+blosc2_grok.set_params_defaults(cod_format=blosc2_grok.GrkFileFmt.GRK_FMT_JP2, num_threads=1)
+cparams = {"codec": blosc2.Codec.GROK, "filters": [], "splitmode": blosc2.SplitMode.NEVER_SPLIT, "nthreads": 1}
+block = (tile, tile, 3)
+blosc2.asarray(pixels, chunks=block, blocks=block, cparams=cparams, urlpath=path, mode="w")
+def seconds(work):
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+opening, array = seconds(lambda: blosc2.open(path, mode="r", dparams={"nthreads": 1}))
+windows, _ = seconds(lambda: [array[y0:y1, x0:x1] for y0, y1, x0, x1 in places])
+whole, found = seconds(lambda: array[...])
+assert np.array_equal(found, pixels)
+print(json.dumps([blosc2.__version__, opening, windows, whole]))
+"""
 
 type Pixels = NDArray[Any]
 type Read = Callable[[slice, slice], Pixels]
@@ -153,6 +177,20 @@ def _tiff_level(array: zarr.Array) -> Level:
     return Level(array.shape[0], array.shape[1], lambda rows, columns: array[rows, columns])
 
 
+def grok(python: str, work: Path, pixels: Pixels) -> tuple[Kept, "Measured", str]:
+    """A Blosc2 array of JPEG 2000 blocks by the grok plugin, which has no levels; and its version of python-blosc2."""
+    path, source = work / "grok.b2nd", work / "pixels.npy"
+    np.save(source, pixels)
+    high, wide = pixels.shape[:2]
+    places = windows(Level(high, wide, lambda rows, columns: pixels[rows, columns]))[:GROK_WINDOWS]
+    said = json.dumps([(rows.start, rows.stop, columns.start, columns.stop) for rows, columns in places])
+    command = [python, "-c", GROK, str(source), str(path), str(TILE), said]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    version, opening, cut, whole = json.loads(done.stdout)
+    kept = Kept("Blosc2, JPEG 2000 by the grok plugin, no levels", path, list)
+    return kept, Measured(opening, opening + whole, [cut * WINDOWS / GROK_WINDOWS], [whole]), version
+
+
 def seconds(work: Callable[[], object]) -> float:
     """How long it takes, once."""
     began = time.perf_counter()
@@ -217,7 +255,7 @@ def check(kept: Sequence[Kept], pixels: Pixels) -> None:
             raise SystemExit(f"{item.name} is not the picture")
 
 
-def report(kept: Sequence[Kept], found: Sequence[Measured], pixels: Pixels, references: int) -> str:
+def report(kept: Sequence[Kept], found: Sequence[Measured], pixels: Pixels, references: int, plugin: str | None) -> str:
     """The section."""
     high, wide = pixels.shape[:2]
     names = ("zarr", "fsspec", "imagecodecs", "ome-zarr", "tifffile")
@@ -249,14 +287,19 @@ def report(kept: Sequence[Kept], found: Sequence[Measured], pixels: Pixels, refe
             ],
         )
 
+    note = (
+        "The grok plugin is not among them: no Python was given that has it."
+        if plugin is None
+        else f"The grok plugin 0.3.5 runs in python-blosc2 {plugin}, in one thread: with 4.14 it ends the process that "
+        "encodes. It has no coarser levels, and its thumbnail takes the whole picture."
+    )
     return f"""## Virtual levels beside stored ones
 
 `make bench-zarr` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. Ziggurat {ziggurat.__version__}, {versions}.
 
 A photograph of {high} x {wide} pixels with the noise of a scan, RGB, all lossless, tiles of {TILE}, {LEVELS} coarser
 levels; the references are {references / 1e3:.0f} kB of JSON beside the file. All read from a disk that the operating
-system has in memory, with nothing kept between reads. A Blosc2 array with the grok plugin is not among them: the
-plugin's release for this version of Blosc2 does not encode, and ends the process that reads.
+system has in memory, with no chunk kept between reads. {note}
 
 {sizes}
 
@@ -275,6 +318,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data", help="folder of pictures")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--grok", help="Python of an environment with the grok plugin and a python-blosc2 before 4")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "benchmarks.md")
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="ziggurat-zarr-"))
@@ -283,8 +327,12 @@ def main() -> None:
         kept = [*virtual(work, pixels), stored(work, pixels), pyramid(work, pixels)]
         check(kept, pixels)
         found = [measure(item, arguments.rounds) for item in kept]
+        plugin = None
+        if arguments.grok is not None:
+            item, took, plugin = grok(arguments.grok, work, pixels)
+            kept, found = [*kept, item], [*found, took]
         references = (work / REFERENCES).stat().st_size
-        write_section(arguments.out, "zarr", report(kept, found, pixels, references))
+        write_section(arguments.out, "zarr", report(kept, found, pixels, references, plugin))
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

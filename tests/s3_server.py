@@ -7,6 +7,7 @@ by ``pytest_xdist_make_scheduler`` (the groups of pytest-xdist 3.8 have no effec
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,12 +15,14 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 NEEDS_S3 = [pytest.mark.s3, pytest.mark.xdist_group("s3")]
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-mgr ceph-common"
@@ -102,6 +105,20 @@ class S3Server:
     def make_bucket(self, name: str, *, acl: str = "private") -> str:
         self.client.create_bucket(Bucket=name, ACL=acl)
         return name
+
+    def sent(self, bucket: str, key: str) -> list[int]:
+        """Bytes of each answer to a GET of an object so far, in the order of the server's own log."""
+        # The log is written by a thread of its own: once this request stands in it, so do all that came before.
+        mark = f"/{bucket}/{uuid.uuid4()}"
+        with suppress(ClientError):
+            self.client.head_object(Bucket=bucket, Key=mark.rpartition("/")[2])
+        log, deadline = self._folder / "log" / "client.admin.log", time.monotonic() + START_TIMEOUT
+        while mark not in (text := log.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return [
+            int(length)
+            for length in re.findall(rf'"GET /{bucket}/{re.escape(key)}(?:\?\S*)? HTTP/1.1" 20[06] (\d+) ', text)
+        ]
 
     def start(self) -> None:
         for name in ("mon", "osd", "mgr", "rgw", "log", "run"):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self, cast
 
 from ziggurat import pyramid
 from ziggurat.errors import OutOfMemory, UnsupportedFeature, UsageError
-from ziggurat.format.protocol import OnTheSky, OpenReader, Reader, StoringJpeg
+from ziggurat.format.protocol import OnTheSky, OpenReader, Reader, Stacked, StoringJpeg
 from ziggurat.format.shelf import Indexed, Shelf
 from ziggurat.format.table import FOLDER, FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
-from ziggurat.model import ImageInfo, Level, Samples
+from ziggurat.model import SINGLE, ImageInfo, Level, Samples, Stack
 from ziggurat.pyramid.blocks import Progress
 from ziggurat.pyramid.made import Coarsening, Home, MadeLevels
 from ziggurat.storage.cached import CachedSource
@@ -51,6 +51,7 @@ class Image:
         self._reader = reader
         self._memory = memory
         self._again: partial[Image] | None = None
+        self._lent = False
         self._made = made or MadeLevels(reader, source.version, home=None, memory=memory, plain=lambda: reader)
 
     @property
@@ -64,9 +65,45 @@ class Image:
         return self._source
 
     @property
+    def reader(self) -> Reader:
+        """What reads the stored levels, for code that knows the format."""
+        return self._reader
+
+    @property
     def info(self) -> ImageInfo:
         """What the header says."""
         return self._reader.info
+
+    @property
+    def stack(self) -> Stack:
+        """The axes along which the file holds images like this one, which is the first of them.
+
+        The directories of a TIFF are looked at once more for that; the third and fourth axis of a FITS image are its
+        depth and time, of which ``read`` takes the third for bands.
+
+        Raises:
+            CorruptImage: if what the file says of them is damaged.
+            UnsupportedFeature: if they lie along other axes, or are too many.
+        """
+        return self._reader.stack if isinstance(self._reader, Stacked) else SINGLE
+
+    def plane(self, number: int) -> "Image":
+        """One of the images of the stack. It reads from the source of this one, which must stay open.
+
+        Args:
+            number: from 0; the depth runs faster than time.
+
+        Raises:
+            UsageError: if there is no such plane.
+            CorruptImage: if it is damaged.
+        """
+        planes = self.stack.planes
+        if not 0 <= number < planes:
+            raise UsageError(f"{self.url} has planes 0 to {planes - 1}, not {number}")
+        reader = self._reader.plane(number) if isinstance(self._reader, Stacked) else self._reader
+        plane = Image(self._source, reader, memory=self._memory)
+        plane._lent = True
+        return plane
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -325,9 +362,10 @@ class Image:
         return wanted
 
     def close(self) -> None:
-        """Releases the source."""
+        """Releases the source, but for a plane of another image."""
         self._made.close()
-        self._source.close()
+        if not self._lent:
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ziggurat.geometry import Size
 
@@ -89,6 +89,28 @@ class Level:
     shape: Size
     tile: Size | None = None
     made: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Axes along which images of one kind lie one behind the other; the depth runs faster than time.
+
+    Attributes:
+        times: points in time (t); None where that is no axis.
+        depth: planes of a volume, or whatever else the file counts (z); None where that is no axis.
+    """
+
+    times: int | None = None
+    depth: int | None = None
+
+    @property
+    def planes(self) -> int:
+        """How many images there are."""
+        return (1 if self.times is None else self.times) * (1 if self.depth is None else self.depth)
+
+
+SINGLE: Final = Stack()
+"""The axes of a single image: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

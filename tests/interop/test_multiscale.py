@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from ziggurat.geometry import Size, Window
 from ziggurat.interop.multiscale import MOST, Pyramid, grids
+from ziggurat.model import SINGLE, Stack
 
 
-def pyramid(size: Size, tile: Size | None, bands: int = 3, dtype: str = "uint8", planes: int | None = None) -> Pyramid:
+def pyramid(size: Size, tile: Size | None, bands: int = 3, dtype: str = "uint8", stack: Stack = SINGLE) -> Pyramid:
     levels = tuple(size.halved(times) for times in range(4))
-    return Pyramid(levels=levels, tile=tile, bands=bands, dtype=dtype, depth=8, planes=planes)
+    return Pyramid(levels=levels, tile=tile, bands=bands, dtype=dtype, depth=8, stack=stack)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_chunks_suit_the_file(size: Size, tile: Size | None, bands: int, dtype: 
 
 
 def test_planes_are_an_axis_of_their_own() -> None:
-    image = pyramid(Size(700, 300), Size(64, 128), planes=5)
+    image = pyramid(Size(700, 300), Size(64, 128), stack=Stack(depth=5))
     assert image.axes == ("c", "z", "y", "x")
     [first, *_] = grids(image)
     assert first.shape == [3, 5, 700, 300]

@@ -1,5 +1,6 @@
 """References into TIFF and FITS, read by fsspec, zarr and imagecodecs-zarr, or icechunk, alone."""
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,52 @@ def test_fits(dtype: str, tmp_path: Path) -> None:
             assert np.array_equal(group["0"][...], as_array(image.read()))
 
 
+SCALED: dict[str, tuple[str, dict[str, float]]] = {
+    "uint16": ("uint16", {}),
+    "uint32": ("uint32", {}),
+    "int8": ("int8", {}),
+    "halves of int16": ("int16", {"BSCALE": 0.5, "BZERO": 1000.1}),
+    "quarters of int32": ("int32", {"BSCALE": -0.25, "BZERO": 3.0}),
+    "bytes": ("uint8", {"BSCALE": 2.0, "BZERO": 0.1}),
+}
+
+
+@pytest.mark.parametrize(("dtype", "cards"), SCALED.values(), ids=SCALED)
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3 specification")
+def test_scaled_samples_of_fits(dtype: str, cards: dict[str, float], tmp_path: Path) -> None:
+    imagecodecs.numcodecs.register_codecs(verbose=False)
+    limits, path = np.iinfo(dtype), tmp_path / "field.fits"
+    pixels = np.random.default_rng(3).integers(limits.min, limits.max, (333, 257), dtype, endpoint=True)
+    pixels[0, :2] = limits.min, limits.max
+    unit = fits.PrimaryHDU(pixels)
+    if cards:
+        # As numbers that the header scales, not as samples that astropy would scale back.
+        unit.header.update(cards)
+    path.write_bytes(_written(unit, pixels, cards))
+    out = tmp_path / "references.parquet"
+    assert run(["references", str(path), str(out)]) == 0
+    mapper = LazyReferenceMapper(str(out), engine="pyarrow")
+    files = ReferenceFileSystem(fo=mapper, remote_protocol="file", asynchronous=True)
+    with ziggurat.open(str(path)) as image:
+        expected = image.read()[..., 0]
+    assert expected.dtype == (dtype if not cards else "float64" if dtype == "int32" else "float32")
+    for group in (
+        referred(path, tmp_path), zarr.open_group(FsspecStore(files, read_only=True, path=""), mode="r"),
+    ):  # fmt: skip
+        assert group["0"].dtype == expected.dtype
+        assert np.array_equal(group["0"][...], expected)
+
+
+def _written(unit: fits.PrimaryHDU, stored: np.ndarray, cards: dict[str, float]) -> bytes:
+    """A file of these samples; where cards scale them, of these numbers as they are."""
+    header = unit.header.tostring(padding=True).encode()
+    if cards:
+        return header + stored.astype(stored.dtype.newbyteorder(">")).tobytes().ljust(2880 * 100, b"\0")
+    held = io.BytesIO()
+    unit.writeto(held)
+    return held.getvalue()
+
+
 def test_what_cannot_be_referred_to_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(path: Path) -> str:
         assert run(["references", str(path), str(tmp_path / "out.json")]) == 1
@@ -107,8 +154,14 @@ def test_what_cannot_be_referred_to_says_why(tmp_path: Path, capsys: pytest.Capt
     assert "its last strip is lower than the others" in refused(path)
     tifffile.imwrite(path, picture(1, "uint8").astype("f4"), tile=(64, 64), compression="zstd", predictor=True)
     assert "predictor 3" in refused(path)
-    fits.writeto(tmp_path / "b.fits", picture(1, "uint16"))
-    assert "BZERO" in refused(tmp_path / "b.fits")
+    for number, cards in enumerate(({"BSCALE": 0.1}, {"BSCALE": 0.5, "BLANK": -1})):
+        scaled = fits.PrimaryHDU(picture(1, "uint8").astype("int16"))
+        scaled.header.update(cards)
+        place = tmp_path / f"b{number}.fits"
+        place.write_bytes(_written(scaled, scaled.data, cards))
+        assert "BSCALE" in refused(place)
+    fits.writeto(tmp_path / "b.fits", picture(1, "uint8").astype("uint64"))
+    assert "BZERO 9.22337e+18" in refused(tmp_path / "b.fits")
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(picture(1, "uint8"))]).writeto(tmp_path / "c.fits")
     assert "compressed" in refused(tmp_path / "c.fits")
     tifffile.imwrite(path, picture(3, "uint8"), tile=(64, 64), photometric="rgb")

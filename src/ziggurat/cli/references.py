@@ -1,15 +1,15 @@
 """``ziggurat references URL... OUT``: an image's levels as a Zarr group of spans of its own file."""
 
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-import ziggurat
 from ziggurat.cli.parsing import NO_NETWORK, Network, publish
 from ziggurat.convert.text import size, visible
 from ziggurat.errors import TargetExists, UsageError
+from ziggurat.interop.files import planes_at
 from ziggurat.interop.kerchunk import write_json, write_parquet
 from ziggurat.interop.references import References
 from ziggurat.interop.references import references as find
@@ -28,9 +28,10 @@ def references(
     of a JPEG 2000 image serve all its levels, once `ziggurat transcode --layout chunks` has laid it out so.
 
     Args:
-        places: paths or URLs of the image, or of the planes of a stack in their order; then what to write: NAME.json
-            or NAME.parquet (a folder) for fsspec, or icechunk:PLACE for an Icechunk repository at a path or s3: URL.
-        stack: make an axis z even of a single image.
+        places: paths or URLs of the image, or of the planes of a stack in their order, or a folder or a pattern of
+            them; then what to write: NAME.json or NAME.parquet (a folder) for fsspec, or icechunk:PLACE for an
+            Icechunk repository at a path or s3: URL.
+        stack: make axes z and t of the planes within a file too, even of a single one.
         overwrite: replace OUT if it exists; an Icechunk repository gets a new snapshot anyway.
         network: how stores are reached.
     """
@@ -38,12 +39,11 @@ def references(
     if len(places) < 2:  # noqa: PLR2004 - one to read, one to write
         raise UsageError("give the URL of an image, and where to write the references")
     *urls, out = places
-    with ExitStack() as opened:
-        images = [opened.enter_context(ziggurat.open(_absolute(url))) for url in urls]
-        found = find(images, stack=stack or len(urls) > 1)
-        whole = sum(image.source.size for image in images)
+    named = [_absolute(url) for url in urls]
+    with closing(planes_at(named if len(named) > 1 else named[0], stack=stack)) as planes:
+        found = find(planes)
     print(_written(found, out, overwrite=overwrite))
-    _say(found, whole)
+    _say(found)
 
 
 def _absolute(url: str) -> str:
@@ -67,10 +67,11 @@ def _written(found: References, out: str, *, overwrite: bool) -> str:
     raise UsageError(f"references are written to NAME.json, NAME.parquet or icechunk:PLACE, not to {out}")
 
 
-def _say(found: References, whole: int) -> None:
+def _say(found: References) -> None:
     """A line a level: what reading all of it takes."""
     finest = int(found.levels[0].length.sum())
-    print(f"  {len(found.urls)} file{'s' if len(found.urls) > 1 else ''}, {size(whole)}")
+    files = len(set(found.urls))
+    print(f"  {files} file{'s' if files > 1 else ''}")
     for number, level in enumerate(found.levels):
         read = int(level.length.sum())
         shape = " x ".join(map(str, level.grid.shape))

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ziggurat.geometry import Window
-from ziggurat.model import ImageInfo, Samples
+from ziggurat.model import ImageInfo, Samples, Stack
 from ziggurat.storage.protocol import ByteSource
 
 if TYPE_CHECKING:
@@ -85,6 +85,29 @@ class StoringJpeg(Protocol):
 
         Raises:
             CorruptImage: if it lies outside the file.
+        """
+        ...
+
+
+@runtime_checkable
+class Stacked(Protocol):
+    """A reader of a format whose files may hold several images of one kind, one behind the other."""
+
+    @property
+    def stack(self) -> Stack:
+        """The axes that they lie along; none of a file with a single one.
+
+        Raises:
+            CorruptImage: if what the file says of them is damaged.
+            UnsupportedFeature: if they lie along other axes than these.
+        """
+        ...
+
+    def plane(self, number: int) -> Reader:
+        """One of them: a reader of the same source.
+
+        Args:
+            number: below ``stack.planes``; the caller has checked it.
         """
         ...
 

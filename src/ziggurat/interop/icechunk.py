@@ -94,7 +94,7 @@ def _container(prefix: str) -> "tuple[Any, Any]":
             s3_compatible=endpoint is not None,
             force_path_style=endpoint is not None,
         )
-        return store, icechunk.s3_from_env_credentials()
+        return store, icechunk.Credentials.S3(icechunk.s3_from_env_credentials())
     if prefix.startswith(("http://", "https://")):
         return icechunk.http_store(), icechunk.Credentials.HttpAccess()
     raise UnsupportedFeature(f"Icechunk cannot refer to files at {prefix}; give paths, s3: or http: URLs")

@@ -23,6 +23,9 @@ RECORDS: Final = 10_000
 
 _MOST_CODECS: Final = 2
 
+_NUMCODECS: Final = "numcodecs."
+"""How Zarr v3 names the filters of v2."""
+
 
 def write_json(found: References, path: Path) -> None:
     """Writes one document.
@@ -87,19 +90,22 @@ def _ome_0_4(found: References) -> JSON:
 def _array_v2(level: LevelReferences) -> JSON:
     document = cast("dict[str, Any]", level.document)
     codecs = [{"id": item["name"], **item.get("configuration", {})} for item in document["codecs"]]
+    filters = [codecs.pop(0)] if codecs[0]["id"].startswith(_NUMCODECS) else []
     order = "<"
     if codecs[0]["id"] == "bytes":
-        order = ">" if codecs[0].get("endian") == "big" else "<"
-        codecs = codecs[1:]
+        order = ">" if codecs.pop(0).get("endian") == "big" else "<"
+    for item in filters:
+        # In this version samples get their order by the first filter that sees them.
+        item |= {"id": item["id"].removeprefix(_NUMCODECS), "astype": order + item["astype"][1:]}
     if len(codecs) >= _MOST_CODECS or any(item["id"] == "transpose" for item in codecs):
         raise UnsupportedFeature("these codecs have no form in Zarr v2, which references in Parquet are; write JSON")
     return {
         "zarr_format": 2,
         "shape": document["shape"],
         "chunks": level.grid.chunk_shape,
-        "dtype": np.dtype(document["data_type"]).newbyteorder(order).str,
+        "dtype": np.dtype(document["data_type"]).newbyteorder("<" if filters else order).str,
         "compressor": codecs[0] if codecs else None,
-        "filters": None,
+        "filters": filters or None,
         "order": "C",
         "fill_value": 0,
         "dimension_separator": ".",

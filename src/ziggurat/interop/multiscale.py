@@ -1,8 +1,8 @@
 """An image as an OME-Zarr 0.5 group: its documents, and which chunk holds which pixels. Pure.
 
 Zarr v3 core specification 3.1; OME-Zarr 0.5 section 2 (https://ngff.openmicroscopy.org/0.5/). Arrays have the axes
-(c, z, y, x), without c of one band and without z of one plane, and hold samples as the file does: nothing is turned,
-converted or stretched.
+(t, c, z, y, x), without c of one band and without t and z of a single image, and hold samples as the file does: nothing
+is turned, converted or stretched.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ziggurat.geometry import Size, Window
-from ziggurat.model import JSON, Resolution
+from ziggurat.model import JSON, SINGLE, Resolution, Stack
 
 SMALLEST: Final = 256
 USUAL: Final = 512
@@ -46,7 +47,7 @@ class Pyramid:
         dtype: of a sample.
         depth: significant bits of it.
         resolution: pixels per metre, where the file says so.
-        planes: images of the same kind that lie one behind the other; None of a single image.
+        stack: axes of images of the same kind that lie one behind the other; none of a single image.
     """
 
     levels: tuple[Size, ...]
@@ -55,12 +56,18 @@ class Pyramid:
     dtype: str
     depth: int
     resolution: Resolution | None = None
-    planes: int | None = None
+    stack: Stack = SINGLE
 
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of the arrays' axes."""
-        return (*(["c"] if self.bands > 1 else []), *([] if self.planes is None else ["z"]), "y", "x")
+        return axes(self.bands, self.stack)
+
+
+def axes(bands: int, stack: Stack) -> tuple[str, ...]:
+    """Names of an array's axes, in the order that OME-Zarr 0.5 asks for."""
+    there = (("t", stack.times is not None), ("c", bands > 1), ("z", stack.depth is not None))
+    return (*(name for name, has in there if has), "y", "x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +94,29 @@ class Grid:
         bands: of the image.
         chunk: height and width of a chunk, those at the edges included.
         together: bands in a chunk.
-        planes: as in ``Pyramid``.
+        stack: as in ``Pyramid``.
     """
 
     size: Size
     bands: int
     chunk: Size
     together: int
-    planes: int | None = None
+    stack: Stack = SINGLE
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the array's axes."""
+        return axes(self.bands, self.stack)
 
     @property
     def shape(self) -> list[int]:
         """Of the array."""
-        return [*self._leading(self.bands, self.planes), *self.size]
+        return self._along(self.stack.times, self.bands, self.stack.depth, self.size)
 
     @property
     def chunk_shape(self) -> list[int]:
         """Of a chunk."""
-        return [*self._leading(self.together, None if self.planes is None else 1), *self.chunk]
+        return self._along(1, self.together, 1, self.chunk)
 
     @property
     def counts(self) -> list[int]:
@@ -113,20 +125,29 @@ class Grid:
 
     @property
     def plane_counts(self) -> list[int]:
-        """Chunks of one plane along each axis."""
-        return self.counts if self.planes is None else [*self.counts[:-3], 1, *self.counts[-2:]]
+        """Chunks of one plane along the axes c, y and x."""
+        return [-(-self.bands // self.together), *self.counts[-2:]]
 
-    def _leading(self, bands: int, planes: int | None) -> list[int]:
-        return [*([bands] if self.bands > 1 else []), *([] if planes is None else [planes])]
+    def _along(self, times: int | None, bands: int, depth: int | None, size: Size) -> list[int]:
+        """Lengths along the axes that there are."""
+        lengths = {"t": times, "c": bands, "z": depth, "y": size.height, "x": size.width}
+        return [length for name in self.axes if (length := lengths[name]) is not None]
+
+    def whole(self, planes: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Numbers of all chunks, shape ``counts``, from those of each plane, shape ``plane_counts``."""
+        times, depth = self.stack.times or 1, self.stack.depth or 1
+        parts = np.stack(planes).reshape(times, depth, *self.plane_counts)
+        return parts.transpose(0, 2, 1, 3, 4).reshape(self.counts)
 
     def part(self, place: Sequence[int]) -> Part | None:
         """What the chunk at a place holds; None if there is no such chunk."""
         counts = self.counts
         if len(place) != len(counts) or any(not 0 <= at < count for at, count in zip(place, counts, strict=True)):
             return None
-        first = place[0] * self.together if self.bands > 1 else 0
-        plane = 0 if self.planes is None else place[-3]
-        y0, x0 = place[-2] * self.chunk.height, place[-1] * self.chunk.width
+        at = dict(zip(self.axes, place, strict=True))
+        first = at.get("c", 0) * self.together
+        plane = at.get("t", 0) * (self.stack.depth or 1) + at.get("z", 0)
+        y0, x0 = at["y"] * self.chunk.height, at["x"] * self.chunk.width
         y1, x1 = min(y0 + self.chunk.height, self.size.height), min(x0 + self.chunk.width, self.size.width)
         return Part((first, min(first + self.together, self.bands)), plane, Window(y0, x0, y1, x1))
 
@@ -142,7 +163,7 @@ def grids(image: Pyramid) -> list[Grid]:
             image.bands,
             Size(min(chunk.height, size.height), min(chunk.width, size.width)),
             together,
-            image.planes,
+            image.stack,
         )
         for size in image.levels
     ]
@@ -187,11 +208,9 @@ def group(
         more: attributes beside OME-Zarr's.
     """
     unit: dict[str, JSON] = {} if image.resolution is None else {"unit": "micrometer"}
+    kinds = {"t": "time", "c": "channel"}
     axes: list[JSON] = [
-        {"name": axis, "type": "channel"}
-        if axis == "c"
-        else {"name": axis, "type": "space"} | (unit if axis != "z" else {})
-        for axis in image.axes
+        {"name": axis, "type": kinds.get(axis, "space")} | (unit if axis in {"y", "x"} else {}) for axis in image.axes
     ]
     multiscale: dict[str, JSON] = {
         "name": name,
@@ -224,7 +243,6 @@ def array(grid: Grid, dtype: str, codecs: Sequence[JSON]) -> dict[str, JSON]:
         dtype: of its samples.
         codecs: how a chunk becomes bytes.
     """
-    leading = [*(["c"] if grid.bands > 1 else []), *([] if grid.planes is None else ["z"])]
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -234,7 +252,7 @@ def array(grid: Grid, dtype: str, codecs: Sequence[JSON]) -> dict[str, JSON]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": 0,
         "codecs": list(codecs),
-        "dimension_names": [*leading, "y", "x"],
+        "dimension_names": list(grid.axes),
         "attributes": {},
     }
 

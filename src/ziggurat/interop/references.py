@@ -10,11 +10,11 @@ from ziggurat.errors import UnsupportedFeature, UsageError
 from ziggurat.image import Image
 from ziggurat.interop.fits import fits_levels
 from ziggurat.interop.multiscale import array, group
-from ziggurat.interop.planes import pyramid_of
+from ziggurat.interop.planes import Planes
 from ziggurat.interop.spans import LevelReferences
 from ziggurat.interop.tiff import tiff_levels
 from ziggurat.interop.virtual import FORMATS, codecs, grids, tile_chunks
-from ziggurat.model import JSON
+from ziggurat.model import JSON, Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class References:
     """A group of levels whose chunks lie in files as they are.
 
     Attributes:
-        urls: of the files: one, or one a plane of a stack.
+        urls: of the file that each plane lies in; one of a single image.
         document: the group's ``zarr.json``.
         levels: finest first.
     """
@@ -33,56 +33,53 @@ class References:
 
     def urls_of(self, level: LevelReferences) -> list[str | None]:
         """Of the file that each chunk of a level lies in, in the order of the array; None of one that is not there."""
-        plane = np.zeros(level.offset.shape, np.int64)
-        if level.grid.planes is not None:
-            plane += np.arange(level.grid.planes)[:, None, None]
+        one = np.zeros(level.grid.plane_counts, np.int64)
+        files = level.grid.whole([one + number for number in range(len(self.urls))]).ravel()
         there = level.length.ravel() > 0
-        return [
-            self.urls[at] if known else None for at, known in zip(plane.ravel().tolist(), there.tolist(), strict=True)
-        ]
+        return [self.urls[at] if known else None for at, known in zip(files.tolist(), there.tolist(), strict=True)]
 
 
-def references(images: Sequence[Image], *, stack: bool) -> References:
+def references(planes: Planes) -> References:
     """Finds where the chunks of images lie.
 
     Args:
-        images: one, or the planes of a stack, open.
-        stack: whether they are planes of a stack, even if there is but one.
+        planes: the images.
 
     Raises:
         UnsupportedFeature: if their pixels cannot be had by decoding spans of their files.
         UsageError: if a file has to be laid out anew first, or a plane is not of the first one's kind.
         CorruptImage: if they are damaged.
     """
-    planes = len(images) if stack else None
-    pyramid = pyramid_of(images[0], planes)
-    found = [_of_image(image, planes) for image in images]
-    for image, own in zip(images, found, strict=True):
+    urls, found = list[str](), list[list[LevelReferences]]()
+    for number in range(planes.pyramid.stack.planes):
+        with planes.borrow(number) as image:
+            own = _of_image(image, planes.pyramid.stack)
+            urls.append(image.url)
+        found.append(own)
         if [level.document for level in own] != [level.document for level in found[0]]:
-            raise UsageError(f"{image.url} is not stored as the first plane of the stack is: {images[0].url}")
-    levels = tuple(map(_stacked, zip(*found, strict=True)))
-    name = images[0].url.rstrip("/").rpartition("/")[2]
-    document = group(pyramid, name, [level.document for level in levels])
-    return References(tuple(image.url for image in images), document, levels)
+            raise UsageError(f"{urls[-1]} is not stored as the first plane of the stack is: {urls[0]}")
+    levels = tuple(map(_whole, zip(*found, strict=True)))
+    document = group(planes.pyramid, planes.name, [level.document for level in levels])
+    return References(tuple(urls), document, levels)
 
 
-def _of_image(image: Image, planes: int | None) -> list[LevelReferences]:
+def _of_image(image: Image, stack: Stack) -> list[LevelReferences]:
     match image.info.format:
         case name if name in FORMATS:
-            return _jpeg2000(image, planes)
+            return _jpeg2000(image, stack)
         case "tiff":
-            return tiff_levels(image, planes)
+            return tiff_levels(image, stack)
         case "fits":
-            return fits_levels(image, planes)
+            return fits_levels(image, stack)
     raise UnsupportedFeature(
         f"{image.url} is {image.info.format}: there are references for JPEG 2000, TIFF and FITS; ziggurat.zarr_store "
         "shows every format as Zarr"
     )
 
 
-def _jpeg2000(image: Image, planes: int | None) -> list[LevelReferences]:
+def _jpeg2000(image: Image, stack: Stack) -> list[LevelReferences]:
     tiles = tile_chunks(image)
-    made = grids(tiles.main, [level.shape for level in image.info.levels], planes)
+    made = grids(tiles.main, [level.shape for level in image.info.levels], stack)
     spans = tiles.spans(len(made))
     found = []
     for level, grid in enumerate(made):
@@ -94,11 +91,8 @@ def _jpeg2000(image: Image, planes: int | None) -> list[LevelReferences]:
     return found
 
 
-def _stacked(levels: Sequence[LevelReferences]) -> LevelReferences:
+def _whole(planes: Sequence[LevelReferences]) -> LevelReferences:
     """A level of all planes."""
-    first = levels[0]
-    if first.grid.planes is None:
-        return first
-    offset = np.concatenate([level.offset for level in levels], axis=-3)
-    length = np.concatenate([level.length for level in levels], axis=-3)
-    return LevelReferences(first.grid, first.document, offset, length)
+    grid, document = planes[0].grid, planes[0].document
+    offset = grid.whole([plane.offset for plane in planes])
+    return LevelReferences(grid, document, offset, grid.whole([plane.length for plane in planes]))

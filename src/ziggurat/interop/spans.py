@@ -27,7 +27,8 @@ class LevelReferences:
     Attributes:
         grid: of the array.
         document: its ``zarr.json``.
-        offset: first byte of each chunk in its file, int64 of shape ``grid.counts``.
+        offset: first byte of each chunk in its file, int64 of shape
+            ``grid.counts``, or ``grid.plane_counts`` while it is those of one plane.
         length: bytes of each chunk, int64 of the same shape; 0 for one that is not there.
     """
 

@@ -3,19 +3,19 @@
 import base64
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.format.tiff.plane import Plane
-from ziggurat.format.tiff.reader import TiffReader, open_reader
+from ziggurat.format.tiff.reader import TiffReader
 from ziggurat.geometry import Size
 from ziggurat.image import Image
 from ziggurat.interop.multiscale import Grid, array
 from ziggurat.interop.spans import LevelReferences, row_chunks
-from ziggurat.model import JSON
+from ziggurat.model import JSON, Stack
 
 _PACKED: Final[Mapping[int, JSON]] = MappingProxyType(
     {
@@ -36,29 +36,29 @@ _DIFFERENCES: Final = 2
 _JPEG_COLOURS: Final = {"grey": "GRAYSCALE", "ycc": "YCBCR", "rgb": "RGB"}
 
 
-def tiff_levels(image: Image, planes: int | None) -> list[LevelReferences]:
+def tiff_levels(image: Image, stack: Stack) -> list[LevelReferences]:
     """The chunks of all levels that the file stores.
 
     Args:
         image: it.
-        planes: as in ``Pyramid``.
+        stack: as in ``Pyramid``.
 
     Raises:
         UnsupportedFeature: if its pixels are not those of its tiles or rows, or nothing that reads Zarr decodes them.
         CorruptImage: if its directories are damaged.
     """
-    reader: TiffReader = open_reader(image.source)
-    if not reader.as_stored:
+    reader = image.reader
+    if not isinstance(reader, TiffReader) or not reader.as_stored:
         raise UnsupportedFeature(
             f"{image.url}: its colours are converted when it is read; ziggurat.zarr_store shows it"
         )
     try:
-        return [_level(level, image, planes) for level in reader.planes]
+        return [_level(level, image, stack) for level in reader.planes]
     except UnsupportedFeature as error:
         raise UnsupportedFeature(f"{image.url}: {error}; ziggurat.zarr_store shows it") from error
 
 
-def _level(directories: Sequence[Plane], image: Image, planes: int | None) -> LevelReferences:
+def _level(directories: Sequence[Plane], image: Image, stack: Stack) -> LevelReferences:
     first = directories[0]
     if any(_kind(item) != _kind(first) for item in directories) or first.reduce:
         raise UnsupportedFeature("the directories of a level are not stored alike")
@@ -67,8 +67,8 @@ def _level(directories: Sequence[Plane], image: Image, planes: int | None) -> Le
     if any(item[0] != chunk for item in found):
         raise UnsupportedFeature("the directories of a level are not divided alike")
     bands = image.info.bands
-    grid = Grid(first.size, bands, chunk, first.samples if bands > 1 else 1, planes)
-    document = array(grid, image.info.dtype, _codecs(first, stack=planes is not None))
+    grid = Grid(first.size, bands, chunk, first.samples if bands > 1 else 1, stack)
+    document = array(grid, image.info.dtype, _codecs(first, grid.axes))
     if (length == 0).any():
         document["fill_value"] = first.dtype.type(first.nodata).item()
     if int((offset + length)[length > 0].max(initial=0)) > image.source.size:
@@ -105,15 +105,14 @@ def _spans(plane: Plane, end: int) -> tuple[Size, NDArray[np.int64], NDArray[np.
     return Size(rows, plane.size.width), made.ravel(), np.full(made.size, rows * row)
 
 
-def _codecs(plane: Plane, *, stack: bool) -> list[JSON]:
+def _codecs(plane: Plane, axes: Sequence[str]) -> list[JSON]:
     """How an array's chunks become samples."""
     several = plane.samples > 1
-    leading = [1] if stack else []
     turned: list[JSON] = []
     if several:
-        # From (c, z, y, x) to the order of the file: (z, y, x, c).
-        axes = [*range(1, 3 + len(leading)), 0]
-        turned = [{"name": "transpose", "configuration": {"order": cast("JSON", axes)}}]
+        # From (t, c, z, y, x) to the order of the file: (t, z, y, x, c).
+        order = sorted(range(len(axes)), key=lambda number: axes[number] == "c")
+        turned = [{"name": "transpose", "configuration": {"order": order}}]
     if plane.compression == _JPEG:
         return [*turned, _jpeg(plane)]
     if plane.compression in _JPEG_2000:
@@ -130,8 +129,8 @@ def _codecs(plane: Plane, *, stack: bool) -> list[JSON]:
     elif plane.predictor != 1:
         raise UnsupportedFeature(f"predictor {plane.predictor} is not among those that readers of Zarr undo")
     endian = {"configuration": {"endian": "big" if plane.order == ">" else "little"}}
-    order: JSON = {"name": "bytes", **(endian if plane.dtype.itemsize > 1 else {})}
-    return [*turned, order, *([] if packed is None else [packed])]
+    samples: JSON = {"name": "bytes", **(endian if plane.dtype.itemsize > 1 else {})}
+    return [*turned, samples, *([] if packed is None else [packed])]
 
 
 def _jpeg(plane: Plane) -> JSON:

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ziggurat.codestream.chunk import chunk_levels, chunk_size, chunk_start
+from ziggurat.codestream.chunk import TRAILER, chunk_levels, chunk_size, chunk_start
 from ziggurat.codestream.copying import filled
 from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.markers import MainHeader
@@ -31,8 +31,9 @@ from ziggurat.image import Image
 from ziggurat.interop.decoded import dumped
 from ziggurat.interop.multiscale import Grid, array, group
 from ziggurat.interop.planes import Planes
-from ziggurat.model import JSON
+from ziggurat.model import JSON, Stack
 from ziggurat.storage.protocol import ByteSource
+from ziggurat.storage.ranges import ByteRange
 
 FORMATS: Final = frozenset({"jp2", "j2k"})
 
@@ -41,6 +42,9 @@ _SLACK: Final = 1 << 20
 """Packets of a tile that are believed beyond a byte for each."""
 
 _DEEPEST: Final = 32
+
+_PLACES: Final = 1 << 17
+"""Places of chunks that are remembered: 128 Ki, in about 30 MB."""
 
 _TOGETHER: Final = 256
 """Tiles whose headers are read side by side."""
@@ -78,8 +82,21 @@ class TileChunks:
         """
         return self.main.ht and level == 0 and self.main.cod.style.transform == 1 and not self._stripped
 
+    def find(self, tile: int, level: int) -> ByteRange | None:
+        """Where a chunk lies in one piece, its head included; None where it does not.
+
+        Raises:
+            CorruptImage: if the tile is missing, or its packets contradict their headers.
+            SourceError: if the file cannot be read.
+        """
+        with named(self._source.url):
+            found = drive(self._locate(tile, [level]), self._source)
+        # What follows the last packet is given, too, where a decoder asks for it, whatever it is.
+        trailer = 0 if self.suits_openjph(level) else TRAILER
+        return next((ByteRange(start, end + trailer) for start, end in found), None)
+
     def read(self, tile: int, level: int) -> bytes:
-        """The bytes of a chunk.
+        """The bytes of a chunk, put together of its packets.
 
         Raises:
             CorruptImage: if it is missing, or its packets contradict their headers.
@@ -107,25 +124,30 @@ class TileChunks:
         with named(self._source.url):
             for first in range(0, tiles, _TOGETHER):
                 numbers = range(first, min(first + _TOGETHER, tiles))
-                located = drive(together([self._locate(number, levels) for number in numbers]), self._source)
+                located = drive(together([self._locate(number, range(levels)) for number in numbers]), self._source)
+                if not all(located):
+                    raise UsageError(
+                        "its tiles cannot be read as spans of the file; lay it out in chunks first, which decodes "
+                        "nothing: ziggurat transcode IN OUT --layout chunks"
+                    )
                 found[:, first : first + len(numbers)] = np.array(located).swapaxes(0, 1)
+                for number in numbers:
+                    self._index.forget(number)
         return found
 
-    def _locate(self, number: int, levels: int) -> Reads[list[tuple[int, int]]]:
-        """Where the chunks of one tile lie, by level."""
+    def _locate(self, number: int, levels: Sequence[int]) -> Reads[list[tuple[int, int]]]:
+        """Where the chunks of some levels of one tile lie; none where one of them is not in one piece."""
         [header, *more] = (yield from self._index.tile(number)).headers
         place = chunk_start(header.data, header.segments)
+        if place is None or more:
+            return []
         spans = []
-        for level in range(levels):
+        for level in levels:
             body = (yield from self._reordering.chunk(number, level, room=self._room)).body
             inside = body.start[:1].tolist() == [header.body] and len(body.start) == 1
-            if place is None or more or not (inside or not len(body.start)):
-                raise UsageError(
-                    "its tiles cannot be read as spans of the file; lay it out in chunks first, which decodes nothing: "
-                    "ziggurat transcode IN OUT --layout chunks"
-                )
+            if not inside and len(body.start):
+                return []
             spans.append((header.part.offset + place, int(body.end[0]) if inside else header.body))
-        self._index.forget(number)
         return spans
 
 
@@ -155,13 +177,13 @@ def codecs(tiles: TileChunks, level: int) -> list[JSON]:
     return [{"name": name, "configuration": {"skipres": level, **planes}}]
 
 
-def grids(main: MainHeader, sizes: Sequence[Size], planes: int | None) -> list[Grid]:
+def grids(main: MainHeader, sizes: Sequence[Size], stack: Stack) -> list[Grid]:
     """The levels whose chunks are tiles.
 
     Args:
         main: the codestream's main header.
         sizes: of the image's levels.
-        planes: as in ``Pyramid``.
+        stack: as in ``Pyramid``.
     """
     bands = len(main.siz.components)
     made = []
@@ -169,7 +191,7 @@ def grids(main: MainHeader, sizes: Sequence[Size], planes: int | None) -> list[G
         chunk = chunk_size(main.siz, level)
         if chunk is None:
             break
-        made.append(Grid(size, bands, Size(*chunk), bands, planes))
+        made.append(Grid(size, bands, Size(*chunk), bands, stack))
     return made
 
 
@@ -189,13 +211,14 @@ class VirtualLevels:
     def __init__(self, planes: Planes) -> None:
         self._planes = planes
         self._opened: WeakKeyDictionary[Image, TileChunks] = WeakKeyDictionary()
+        self._places: dict[tuple[int, int, int], ByteRange] = {}
         image = planes.pyramid
         with planes.borrow(0) as first:
             tiles = self._tiles(first)
             self._main = tiles.main
             sizes = [level.shape for level in first.info.levels]
         self._across = self._main.siz.tiles_across
-        self.grids: Sequence[Grid] = grids(self._main, sizes, image.planes)
+        self.grids: Sequence[Grid] = grids(self._main, sizes, image.stack)
         self.read = [0] * len(self.grids)
         arrays = [array(grid, image.dtype, codecs(tiles, level)) for level, grid in enumerate(self.grids)]
         self.documents: Mapping[str, bytes] = dumped(group(image, planes.name, arrays), arrays)
@@ -216,11 +239,21 @@ class VirtualLevels:
         part = self.grids[level].part(place)
         if part is None:
             raise UsageError(f"level {level} has no chunk {'/'.join(map(str, place))}")
+        tile = place[-2] * self._across + place[-1]
         with self._planes.borrow(part.plane) as image:
-            tiles = self._tiles(image)
-            if _kind(tiles.main) != _kind(self._main):
-                raise UsageError(f"{image.url} is not coded in tiles like those of the first plane of the stack")
-            made = tiles.read(place[-2] * self._across + place[-1], level)
+            known = self._places.get((part.plane, tile, level))
+            if known is None:
+                tiles = self._tiles(image)
+                if _kind(tiles.main) != _kind(self._main):
+                    raise UsageError(f"{image.url} is not coded in tiles like those of the first plane of the stack")
+                known = tiles.find(tile, level)
+            if known is None:
+                made = tiles.read(tile, level)
+            else:
+                if len(self._places) >= _PLACES:
+                    self._places.clear()
+                self._places[part.plane, tile, level] = known
+                [made] = image.source.read_ranges([known])
         self.read[level] += len(made)
         return made
 

@@ -1,12 +1,11 @@
 """Images grouped into items: as they lie in folders, or as a table says. Pure."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
-_DIGITS = re.compile(r"(\d+)")
+from ziggurat.storage.order import natural
 
 type Pairs = tuple[tuple[str, str], ...]
 """Labels and values, in order."""
@@ -183,20 +182,6 @@ def section_parts(section: str | None) -> tuple[str, ...]:
     """A section and those inside of it, outermost first: "Part 1/Chapter 2" is Chapter 2 of Part 1."""
     parts = tuple(part.strip() for part in (section or "").split("/"))
     return tuple(filter(None, parts)) or tuple(filter(None, (section,)))
-
-
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A key that sorts page 10 behind page 9, wherever the digits stand."""
-    return tuple(_parts(name))
-
-
-def _parts(name: str) -> Iterator[tuple[int, int, str]]:
-    for number, part in enumerate(_DIGITS.split(name)):
-        # Longer runs of digits than any page number are compared as text.
-        if number % 2 and len(part) < 19:  # noqa: PLR2004 - digits of 64 bits
-            yield 0, int(part), part
-        elif part:
-            yield 1, 0, part.casefold()
 
 
 def label(identifier: str) -> str:

@@ -20,9 +20,10 @@ from ziggurat.pack import Pack
 from ziggurat.pack.schema import ATTRIBUTE, quoted
 from ziggurat.serve.conditions import Condition, all_of, beginning, folders_below, holding
 from ziggurat.serve.found import is_text
-from ziggurat.serve.items import Entry, Hits, Item, Page, Pairs, Place, Wanted, grouped, item_of, label, natural
+from ziggurat.serve.items import Entry, Hits, Item, Page, Pairs, Place, Wanted, grouped, item_of, label
 from ziggurat.serve.words import Term
 from ziggurat.storage.network import NetworkOptions
+from ziggurat.storage.order import natural
 from ziggurat.storage.urls import local_path
 
 NATURAL: Final = 10_000

@@ -32,8 +32,9 @@ from ziggurat.serve.conditions import (
     source_without,
 )
 from ziggurat.serve.found import Found, is_text, named
-from ziggurat.serve.items import EVERYTHING, Entry, Hits, Item, Page, Pairs, Place, Wanted, item_of, label, natural
+from ziggurat.serve.items import EVERYTHING, Entry, Hits, Item, Page, Pairs, Place, Wanted, item_of, label
 from ziggurat.serve.words import Term
+from ziggurat.storage.order import natural
 
 SHOWN: Final[Mapping[str, tuple[State, ...]]] = {
     "done": (State.DONE,),

@@ -36,17 +36,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where samples lie that are pixels as they are.
+    """Where samples lie, and how they become pixels.
 
     Attributes:
         start: byte of the first one.
         plane: samples from one band to the next.
-        item: bytes of each, big-endian.
+        scaling: of them.
     """
 
     start: int
     plane: int
-    item: int
+    scaling: Scaling
 
 
 class PlainImage:
@@ -65,24 +65,22 @@ class PlainImage:
 
     def __init__(self, source: ByteSource, start: int, axes: Axes, scaling: Scaling, where: str) -> None:
         self._source = source
-        self._start = start
+        self._start = start + axes.first * scaling.stored.itemsize
         self._axes = axes
         self._scaling = scaling
         self.where = where
         self._item = scaling.stored.itemsize
         self._row = axes.size.width * self._item
-        if start + self._row > source.size:
+        if self._start + self._row > source.size:
             raise CorruptImage(
-                f"{where}: a row of {axes.size.width} samples needs {self._row} bytes at byte {start}, the file "
+                f"{where}: a row of {axes.size.width} samples needs {self._row} bytes at byte {self._start}, the file "
                 f"ends at {source.size}; it is truncated or its header lies"
             )
 
     @property
-    def stored(self) -> Stored | None:
-        """Where the samples lie; None where they are scaled."""
-        if self._scaling.rule != "as stored":
-            return None
-        return Stored(self._start, self._axes.plane, self._item)
+    def stored(self) -> Stored:
+        """Where the samples lie."""
+        return Stored(self._start, self._axes.plane, self._scaling)
 
     def read(self, window: Window) -> Samples:
         """Pixels (y, x, band) of a window.

@@ -1,5 +1,6 @@
 """Opens a FITS image by its headers and reads windows of it."""
 
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -18,11 +19,11 @@ from ziggurat.format.fits.tiling import Tiling, tiling
 from ziggurat.format.fits.wcs import celestial_wcs, wcs_details
 from ziggurat.format.foreign import foreign_errors, named
 from ziggurat.geometry import Size, Window
-from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples
+from ziggurat.model import JSON, ColourSpace, ImageInfo, Level, Samples, Stack
 from ziggurat.storage.protocol import ByteSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from astropy.io.fits import Header
     from astropy.wcs import WCS
@@ -34,11 +35,19 @@ if TYPE_CHECKING:
 class FitsReader:
     """One image of a FITS file, at one level. Safe to use from several threads."""
 
-    def __init__(self, info: ImageInfo, image: PlainImage | TiledImage, cards: Cards, axes: Axes) -> None:
+    def __init__(
+        self,
+        info: ImageInfo,
+        image: PlainImage | TiledImage,
+        cards: Cards,
+        axes: Axes,
+        with_axes: "Callable[[Axes], FitsReader]",
+    ) -> None:
         self._info = info
         self._image = image
         self._cards = cards
         self._axes = axes
+        self._with_axes = with_axes
         self._world: WCS | None = None
 
     @property
@@ -99,8 +108,17 @@ class FitsReader:
         return self._image.cost(window)
 
     @property
+    def stack(self) -> Stack:
+        """The third axis and the fourth, of which the third is bands to ``read``."""
+        return self._axes.stack
+
+    def plane(self, number: int) -> "FitsReader":
+        """One plane of the third axis and the fourth, as an image of one band."""
+        return self._with_axes(self._axes.only(number))
+
+    @property
     def stored(self) -> Stored | None:
-        """Where samples lie that are pixels as they are; None where they are compressed or scaled."""
+        """Where samples lie that are not compressed; None where they are."""
         return self._image.stored if isinstance(self._image, PlainImage) else None
 
     @property
@@ -177,7 +195,7 @@ def open_fits(source: ByteSource, *, hdu: int | str | None = None) -> FitsReader
     with foreign_errors(f"{source.url}: the FITS header"):
         chosen, known, complete = choose(Headers(source), hdu)
         listing: dict[str, JSON] = {"hdus": [one.summary() for one in known], "hdus_complete": complete}
-        return _opened(source, chosen, listing, _world(chosen))
+        return _opened(source, chosen, listing, _world(chosen), arrange(chosen.axes))
 
 
 def open_unit(source: ByteSource, index: int, start: int) -> FitsReader:
@@ -199,15 +217,16 @@ def open_unit(source: ByteSource, index: int, start: int) -> FitsReader:
         chosen = unit_at(Headers(source), index, start)
         if not chosen.is_image:
             raise UnsupportedFeature(f"{chosen.cards.where} is no image of two or more dimensions")
-        return _opened(source, chosen, {}, None)
+        return _opened(source, chosen, {}, None, arrange(chosen.axes))
 
 
 def _world(chosen: Hdu) -> dict[str, JSON] | None:
     return wcs_details(chosen.cards, arrange(chosen.axes))
 
 
-def _opened(source: ByteSource, chosen: Hdu, listing: dict[str, JSON], world: dict[str, JSON] | None) -> FitsReader:
-    axes = arrange(chosen.axes)
+def _opened(
+    source: ByteSource, chosen: Hdu, listing: dict[str, JSON], world: dict[str, JSON] | None, axes: Axes
+) -> FitsReader:
     blank = "BLANK" if chosen.kind == "image" or "BLANK" in chosen.cards else "ZBLANK"
     rule = scaling(chosen.cards, chosen.bitpix, blank=blank)
     tiles = tiling(chosen, axes) if chosen.kind == "compressed" else None
@@ -219,7 +238,9 @@ def _opened(source: ByteSource, chosen: Hdu, listing: dict[str, JSON], world: di
     details: dict[str, JSON] = {"fits": _details(chosen, axes, rule, tiles) | listing}
     if world is not None:
         details["wcs"] = world
-    return FitsReader(_info(axes, rule, tiles, details), image, chosen.cards, axes)
+    return FitsReader(
+        _info(axes, rule, tiles, details), image, chosen.cards, axes, partial(_opened, source, chosen, listing, world)
+    )
 
 
 def list_hdus(source: ByteSource) -> list[dict[str, JSON]]:

@@ -65,8 +65,8 @@ class TiledImage:
         return result
 
     def _spans(self, window: Window) -> Spans:
-        """What is wanted along every axis: the window, all bands, the first plane of others."""
-        spans = [(0, 1)] * len(self._axes.lengths)
+        """What is wanted along every axis: the window, all bands, one plane of others."""
+        spans = [(at, at + 1) for at in self._axes.at]
         spans[self._axes.x] = (window.x0, window.x1)
         spans[self._axes.y] = (window.y0, window.y1)
         if self._axes.band is not None:

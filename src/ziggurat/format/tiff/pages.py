@@ -2,15 +2,17 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
-from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
+from tifffile import TiffFile, TiffPage, TiffPageSeries
 
+from ziggurat.errors import CorruptImage, UnsupportedFeature
 from ziggurat.format.tiff.ifd import MAX_SERIES_PAGES, Survey
-
-type Page = TiffPage | TiffFrame
+from ziggurat.format.tiff.stack import Page, stack_axes
+from ziggurat.model import Stack
 
 SLIDES = (
     "ome", "svs", "mikroscan", "motic", "trestle", "huron", "scn", "qpi", "ndpi", "bif", "avs", "philips",
@@ -54,24 +56,65 @@ class Chosen:
 def choose(tif: TiffFile, found: Survey) -> Chosen:
     """Finds the levels of the first image; a level that does not fit the finest one ends them."""
     first = tif.pages.first
-    if found.directories > MAX_SERIES_PAGES or found.entries > MAX_SERIES_TAGS:
+    if _is_too_long(found):
         return Chosen("first page", ((first,),), found.pages)
     everything = _series(tif, found)
     if not everything:
         return Chosen("first page", ((first,),), found.pages)
     series = _meant(everything)
-    levels: list[tuple[Page, ...]] = []
-    for level in series.levels:
-        pages = _bands(level)
-        if not pages or (levels and not _fits(pages, levels[-1])):
-            break
-        levels.append(pages)
+    levels = _levels(series, _bands)
     if levels and series.kind == "generic":
         levels += _marked([other for other in everything if other is not series], levels[-1], levels[0])
     if not levels:
         return Chosen("first page", ((first,),), found.pages)
     planes = math.prod(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     return Chosen(series.kind, tuple(levels), max(1, planes))
+
+
+def choose_planes(tif: TiffFile, found: Survey, where: str) -> tuple[Stack, list[Chosen]]:
+    """Finds the levels of all images of the first image's series, and the axes that these lie along.
+
+    Args:
+        tif: the file.
+        found: by the first walk over it.
+        where: the file, for messages.
+
+    Raises:
+        UnsupportedFeature: if there are too many directories, or they lie along other axes than t, z and c.
+        CorruptImage: if a plane is missing.
+    """
+    if _is_too_long(found):
+        raise UnsupportedFeature(
+            f"{where} has {found.directories} directories; stacks are read of up to {MAX_SERIES_PAGES} in a file: "
+            "divide it into several"
+        )
+    everything = _series(tif, found)
+    if not everything:
+        return Stack(), [choose(tif, found)]
+    series = _meant(everything)
+    axes = stack_axes(tif, series, where)
+    chosen: list[Chosen] = []
+    for number in range(axes.stack.planes):
+        levels = _levels(series, partial(axes.pages, number))
+        if not levels or (chosen and len(levels) != len(chosen[0].levels)):
+            raise CorruptImage(f"{where}: plane {number} of {axes.stack.planes} is missing, or lacks levels")
+        chosen.append(Chosen(series.kind, tuple(levels), axes.stack.planes))
+    return axes.stack, chosen
+
+
+def _is_too_long(found: Survey) -> bool:
+    return found.directories > MAX_SERIES_PAGES or found.entries > MAX_SERIES_TAGS
+
+
+def _levels(series: TiffPageSeries, bands: Callable[[TiffPageSeries], tuple[Page, ...]]) -> list[tuple[Page, ...]]:
+    """The pages of each level, as long as they fit the next finer one."""
+    levels: list[tuple[Page, ...]] = []
+    for level in series.levels:
+        pages = bands(level)
+        if not pages or (levels and not _fits(pages, levels[-1])):
+            break
+        levels.append(pages)
+    return levels
 
 
 def _meant(everything: Sequence[TiffPageSeries]) -> TiffPageSeries:

@@ -1,6 +1,7 @@
 """Opens a TIFF by its directories and reads windows of its levels."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
@@ -15,7 +16,7 @@ from ziggurat.format.tiff.colour import Finish, finisher
 from ziggurat.format.tiff.decode import decode
 from ziggurat.format.tiff.header import image_info
 from ziggurat.format.tiff.ifd import Survey, survey
-from ziggurat.format.tiff.pages import Chosen, choose
+from ziggurat.format.tiff.pages import Chosen, choose, choose_planes
 from ziggurat.format.tiff.picks import picked_pieces
 from ziggurat.format.tiff.plane import JPEG_2000, Plane, plane_of
 from ziggurat.format.tiff.quiet import shortened_tables
@@ -27,7 +28,7 @@ from ziggurat.format.tiff.targets import Picked, Places, Target, Whole
 from ziggurat.format.tiff.view import HeaderView
 from ziggurat.format.tiff.wavelet import with_wavelet_levels
 from ziggurat.geometry import Window
-from ziggurat.model import ImageInfo, Samples
+from ziggurat.model import ImageInfo, Samples, Stack
 from ziggurat.storage.protocol import ByteSource, Filling
 from ziggurat.storage.ranges import ByteRange
 
@@ -59,6 +60,7 @@ class TiffReader:
         self._info = info
         self._levels = levels
         self._finish = finish
+        self._stacked: tuple[Stack, Sequence[TiffReader]] | None = None
         self._longest = [max(plane.longest for plane in level) for level in levels]
         self._gaps: dict[int, int] = {}
 
@@ -108,6 +110,22 @@ class TiffReader:
         plan = partial(picked_pieces, rows=rows, columns=columns)
         self._fill(Picked(result, rows, columns, self._finish), level, plan, apart=True)
         return result
+
+    @property
+    def stack(self) -> Stack:
+        """The axes t and z of the image's series; the directories are parsed once more when this is asked first.
+
+        Raises:
+            CorruptImage: if a plane is missing or damaged.
+            UnsupportedFeature: if the series has other axes, or too many directories.
+        """
+        if self._stacked is None:
+            self._stacked = _open_planes(self._source)
+        return self._stacked[0]
+
+    def plane(self, number: int) -> "TiffReader":
+        """A reader of one plane of the series, its channels as bands."""
+        return self if self._stacked is None else self._stacked[1][number]
 
     def stored_jpeg(self, level: int, window: Window) -> bytes | None:
         """The JPEG that the file holds of a window, as a file of its own: the pixels of ``read`` without decoding them.
@@ -303,11 +321,40 @@ def _decoded(plane: Plane) -> int:
     )
 
 
-def _planes(view: HeaderView, source: ByteSource, chosen: Chosen, found: Survey) -> tuple[tuple[Plane, ...], ...]:
-    """The planes of all levels; the tables of their segments come in one batch."""
-    pages = [page for level in chosen.levels for page in level]
+@contextmanager
+def _parsed(source: ByteSource) -> Iterator[tuple[TiffFile, HeaderView, Survey]]:
+    """The file's directories, as tifffile has them, after a walk over them."""
+    with foreign_errors(f"{source.url}: the TIFF header"), HeaderView(source) as view, shortened_tables():
+        found = survey(view, source.url)
+        # A data set that spans files is read as this file alone: others are not opened on its word.
+        # Two dialects are read as plain TIFF, because tifffile would load all of their pages at once.
+        file = cast("BinaryIO", view)
+        with TiffFile(file, offset=0, _multifile=False, is_lsm=False, is_scanimage=False) as tif:
+            yield tif, view, found
+
+
+def _readers(source: ByteSource, view: HeaderView, found: Survey, chosen: Sequence[Chosen]) -> list[TiffReader]:
+    """Readers of images of one kind; the tables of all their segments come in one batch."""
+    pages = [page for one in chosen for level in one.levels for page in level]
     places = iter(read_places(view, source, pages, found.tables, found.order))
-    return tuple(tuple(plane_of(page, next(places), source.url) for page in level) for level in chosen.levels)
+    page = cast("TiffPage", chosen[0].levels[0][0].keyframe)
+    finish, mapped = finisher(page, source.url)
+    readers: list[TiffReader] = []
+    for one in chosen:
+        stored = tuple(tuple(plane_of(page, next(places), source.url) for page in level) for level in one.levels)
+        levels = with_wavelet_levels(stored, view)
+        first = levels[0][0]
+        bands = 3 if mapped is not None else first.samples * first.planes * len(levels[0])
+        dtype = (first.dtype if mapped is None else mapped).name
+        info = image_info(page, levels, one, found, dtype, bands)
+        readers.append(TiffReader(source, info, levels, finish))
+    return readers
+
+
+def _open_planes(source: ByteSource) -> tuple[Stack, Sequence[TiffReader]]:
+    with _parsed(source) as (tif, view, found):
+        stack, chosen = choose_planes(tif, found, source.url)
+        return stack, _readers(source, view, found, chosen)
 
 
 def open_reader(source: ByteSource) -> TiffReader:
@@ -317,18 +364,6 @@ def open_reader(source: ByteSource) -> TiffReader:
         CorruptImage: if the directories are damaged, loop, or point outside the file.
         UnsupportedFeature: if the samples or the compression cannot be read.
     """
-    with foreign_errors(f"{source.url}: the TIFF header"), HeaderView(source) as view, shortened_tables():
-        found = survey(view, source.url)
-        # A data set that spans files is read as this file alone: others are not opened on its word.
-        # Two dialects are read as plain TIFF, because tifffile would load all of their pages at once.
-        file = cast("BinaryIO", view)
-        with TiffFile(file, offset=0, _multifile=False, is_lsm=False, is_scanimage=False) as tif:
-            chosen = choose(tif, found)
-            page = cast("TiffPage", chosen.levels[0][0].keyframe)
-            levels = with_wavelet_levels(_planes(view, source, chosen, found), view)
-            finish, mapped = finisher(page, source.url)
-            first = levels[0][0]
-            bands = 3 if mapped is not None else first.samples * first.planes * len(levels[0])
-            dtype = (first.dtype if mapped is None else mapped).name
-            info = image_info(page, levels, chosen, found, dtype, bands)
-    return TiffReader(source, info, levels, finish)
+    with _parsed(source) as (tif, view, found):
+        [reader] = _readers(source, view, found, [choose(tif, found)])
+    return reader
