@@ -11,7 +11,7 @@ import pytest
 from jobs import write_image
 from ziggurat.convert.guard import WORKER_BASE, Lost
 from ziggurat.convert.options import OutputOptions
-from ziggurat.convert.pool import Pool
+from ziggurat.convert.engine.local import Pool
 from ziggurat.convert.probe import Question
 from ziggurat.convert.records import Budget, Failure, Published, Task, Verified
 from ziggurat.convert.worker import Answer, Probed, WorkerConfig
