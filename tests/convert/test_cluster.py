@@ -31,12 +31,9 @@ def outputs(out: Path) -> set[str]:
 
 def dask_workers(job: int) -> list[int]:
     """Processes that a job has spawned from any of its threads."""
-    found = []
-    for children in Path(f"/proc/{job}/task").glob("*/children"):
-        for pid in children.read_text().split():
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(int(pid))
-    return found
+    threads = Path(f"/proc/{job}/task").glob("*/children")
+    children = [int(pid) for thread in threads for pid in thread.read_text().split()]
+    return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_a_worker_that_dies_and_a_decoder_that_crashes_cost_no_other_image(tmp_path: Path) -> None:
@@ -148,5 +145,5 @@ def test_what_a_cluster_cannot_do_is_said_before_it_is_asked(tmp_path: Path) -> 
     assert (result.code, "which the workers of a cluster cannot write together" in result.err) == (2, True), result.said
     result = convert(folder, tmp_path / "out", *nowhere)
     assert (result.code, "those of the cluster" in result.err) == (2, True), result.said
-    result = convert(folder, tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
+    result = ziggurat("convert", folder, tmp_path / "out", "--to", "jpeg", "--scheduler", "tcp://127.0.0.1:1")
     assert (result.code, "--engine dask" in result.err) == (2, True), result.said

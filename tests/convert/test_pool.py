@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobs import write_image
+from ziggurat.convert.engine.local import Pool
 from ziggurat.convert.guard import WORKER_BASE, Lost
 from ziggurat.convert.options import OutputOptions
-from ziggurat.convert.engine.local import Pool
 from ziggurat.convert.probe import Question
 from ziggurat.convert.records import Budget, Failure, Published, Task, Verified
 from ziggurat.convert.worker import Answer, Probed, WorkerConfig

@@ -1,31 +1,22 @@
 """The workers of a Dask cluster as an engine: one station in each, wherever and whenever they join or leave."""
 
 import logging
-import pickle
 import queue
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ziggurat import __version__
 from ziggurat.convert.budgeting import Budgeting
+from ziggurat.convert.engine.line import Switchboard
 from ziggurat.convert.engine.protocol import Event, Work
-from ziggurat.convert.engine.station import (
-    BEAT_SECONDS,
-    Close,
-    Handed,
-    Joined,
-    Message,
-    Orders,
-    Report,
-    Witness,
-    deliver,
-    run_station,
-    settle,
-)
+from ziggurat.convert.engine.station import Close, Handed, Joined, Message, Orders, Witness, run_station, settle
 from ziggurat.convert.guard import Lost
 from ziggurat.convert.options import RunOptions
 from ziggurat.convert.records import Budget, Failure, Published, Task
@@ -71,6 +62,12 @@ class Cluster:
     def alive(self) -> bool:
         """Whether the scheduler is still there."""
         return self.client.status == "running"
+
+    def host(self) -> str:
+        """The address of this machine as the cluster sees it."""
+        from distributed.utils import get_ip  # noqa: PLC0415 - an extra
+
+        return str(get_ip(urlsplit(self.address).hostname or "127.0.0.1"))
 
     def wait(self) -> dict[str, Budgeting]:
         """Waits for a worker that can be used, for as long as it takes: in batch systems that may be hours."""
@@ -146,14 +143,7 @@ def start_cluster(run: RunOptions, config: WorkerConfig, witnesses: tuple[Witnes
         config = replace(
             config, destination=absolute(config.destination), budget=least.budget, share=least.share
         )  # fmt: skip
-        orders = Orders(
-            topic=f"ziggurat-{uuid.uuid4().hex[:12]}",
-            version=__version__,
-            config=config,
-            witnesses=witnesses,
-            deaf=cluster.own is not None,
-        )
-        engine = DaskEngine(cluster, orders)
+        engine = DaskEngine(cluster, config, witnesses)
         engine.wait()
     except BaseException:
         cluster.close()
@@ -171,54 +161,52 @@ class _Change:
 
 @dataclass(slots=True)
 class _Seat:
-    """A station as it is seen from here."""
+    """A station as it is seen from here; without a line as long as it has not called."""
 
     name: str
     address: str
     task: "Future[None]"
-    slots: int = 0
+    line: Connection | None = None
     held: list[Work] = field(default_factory=list)
-    outbox: list[Message] = field(default_factory=list)
-    sent: "list[Future[None]]" = field(default_factory=list)
-    written: float = 0.0
+    slots: int = 0
 
 
 class DaskEngine:
     """An engine over all workers of a cluster. See ``Engine`` for the methods."""
 
-    def __init__(self, cluster: Cluster, orders: Orders) -> None:
-        self._cluster, self._orders = cluster, orders
+    def __init__(self, cluster: Cluster, config: WorkerConfig, witnesses: tuple[Witness, ...]) -> None:
+        self._cluster = cluster
         self._seats: dict[str, _Seat] = {}
         # A place for every piece of work that could be handed out now, in the order in which they became free.
         self._free: deque[_Seat] = deque()
         self._seat_of: dict[int, _Seat] = {}
         self._refused: str | None = None
-        self._heard: queue.SimpleQueue[Report | _Change] = queue.SimpleQueue()
-        cluster.client.subscribe_topic(orders.topic, self._on_report)
+        self._workers: set[str] = set()
+        self._news: queue.SimpleQueue[_Change | Connection] = queue.SimpleQueue()
+        self._switchboard = Switchboard(cluster.host(), self._news.put)
+        self.budget = Budget(total=UNLIMITED, bands=config.budget.bands)  # every station minds its own memory
+        self._orders = Orders(
+            exchange=self._switchboard.exchange,
+            version=__version__,
+            config=config,
+            witnesses=witnesses,
+            deaf=cluster.own is not None,
+        )
         cluster.client.subscribe_topic("all", self._on_change)
         for address in cluster.workers():
             self._enlist(address)
 
-    # -- what Dask tells, in its own thread ---------------------------------------------------------------------
-
-    def _on_report(self, event: tuple[float, bytes]) -> None:
-        self._heard.put(pickle.loads(event[1]))  # noqa: S301 - what workers of a Dask cluster say is pickled anyway
-
     def _on_change(self, event: tuple[float, dict[str, str]]) -> None:
+        """Dask calls this in a thread of its own."""
         match event[1]:
             case {"action": "add-worker", "worker": address}:
-                self._heard.put(_Change(address, joined=True))
+                self._news.put(_Change(address, joined=True))
             case {"action": "remove-worker", "worker": address}:
-                self._heard.put(_Change(address, joined=False))
+                self._news.put(_Change(address, joined=False))
             case _:
                 pass
 
     # -- the engine -------------------------------------------------------------------------------------------
-
-    @property
-    def budget(self) -> Budget:
-        """Bytes for all that is in hand together: every station minds its own memory."""
-        return Budget(total=UNLIMITED, bands=self._orders.config.budget.bands)
 
     @property
     def size(self) -> int:
@@ -239,37 +227,30 @@ class DaskEngine:
         seat.held.append(work)
         if isinstance(work, Task):
             self._seat_of[work.image] = seat
-        seat.outbox.append(Handed(work, seconds, cap))
+        _send(seat, Handed(work, seconds, cap))
 
     def committed(self, image: int) -> None:
         """Tells the station that holds this image to publish it."""
         seat = self._seat_of.get(image)
         if seat is not None:
-            seat.outbox.append(Committed(image))
+            _send(seat, Committed(image))
 
     def events(self, seconds: float) -> Iterator[Event]:
-        """Sends what is to be sent, waits, and tells what was heard."""
-        self._send()
-        if not self._cluster.alive():
+        """Waits for what stations say, and looks after them."""
+        seats = {seat.line: seat for seat in self._seats.values() if seat.line is not None}
+        if not seats:
+            time.sleep(seconds)
+        ready = set(wait(list(seats), seconds))
+        for line, seat in seats.items():
+            if line in ready:
+                yield from self._listen(seat)
+        while not self._news.empty():
+            self._learn(self._news.get())
+        self._look_after()
+        if not self._cluster.alive() and not any(seat.line for seat in self._seats.values()):
             raise SchedulerLost(
                 f"the Dask scheduler {self._cluster.address} is gone; nothing is lost, the same command goes on"
             )
-        waiting = seconds
-        while True:
-            try:
-                heard = self._heard.get(timeout=waiting) if waiting else self._heard.get_nowait()
-            except queue.Empty:
-                break
-            waiting = 0.0
-            match heard:
-                case _Change(address, joined=True):
-                    self._enlist(address)
-                case _Change(address):
-                    for seat in [seat for seat in self._seats.values() if seat.address == address]:
-                        yield from self._bury(seat, "left the cluster")
-                case (name, said):
-                    yield from self._hear(name, said)
-        yield from self._look_after()
 
     def wait(self) -> None:
         """Waits for the first station.
@@ -284,99 +265,118 @@ class DaskEngine:
 
     def close(self) -> None:
         """Ends the stations, and the cluster if it is ours."""
-        if self._cluster.alive():
-            for seat in self._seats.values():
-                seat.outbox = [Close()]
-            self._send()
-            deadline = time.monotonic() + CLOSE_SECONDS
-            while time.monotonic() < deadline and not all(seat.task.done() for seat in self._seats.values()):
-                time.sleep(0.02)
-            # Dask would tell us, too, that we go.
-            self._cluster.client.unsubscribe_topic("all")
-            self._cluster.client.unsubscribe_topic(self._orders.topic)
+        self._workers.clear()
+        for seat in self._seats.values():
+            _send(seat, Close())
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for seat in self._seats.values():
+            with suppress(EOFError, OSError):
+                # What they still say does not count; the end of the line is the end of what they had in hand.
+                while seat.line is not None and seat.line.poll(max(0.0, deadline - time.monotonic())):
+                    seat.line.recv()
         self._seats.clear()
         self._free.clear()
+        self._switchboard.close()
+        if self._cluster.alive():
+            # Dask would tell us, too, that we go.
+            self._cluster.client.unsubscribe_topic("all")
         self._cluster.close()
 
     # -- stations ---------------------------------------------------------------------------------------------
 
     def _enlist(self, address: str) -> None:
         """Starts a station on a worker."""
+        self._workers.add(address)
         if any(seat.address == address for seat in self._seats.values()):
             return
         name = uuid.uuid4().hex[:12]
         task = self._cluster.client.submit(
             run_station, name, self._orders, key=f"ziggurat-station-{name}", workers=[address], pure=False
         )
-        self._seats[name] = _Seat(name, address, task, written=time.monotonic())
+        self._seats[name] = _Seat(name, address, task)
 
-    def _hear(self, name: str, said: Sequence[Joined | Event]) -> Iterator[Event]:
-        seat = self._seats.get(name)
-        if seat is None:
-            # It was given up; what it did since is done again.
+    def _learn(self, news: "_Change | Connection") -> None:
+        match news:
+            case _Change(address, joined=True):
+                self._enlist(address)
+            case _Change(address):
+                self._workers.discard(address)
+                # One that has a line is gone when that is.
+                for seat in [seat for seat in self._seats.values() if seat.address == address and seat.line is None]:
+                    self._forget(seat)
+            case Connection():
+                self._welcome(news)
+
+    def _welcome(self, line: Connection) -> None:
+        """Gives a line to the station that calls; it says its name at once."""
+        try:
+            joined: Joined = line.recv()
+        except (EOFError, OSError):
+            line.close()
             return
+        seat = self._seats.get(joined.name)
+        if seat is None:
+            line.close()
+            return
+        seat.line, seat.slots = line, joined.slots
+        self._free.extend([seat] * joined.slots)
+
+    def _listen(self, seat: _Seat) -> Iterator[Event]:
+        try:
+            while seat.line is not None and seat.line.poll():
+                yield from self._ended(seat, seat.line.recv())
+        except (EOFError, OSError):
+            self._forget(seat)
+            for work in seat.held:
+                if isinstance(work, Task):
+                    self._seat_of.pop(work.image, None)
+                yield Lost(work, WorkerLost.__name__, f"the Dask worker {seat.address} is gone", None)
+            if seat.address in self._workers:
+                # Perhaps it was only the line.
+                self._enlist(seat.address)
+
+    def _ended(self, seat: _Seat, said: Sequence[Event]) -> Iterator[Event]:
+        """Passes on what a station said, and frees the places of what it has ended."""
         for event in said:
             match event:
-                case Joined(slots):
-                    seat.slots = slots
-                    self._free.extend([seat] * slots)
-                    continue
                 case Published(image=image) | Failure(image=image) | Lost(work=Task(image=image)):
-                    self._seat_of.pop(image)
-                    self._ended(
-                        seat, next(work for work in seat.held if isinstance(work, Task) and work.image == image)
-                    )
+                    del self._seat_of[image]
+                    self._release(seat, image)
                 case Probed(probes):
-                    images = {probe.image for probe in probes}
-                    self._ended(
-                        seat, next(work for work in seat.held if isinstance(work, list) and work[0].image in images)
-                    )
+                    self._release(seat, probes[0].image)
                 case Lost(work=list() as questions):
-                    self._ended(seat, questions)
+                    self._release(seat, questions[0].image)
                 case _:
                     pass
             yield event
 
-    def _ended(self, seat: _Seat, work: Work) -> None:
-        seat.held.remove(work)
-        self._free.append(seat)
+    def _release(self, seat: _Seat, image: int) -> None:
+        """Takes the work that is, or begins with, this image out of a station's hands."""
+        for work in seat.held:
+            if (work.image if isinstance(work, Task) else work[0].image) == image:
+                seat.held.remove(work)
+                self._free.append(seat)
+                return
 
-    def _look_after(self) -> Iterator[Event]:
-        """Notices stations that have ended by themselves."""
-        for seat in list(self._seats.values()):
-            if not seat.task.done():
-                continue
-            error = seat.task.exception() if seat.task.status == "error" else None
-            yield from self._bury(seat, "gave up")
-            if error is None:
-                self._enlist(seat.address)
-                continue
+    def _look_after(self) -> None:
+        """Notices stations that could not begin."""
+        for seat in [seat for seat in self._seats.values() if seat.line is None and seat.task.status == "error"]:
+            error = seat.task.exception()
             reason = str(error) if isinstance(error, ZigguratError) else f"{type(error).__name__}: {error}"
             self._refused = f"the Dask worker {seat.address} cannot be used: {reason}"
             _log.warning("%s", self._refused)
+            self._forget(seat)
 
-    def _bury(self, seat: _Seat, how: str) -> Iterator[Event]:
-        """Forgets a station; what it had in hand is lost."""
+    def _forget(self, seat: _Seat) -> None:
         del self._seats[seat.name]
         self._free = deque(free for free in self._free if free is not seat)
         seat.task.release()
-        seat.sent.clear()
-        for work in seat.held:
-            if isinstance(work, Task):
-                self._seat_of.pop(work.image, None)
-            yield Lost(work, WorkerLost.__name__, f"the Dask worker {seat.address} {how}", None)
+        if seat.line is not None:
+            seat.line.close()
 
-    def _send(self) -> None:
-        """Sends every station its messages, all in one task, or a sign of life where there was none for a while."""
-        now = time.monotonic()
-        for seat in self._seats.values():
-            if not seat.slots or not (seat.outbox or now - seat.written > BEAT_SECONDS):
-                continue
-            seat.sent = [future for future in seat.sent if not future.done()]
-            seat.sent.append(
-                self._cluster.client.submit(
-                    deliver, seat.name, seat.outbox, key=f"ziggurat-{uuid.uuid4().hex}", workers=[seat.address],
-                    priority=100, pure=False,
-                )
-            )  # fmt: skip
-            seat.outbox, seat.written = [], now
+
+def _send(seat: _Seat, message: Message) -> None:
+    if seat.line is not None:
+        # A line that is broken is found so when it is listened to.
+        with suppress(OSError):
+            seat.line.send(message)

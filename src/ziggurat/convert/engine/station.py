@@ -1,19 +1,15 @@
 """What runs in a worker of a Dask cluster: a station, which keeps guarded processes and gives them their work.
 
-The station is one long task. It is told things by short tasks on the same worker (``deliver``), and tells the
-coordinator things by events, which Dask carries through the scheduler: the two need no direct way to each other.
+The station is one long task of Dask. It and the coordinator talk over a connection of their own: a task of Dask for
+every word would cost more than a small image.
 """
 
-import logging
 import multiprocessing
 import os
-import pickle
 import shutil
 import signal
-import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +17,7 @@ from typing import TYPE_CHECKING
 from ziggurat import __version__
 from ziggurat.convert.admission import Admission
 from ziggurat.convert.budgeting import Budgeting, budgeting
+from ziggurat.convert.engine.line import Exchange, dial
 from ziggurat.convert.engine.local import Pool
 from ziggurat.convert.engine.protocol import Event, Work
 from ziggurat.convert.guard import Lost
@@ -34,16 +31,11 @@ if TYPE_CHECKING:
 STATION_BASE = 200 << 20
 """Resident bytes of a Dask worker with a station in it (measured 150 to 170 MiB)."""
 
-BEAT_SECONDS = 10.0
-"""Between two signs of life of the coordinator."""
-
-LEASE_SECONDS = 90.0
-"""Without a sign of life after which a station takes its coordinator for dead."""
-
 TICK = 0.1
 """Seconds between two looks at the processes' memory and deadlines."""
 
-_log = logging.getLogger(__name__)
+ENDING = {"closing", "closing_gracefully", "closed", "failed"}
+"""States of a Dask worker that ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +79,14 @@ class Orders:
     """What a station is told once.
 
     Attributes:
-        topic: of the events that it sends.
+        exchange: where the coordinator waits for it.
         version: of the coordinator's Ziggurat.
         config: for its processes; their scratch folder is its own affair.
         witnesses: what it must find.
         deaf: whether signals for the whole process group are the coordinator's affair: its workers are ours.
     """
 
-    topic: str
+    exchange: Exchange
     version: str
     config: WorkerConfig
     witnesses: tuple[Witness, ...]
@@ -106,9 +98,11 @@ class Joined:
     """A station's first word.
 
     Attributes:
+        name: as it was given.
         slots: how much work it takes at once.
     """
 
+    name: str
     slots: int
 
 
@@ -127,31 +121,6 @@ class Close:
 
 
 type Message = Handed | Committed | Close
-type Report = tuple[str, Sequence[Joined | Event]]
-"""A station's name and what it says."""
-
-
-@dataclass(slots=True)
-class _Inbox:
-    """The way from Dask's threads to a station's. Connections are not safe for several threads."""
-
-    connection: Connection
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def put(self, messages: Sequence[Message]) -> None:
-        with self.lock:
-            self.connection.send(messages)
-
-
-_inboxes: dict[str, _Inbox] = {}
-"""Of the stations in this process, by their names."""
-
-
-def deliver(name: str, messages: Sequence[Message]) -> None:
-    """Gives messages to a station of this worker; without any it is a sign of life. A task of Dask."""
-    inbox = _inboxes.get(name)
-    if inbox is not None:
-        inbox.put(messages)
 
 
 def settle(threads: int, memory: int | None) -> Budgeting:
@@ -173,7 +142,7 @@ def run_station(name: str, orders: Orders) -> None:
     Raises:
         DependencyError: if another release of Ziggurat is installed here.
         SourceRefused: if sources or destination are not the same here.
-        UsageError: if this worker has less memory than the job was planned with.
+        UsageError: if this worker has less memory than the job was planned with, or cannot reach the coordinator.
     """
     from distributed import get_worker, secede  # noqa: PLC0415 - an extra
 
@@ -197,67 +166,56 @@ def run_station(name: str, orders: Orders) -> None:
     multiprocessing.current_process().daemon = False
     scratch = Path(worker.local_directory) / f"ziggurat-{name}"
     config = replace(orders.config, scratch=os.fspath(scratch))
-    station = Station(name, orders.topic, worker, Pool(settings.workers, config), Admission(settings.budget))
-    try:
-        station.run()
-    finally:
-        station.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+    with dial(orders.exchange) as line:
+        pool = Pool(settings.workers, config)
+        try:
+            Station(name, worker, line, pool, Admission(settings.budget)).run()
+        finally:
+            pool.close()
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 class Station:
     """The processes of one Dask worker, and the work that waits for memory."""
 
-    def __init__(self, name: str, topic: str, worker: "Worker", pool: Pool, admission: Admission) -> None:
-        self._name, self._topic, self._worker = name, topic, worker
+    def __init__(self, name: str, worker: "Worker", line: Connection, pool: Pool, admission: Admission) -> None:
+        self._name, self._worker, self._line = name, worker, line
         self._pool, self._admission = pool, admission
-        self._ours, theirs = multiprocessing.Pipe(duplex=False)
-        pool.wake = self._ours
-        _inboxes[name] = _Inbox(theirs)
         self._handed: dict[int, Handed] = {}
         self._headers: list[Handed] = []
-        self._heard = time.monotonic()
-        self._closed = False
+        pool.wake = line
 
     def run(self) -> None:
-        """Works until it is told to close, its Dask worker ends, or nothing is heard of the coordinator any more."""
-        self._tell([Joined(self._pool.size)])
-        while not self._closed and self._worker.status.name not in {"closing", "closed", "failed"}:
-            self._listen()
-            self._begin()
-            said = [event for event in self._pool.events(TICK) if not isinstance(event, Stage)]
-            for event in said:
-                self._note(event)
-            self._tell(said)
-            if time.monotonic() - self._heard > LEASE_SECONDS:
-                _log.warning("the coordinator of %s is silent; its work is given up", self._topic)
-                return
+        """Works until it is told to close, its Dask worker ends, or the coordinator is gone."""
+        try:
+            self._line.send(Joined(self._name, self._pool.size))
+            while self._worker.status.name not in ENDING:
+                if not self._listen():
+                    return
+                self._begin()
+                said = [event for event in self._pool.events(TICK) if not isinstance(event, Stage)]
+                for event in said:
+                    self._note(event)
+                if said:
+                    self._line.send(said)
+        except (EOFError, OSError):
+            return
 
-    def close(self) -> None:
-        """Ends the processes."""
-        _inboxes.pop(self._name).connection.close()
-        self._pool.close()
-        self._ours.close()
-
-    def _tell(self, said: Sequence[Joined | Event]) -> None:
-        if said:
-            report: Report = (self._name, said)
-            self._worker.log_event(self._topic, pickle.dumps(report))
-
-    def _listen(self) -> None:
-        while self._ours.poll():
-            self._heard = time.monotonic()
-            for message in self._ours.recv():
-                match message:
-                    case Handed(work=Task() as task):
-                        self._handed[task.image] = message
-                        self._admission.add([task])
-                    case Handed():
-                        self._headers.append(message)
-                    case Committed(image):
-                        self._pool.committed(image)
-                    case Close():
-                        self._closed = True
+    def _listen(self) -> bool:
+        """Takes what the coordinator says; false if that is to close."""
+        while self._line.poll():
+            message: Message = self._line.recv()
+            match message:
+                case Handed(work=Task() as task):
+                    self._handed[task.image] = message
+                    self._admission.add([task])
+                case Handed():
+                    self._headers.append(message)
+                case Committed(image):
+                    self._pool.committed(image)
+                case Close():
+                    return False
+        return True
 
     def _begin(self) -> None:
         while self._pool.idle():
