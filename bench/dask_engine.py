@@ -1,6 +1,6 @@
 """Converts on Dask clusters: with workers that are killed, with one worker and with two.
 
-Writes the section "Dask" of ``docs/benchmarks.md``; needs no peers. Every worker of the comparison is bound to one core.
+Can write sections of ``docs/benchmarks.md``; needs no peers. Every worker of the comparison is bound to one core.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 import apsw
 import imagecodecs
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import NDArray  # noqa: TC002 - as elsewhere
 
 from convert import REPOSITORY
 from tables import machine, table, write_section

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,7 +104,24 @@ def rows(count: int) -> Iterator[PlannedRow]:
         yield row, f"{number // ITEM:06}/{number:07}.jpg", None, None
 
 
-def measure(work: Path, count: int, slots: int, profile: cProfile.Profile | None) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Images that went through a ledger; seconds of the plan, the job and its processor; MiB of the file."""
+
+    images: int
+    planned: float
+    seconds: float
+    cpu: float
+    size: int
+
+    def line(self, slots: int) -> list[str]:
+        """For a table."""
+        rates = (self.images / self.seconds, self.images / self.cpu)
+        times = (f"{self.planned:.0f}", f"{self.seconds:.0f}")
+        return [str(slots), f"{self.images:,}", *times, *(f"{rate:,.0f}" for rate in rates), str(self.size)]
+
+
+def measure(work: Path, count: int, slots: int, profile: cProfile.Profile | None = None) -> Carried:
     """Carries so many images through a new ledger."""
     path = work / f"{slots}.zgj"
     ledger = Ledger.create(path, {"options": {}})
@@ -134,8 +152,7 @@ def measure(work: Path, count: int, slots: int, profile: cProfile.Profile | None
     ledger.close()
     size = path.stat().st_size
     path.unlink()
-    figures = (f"{count:,}", f"{planned:.0f}", f"{seconds:.0f}", f"{count / seconds:,.0f}", f"{count / cpu:,.0f}")
-    return [str(slots), *figures, f"{size >> 20}"]
+    return Carried(count, planned, seconds, cpu, size >> 20)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -151,7 +168,7 @@ def main(words: Sequence[str] | None = None) -> int:
     profile = cProfile.Profile() if given.profile else None
     try:
         # A turn is a durable transaction: with few images in hand it is the disk that is measured, and fewer will do.
-        lines = [measure(work, min(given.rows, 1000 * slots), slots, profile) for slots in given.slots]
+        lines = [measure(work, min(given.rows, 1000 * slots), slots, profile).line(slots) for slots in given.slots]
     finally:
         shutil.rmtree(work)
     header = ("in hand", "images", "planned in s", "done in s", "done/s", "done/CPU s", "MiB")
