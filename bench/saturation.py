@@ -274,28 +274,38 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ledger", action="append", required=True, help="NAME=FILE: images of a job that is done")
     parser.add_argument("--slow-disk", type=float, default=0.01, help="seconds of a transaction on a slow disk")
+    parser.add_argument("--prefixes", type=int, default=16, help="of a store over which outputs are spread")
     parser.add_argument("--ledgers", type=int, default=8, help="jobs that a collection is divided into")
     parser.add_argument("--output", type=Path, help="document to write the section into, such as docs/scaling.md")
     given = parser.parse_args(words)
     world = measured_world()
     where = f"`.venv/bin/python bench/saturation.py` on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
     supposed = (
-        f"Measured here: {world.turn * 1e3:.2f} ms for a transaction, {world.message * 1e6:.0f} us for a message, of which "
-        f"an image has two, {world.line * 1e6:.1f} us a turn for every worker that is listened to. Supposed: a worker has "
-        f"one core and {world.slots} images in hand; the store answers after {world.latency * 1e3:.0f} ms, sends "
-        f"{world.stream / 1e6:.0f} MB/s a request, takes {world.gets:,.0f} reads and {world.puts:,.0f} writes a second, "
-        f"and {world.bandwidth / 1e9:.1f} GB/s in all."
+        f"Measured here: {world.turn * 1e3:.2f} ms for a transaction, {world.message * 1e6:.0f} us for a message, of "
+        f"which an image has two, {world.line * 1e6:.1f} us a turn for every worker that is listened to. Supposed: a "
+        f"worker has one core and {world.slots} images in hand; the store answers after {world.latency * 1e3:.0f} ms, "
+        f"sends {world.stream / 1e6:.0f} MB/s a request, takes {world.gets:,.0f} reads and {world.puts:,.0f} writes a "
+        f"second, and {world.bandwidth / 1e9:.1f} GB/s in all."
     )
     parts = [where, supposed]
+    images: list[Image] = []
     for named in given.ledger:
         name, _, path = named.partition("=")
         images = images_of(Path(path))
         cpu, source, output = (sum(values) / len(images) for values in zip(*map(_plain, images), strict=True))
         what = f"{cpu:.3g} s of a core, {source / 1e6:.3g} MB read, {output / 1e6:.3g} MB written an image"
         parts += [f"### {name}: {what}", lines(world, images)]
-        slow = replace(world, turn=given.slow_disk)
-        parts += [f"With a disk that needs {given.slow_disk * 1e3:.0f} ms for a transaction:", lines(slow, images)]
-        parts += [f"Divided into {given.ledgers} jobs, each with its coordinator:", lines(world, images, given.ledgers)]
+    slow = replace(world, turn=given.slow_disk)
+    wide = replace(world, gets=world.gets * given.prefixes, puts=world.puts * given.prefixes)
+    parts += [
+        "The last of these once more.",
+        f"With a disk that needs {given.slow_disk * 1e3:.0f} ms for a transaction:",
+        lines(slow, images),
+        f"With outputs spread over {given.prefixes} prefixes, each of which takes as much:",
+        lines(wide, images),
+        f"The same, divided into {given.ledgers} jobs, each with its coordinator:",
+        lines(wide, images, given.ledgers),
+    ]
     section = "\n\n".join(parts)
     print(section)
     if given.output is not None:
