@@ -118,9 +118,10 @@ def connect(scheduler: str | None, workers: int, memory: int) -> Cluster:
         )
         return Cluster(own.scheduler_address, Client(own, set_as_default=False), own)
     try:
-        return Cluster(scheduler, Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
+        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SchedulerLost(f"there is no Dask scheduler at {scheduler}: {error}") from error
+    return Cluster(client.scheduler_info(n_workers=0)["address"], client)
 
 
 def start_cluster(run: RunOptions, config: WorkerConfig, witnesses: tuple[Witness, ...]) -> "DaskEngine":
@@ -140,9 +141,8 @@ def start_cluster(run: RunOptions, config: WorkerConfig, witnesses: tuple[Witnes
     try:
         # Planned for the smallest of the workers, every image can go to any of them.
         least = min(cluster.wait().values(), key=lambda settings: settings.budget.total)
-        config = replace(
-            config, destination=absolute(config.destination), budget=least.budget, share=least.share
-        )  # fmt: skip
+        place = absolute(config.destination)
+        config = replace(config, destination=place, budget=least.budget, share=least.share)
         engine = DaskEngine(cluster, config, witnesses)
         engine.wait()
     except BaseException:

@@ -210,7 +210,7 @@ class Station:
                     self._handed[task.image] = message
                     self._admission.add([task])
                 case Handed():
-                    self._headers.append(message)
+                    self._headers.append(replace(message, cap=min(message.cap, self._admission.budget.total)))
                 case Committed(image):
                     self._pool.committed(image)
                 case Close():
@@ -225,8 +225,7 @@ class Station:
                 handed = self._handed.pop(task.image)
             else:
                 return
-            cap = min(handed.cap, self._admission.budget.total)
-            self._pool.submit(handed.work, seconds=handed.seconds, cap=cap)
+            self._pool.submit(handed.work, seconds=handed.seconds, cap=handed.cap)
 
     def _note(self, event: Event) -> None:
         match event:
