@@ -121,6 +121,12 @@ def test_work_that_takes_too_long_is_ended(pool: Pool, tmp_path: Path) -> None:
     assert pool.workers == []
 
 
+def test_the_start_of_a_worker_is_not_counted_as_its_works_time(pool: Pool, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png")
+    pool.submit([question(path)], seconds=0.01, cap=1 << 30)
+    hear(pool, Probed)
+
+
 def test_work_that_grows_over_its_cap_is_ended(pool: Pool, tmp_path: Path) -> None:
     work = task(write_image(tmp_path / "a.png"))
     pool.submit(work, seconds=120, cap=40 - WORKER_BASE)
