@@ -97,7 +97,7 @@ class Job:
         if self._engine is not None:
             # Whatever ended the job: workers that outlive it would keep this process from ending.
             self._engine.close()
-            self.destination.cleanup(ACCESS_CHECK, _witness_token(self.ledger))
+        self.destination.cleanup(ACCESS_CHECK, _witness_token(self.ledger))
         self.progress.display.close()
         self.ledger.close()
         if self._scratch.is_dir() and not any(self._scratch.iterdir()):

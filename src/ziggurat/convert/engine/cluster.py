@@ -81,12 +81,23 @@ class Cluster:
         return found
 
     def workers(self) -> dict[str, Budgeting]:
-        """The workers that there are, by address, and what each would do; small ones are left out."""
+        """The workers that there are, by address, and what each would do; small ones are left out.
+
+        Raises:
+            SchedulerLost: if the scheduler is gone.
+            UsageError: if the workers are ours, and have too little memory.
+        """
         found: dict[str, Budgeting] = {}
-        for address, facts in self.client.scheduler_info(n_workers=-1)["workers"].items():
+        try:
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        except OSError as error:
+            raise SchedulerLost(f"the Dask scheduler {self.address} is gone: {error}") from error
+        for address, facts in workers.items():
             try:
                 found[address] = settle(facts["nthreads"], facts["memory_limit"])
             except UsageError as error:
+                if self.own is not None:
+                    raise
                 _log.warning("%s is not used: %s", address, error)
         return found
 
@@ -113,7 +124,7 @@ def connect(scheduler: str | None, workers: int, memory: int) -> Cluster:
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=memory // workers,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         )
         return Cluster(own.scheduler_address, Client(own, set_as_default=False), own)
