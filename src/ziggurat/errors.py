@@ -21,6 +21,8 @@ The tree::
     │   ├── Overloaded           too much is asked for at once; trying again may help
     │   └── NotReady             it is being made; trying again will help
     ├── WorkerCrashed            a decoder took its process down
+    ├── WorkerLost               a worker of a cluster is gone, with what it had in hand
+    ├── SchedulerLost            the scheduler of a cluster is gone, or was never there
     ├── WriteError               the result cannot be stored
     │   ├── TargetRefused        a name that must not be written
     │   ├── TargetExists
@@ -111,6 +113,14 @@ class NotReady(LimitExceeded):
 
 class WorkerCrashed(ZigguratError):
     """A worker process died while it held an image."""
+
+
+class WorkerLost(ZigguratError):
+    """A worker of a cluster left it, or its machine died, while it held an image."""
+
+
+class SchedulerLost(ZigguratError):
+    """The scheduler of a cluster cannot be reached; the same command goes on when it is there again."""
 
 
 class WriteError(ZigguratError):

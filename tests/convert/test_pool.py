@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobs import write_image
+from ziggurat.convert.engine.local import Pool
 from ziggurat.convert.guard import WORKER_BASE, Lost
 from ziggurat.convert.options import OutputOptions
-from ziggurat.convert.pool import Pool
 from ziggurat.convert.probe import Question
 from ziggurat.convert.records import Budget, Failure, Published, Task, Verified
 from ziggurat.convert.worker import Answer, Probed, WorkerConfig
@@ -119,6 +119,12 @@ def test_work_that_takes_too_long_is_ended(pool: Pool, tmp_path: Path) -> None:
     assert isinstance(lost, Lost)
     assert (lost.work, lost.error_class) == (work, "TimedOut")
     assert pool.workers == []
+
+
+def test_the_start_of_a_worker_is_not_counted_as_its_works_time(pool: Pool, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png")
+    pool.submit([question(path)], seconds=0.01, cap=1 << 30)
+    hear(pool, Probed)
 
 
 def test_work_that_grows_over_its_cap_is_ended(pool: Pool, tmp_path: Path) -> None:

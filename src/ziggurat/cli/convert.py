@@ -17,7 +17,7 @@ from ziggurat.convert.forecast import forecast
 from ziggurat.convert.job import Job, JobRequest, default_memory, default_workers, signals
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.manifest import parse_columns
-from ziggurat.convert.options import OutputOptions, Oversize, RunOptions
+from ziggurat.convert.options import EngineName, OutputOptions, Oversize, RunOptions
 from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
@@ -166,6 +166,9 @@ class Running:
         job: the job's file; beside the destination unless given.
         workers: processes; one per core unless given.
         memory: for all processes together, such as 8G; 70 % of the machine's or cgroup's unless given.
+        engine: local, processes of this machine; or dask.
+        scheduler: of a Dask cluster, such as tcp://host:8786, whose workers and memory are used; unless given, --engine
+            dask starts a cluster of --workers processes on this machine.
         attempts: how often an image is tried whose decoder crashes, hangs or eats memory.
         timeout: seconds for one image; by its pixels unless given.
         headers: headers that are read before the first image is converted.
@@ -183,6 +186,8 @@ class Running:
     job: Path | None = None
     workers: int | None = None
     memory: str | None = None
+    engine: EngineName = "local"
+    scheduler: str | None = None
     attempts: int = 3
     timeout: float | None = None
     headers: int = 20_000
@@ -200,9 +205,13 @@ class Running:
         """The options of this run."""
         if self.notify is not None and not self.notify.startswith(("http://", "https://")):
             raise UsageError(f"--notify {self.notify!r} is not an http or https URL")
+        if self.scheduler is not None and (self.workers, self.memory) != (None, None):
+            raise UsageError("--workers and --memory are those of the cluster where --scheduler is given")
         return RunOptions(
             workers=default_workers() if self.workers is None else self.workers,
             memory=default_memory() if self.memory is None else parse_bytes(self.memory),
+            engine=self.engine,
+            scheduler=self.scheduler,
             attempts=self.attempts,
             timeout=self.timeout,
             overwrite=self.overwrite,
@@ -258,7 +267,8 @@ def convert(*places: str, output: Output, running: Running = NORMALLY, network: 
         coordinator = job.coordinator()
         with signals(coordinator) as received:
             coordinator.read_headers(request.run.headers)
-            print(forecast(job.ledger, request.run.workers), flush=True)
+            workers = request.run.workers if request.run.scheduler is None else coordinator.engine.size
+            print(forecast(job.ledger, workers), flush=True)
             coordinator.run()
         coordinator.notifier.tell("end", job.progress.summary() | {"interrupted": bool(received)})
         if coordinator.full is not None:
@@ -281,7 +291,9 @@ def default_job(destination: str) -> Path:
 
 def _dry_run(request: JobRequest, log_format: LogFormat) -> int:
     with TemporaryDirectory(prefix="ziggurat-plan-") as folder:
-        pretended = replace(request, ledger=Path(folder) / "plan.zgj")
+        # A plan is for looking at: no cluster is started for it.
+        here = replace(request.run, engine="local", scheduler=None)
+        pretended = replace(request, ledger=Path(folder) / "plan.zgj", run=here)
         with Job(pretended, default_display(log_format)) as job:
             coordinator = job.coordinator()
             with signals(coordinator) as received:

@@ -10,18 +10,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ziggurat.convert.admission import Admission
+from ziggurat.convert.engine.protocol import Engine, Event, Work
 from ziggurat.convert.guard import Lost
 from ziggurat.convert.hooks import ItemHooks, Notifier
 from ziggurat.convert.ledger.ledger import Ledger
 from ziggurat.convert.ledger.schema import State
 from ziggurat.convert.options import OutputOptions, RunOptions
-from ziggurat.convert.pool import Pool
 from ziggurat.convert.probe import Question
 from ziggurat.convert.progress import Progress
-from ziggurat.convert.records import Budget, Failure, Probe, Published, Task, Verified
+from ziggurat.convert.records import Failure, Probe, Published, Task, Verified
 from ziggurat.convert.settling import Settling
-from ziggurat.convert.worker import Answer, Probed
-from ziggurat.errors import StoreFull, WriteError
+from ziggurat.convert.worker import Probed
+from ziggurat.errors import StoreFull, WorkerLost, WriteError
 from ziggurat.storage.destination import Destination
 from ziggurat.write.table import target
 
@@ -40,11 +40,14 @@ LAST = (1 << 63) - 1
 TICK = 0.1
 """Seconds between two looks at the workers' memory and deadlines."""
 
-QUARANTINE = {"WorkerCrashed", "TimedOut", "OutOfMemory"}
+QUARANTINE = {"WorkerCrashed", "TimedOut", "OutOfMemory", "WorkerLost"}
 """Errors of which another attempt may be spared, and after which an image is kept apart."""
 
 TRANSIENT = {"StoreUnavailable": 6, "ChecksumMismatch": 3}
 """Errors that may go away, and how often an image is tried then: a server may be away for minutes."""
+
+LOSSES = 8
+"""How often an image is tried that lost the worker of a cluster: it is rarely the image's fault, but may be."""
 
 RETRY_SECONDS = 5.0
 """Wait before the first new attempt after a transient error; doubled every time."""
@@ -66,11 +69,10 @@ class Coordinator:
     """Runs the open rows of one ledger to their ends."""
 
     ledger: Ledger
-    pool: Pool
+    engine: Engine
     destination: Destination
     options: OutputOptions
     run_options: RunOptions
-    budget: Budget
     progress: Progress
     hooks: ItemHooks
     notifier: Notifier
@@ -87,7 +89,7 @@ class Coordinator:
     _probing: int = 0
 
     def __post_init__(self) -> None:
-        self.admission = Admission(self.budget)
+        self.admission = Admission(self.engine.budget)
         self.settling = Settling(self.destination)
 
     # -- phases -----------------------------------------------------------------------------------------------
@@ -96,12 +98,12 @@ class Coordinator:
         """Reads up to ``limit`` headers before anything is converted, and records the verdicts."""
         asked = 0
         # Few headers are shared out too, so that all workers start at once and not one after the other.
-        few = len(self.ledger.unprobed(self._asked, CHUNK * self.pool.size))
-        chunk = max(1, min(CHUNK, -(-few // self.pool.size)))
+        few = len(self.ledger.unprobed(self._asked, CHUNK * self.engine.size))
+        chunk = max(1, min(CHUNK, -(-few // self.engine.size)))
         while not self.aborted:
-            while not self.draining and asked < limit and self.pool.idle() and not self._headers_done:
+            while not self.draining and asked < limit and self.engine.idle() and not self._headers_done:
                 asked += self._ask(min(chunk, limit - asked))
-            if not self.pool.busy():
+            if not self.engine.held():
                 return
             self._turn(admit=False)
 
@@ -112,7 +114,7 @@ class Coordinator:
         while not self.aborted:
             self._turn(admit=not self.draining)
             self.notifier.watch(self.progress)
-            if not self.pool.busy() and (self.draining or self._exhausted()):
+            if not self.engine.held() and (self.draining or self._exhausted()):
                 if not self.settling.waiting:
                     break
                 self.settling.hurry()
@@ -130,7 +132,7 @@ class Coordinator:
     # -- one turn ---------------------------------------------------------------------------------------------
 
     def _turn(self, *, admit: bool) -> None:
-        reported = list(self.pool.events(TICK if self.pool.busy() else TICK / 2))
+        reported = list(self.engine.events(TICK if self.engine.held() else TICK / 2))
         for event in reported:
             if isinstance(event, Published):
                 self.admission.release(event.image)
@@ -140,18 +142,19 @@ class Coordinator:
             completed = self._absorb(events)
             if admit:
                 chosen = self._choose()
-                self.ledger.start([task.image for task in chosen])
+                tokens = self.ledger.start([task.image for task in chosen])
+                chosen = [replace(task, token=token) for task, token in zip(chosen, tokens, strict=True)]
         for event in events:
             if isinstance(event, Verified):
-                self.pool.committed(event.image)
+                self.engine.committed(event.image)
         for task in chosen:
             self._running[task.image] = task
-            self.pool.submit(task, seconds=self._seconds(task), cap=task.cap)
+            self.engine.submit(task, seconds=self._seconds(task), cap=task.cap)
         self.hooks.start(completed)
         self.hooks.collect(self.ledger)
         self.progress.tick()
 
-    def _absorb(self, events: Sequence[Answer | Lost[Task | list[Question]]]) -> list[str]:
+    def _absorb(self, events: Sequence[Event]) -> list[str]:
         """Records what workers reported; returns the items that are complete now."""
         for event in events:
             match event:
@@ -186,10 +189,10 @@ class Coordinator:
 
     def _choose(self) -> list[Task]:
         """Takes the tasks that begin now, and asks for headers when few images are ready."""
-        if self.admission.waiting < READY * self.pool.size:
+        if self.admission.waiting < READY * self.engine.size:
             self._fetch()
         chosen: list[Task] = []
-        for _ in range(self.pool.idle()):
+        for _ in range(self.engine.idle()):
             task = self.admission.next(time.time())
             if task is None:
                 if not self._headers_done and not self._probing:
@@ -213,7 +216,9 @@ class Coordinator:
             self._asked = rows[-1][0]
             questions = [Question(*row) for row in rows]
         self._probing += 1
-        self.pool.submit(questions, seconds=60 + 5 * len(questions), cap=min(HEADERS_AT_MOST, self.budget.total))
+        self.engine.submit(
+            questions, seconds=60 + 5 * len(questions), cap=min(HEADERS_AT_MOST, self.engine.budget.total)
+        )
         return len(questions)
 
     def _probed(self, answers: Iterable[Probe]) -> None:
@@ -236,9 +241,13 @@ class Coordinator:
             error_message=f"written as {probe.writer}, it would have the target of another row; see --name",
         )
 
-    def _lost_headers(self, questions: list[Question], lost: Lost[Task | list[Question]]) -> None:
+    def _lost_headers(self, questions: list[Question], lost: Lost[Work]) -> None:
         """Halves a chunk that took a worker down until the one image that did it stands alone."""
         self._probing -= 1
+        if lost.error_class == WorkerLost.__name__:
+            self._broken.append(questions)
+            self._headers_done = False
+            return
         if len(questions) > 1:
             middle = len(questions) // 2
             self._broken += [questions[:middle], questions[middle:]]
@@ -257,7 +266,7 @@ class Coordinator:
 
     def _fetch(self) -> None:
         """Takes more planned rows with known headers from the ledger."""
-        tasks = self.ledger.ready(self._fetched, self._asked, READY * self.pool.size)
+        tasks = self.ledger.ready(self._fetched, self._asked, READY * self.engine.size)
         if tasks:
             self._fetched = tasks[-1].image
         held = self.admission.images()
@@ -286,7 +295,7 @@ class Coordinator:
             return
         limit = TRANSIENT.get(failure.error_class, 0)
         if failure.error_class in QUARANTINE:
-            limit = self.run_options.attempts
+            limit = LOSSES if failure.error_class == WorkerLost.__name__ else self.run_options.attempts
         if task.attempt < limit:
             wait = RETRY_SECONDS * 2 ** (task.attempt - 1) if failure.error_class in TRANSIENT else 0.0
             until = time.time() + wait
@@ -306,8 +315,8 @@ class Coordinator:
 
     def _put_back(self) -> None:
         """Ends the workers; images that they still hold, after an abort, are planned again."""
-        held = [worker.work for worker in self.pool.busy() if isinstance(worker.work, Task)]
-        self.pool.close()
+        held = [work for work in self.engine.held() if isinstance(work, Task)]
+        self.engine.close()
         for task in held:
             self._clear(task)
         if held:

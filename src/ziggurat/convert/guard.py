@@ -21,6 +21,9 @@ from ziggurat.errors import OutOfMemory, TimedOut, WorkerCrashed
 RECYCLE_AFTER = 400
 """Images after which a worker is replaced: leaks in decoders stay small."""
 
+START_SECONDS = 60.0
+"""Seconds that a new worker may take before it says its first word: it loads libraries, perhaps from a slow disk."""
+
 RECYCLE_RESIDENT = 512 << 20
 """Bytes of an idle worker above which it is replaced."""
 
@@ -60,11 +63,13 @@ class Worker[Work]:
     process: SpawnProcess
     connection: Connection
     work: Work | None = None
+    seconds: float = 0.0
     deadline: float = 0.0
     cap: int = 0
     stage: str = ""
     resident: int = 0
     finished: int = 0
+    begun: bool = False
     silent: bool = False
 
 
@@ -78,6 +83,7 @@ class Guard[Work, Answer]:
         last: types of the answers after which a worker has nothing in hand.
         base: resident bytes of a worker with its libraries loaded and nothing in hand.
         workers: those that there are.
+        wake: what else ends the waiting of ``events`` when there is something to read from it.
     """
 
     size: int
@@ -85,6 +91,7 @@ class Guard[Work, Answer]:
     last: tuple[type, ...]
     base: int = WORKER_BASE
     workers: list[Worker[Work]] = field(default_factory=list)
+    wake: Connection | None = None
 
     def idle(self) -> int:
         """How many more requests could be handed out now."""
@@ -99,18 +106,20 @@ class Guard[Work, Answer]:
 
         Args:
             work: as the workers take it.
-            seconds: after which the worker is killed.
+            seconds: after which the worker is killed; a new one's count from its first word.
             cap: resident bytes, above the worker's own, at which it is killed.
         """
         worker = next((worker for worker in self.workers if worker.work is None), None) or self._spawn()
         worker.work, worker.stage = work, ""
-        worker.deadline, worker.cap = time.monotonic() + seconds, self.base + cap
+        worker.seconds, worker.cap = seconds, self.base + cap
+        worker.deadline = time.monotonic() + seconds + (0.0 if worker.begun else START_SECONDS)
         send(worker, work)
 
     def events(self, seconds: float) -> Iterator[Answer | Lost[Work]]:
         """Waits up to ``seconds`` and yields what workers said, and what became of lost ones."""
         handles: list[object] = [worker.connection for worker in self.workers]
         handles += [worker.process.sentinel for worker in self.workers]
+        handles += [] if self.wake is None else [self.wake]
         if not handles:
             time.sleep(seconds)
         ready = set(map(id, wait(handles, seconds))) if handles else set()  # type: ignore[arg-type]  # as documented
@@ -123,6 +132,8 @@ class Guard[Work, Answer]:
         try:
             while worker.connection.poll():
                 answer: Answer = worker.connection.recv()
+                if not worker.begun:
+                    worker.begun, worker.deadline = True, time.monotonic() + worker.seconds
                 if isinstance(answer, self.last):
                     worker.work = None
                     worker.finished += 1

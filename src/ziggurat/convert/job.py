@@ -12,8 +12,12 @@ from typing import Protocol, Self
 
 from ziggurat import __version__
 from ziggurat.convert import process
+from ziggurat.convert.budgeting import budgeting
 from ziggurat.convert.coordinator import Coordinator
-from ziggurat.convert.guard import WORKER_BASE
+from ziggurat.convert.engine.cluster import start_cluster
+from ziggurat.convert.engine.local import Pool
+from ziggurat.convert.engine.protocol import Engine
+from ziggurat.convert.engine.station import Witness
 from ziggurat.convert.hooks import ItemHooks, Notifier
 from ziggurat.convert.ledger.connection import is_blank
 from ziggurat.convert.ledger.ledger import Ledger
@@ -30,9 +34,8 @@ from ziggurat.convert.manifest import (
 )
 from ziggurat.convert.options import OutputOptions, RunOptions, differences
 from ziggurat.convert.plan import plan_rows
-from ziggurat.convert.pool import Pool
 from ziggurat.convert.progress import Progress
-from ziggurat.convert.records import Budget, Published
+from ziggurat.convert.records import Published
 from ziggurat.convert.worker import WorkerConfig
 from ziggurat.errors import JobChanged, SourceNotFound, UsageError
 from ziggurat.format.table import FORMATS
@@ -40,20 +43,11 @@ from ziggurat.model import JSON
 from ziggurat.storage.destination import Destination, open_destination
 from ziggurat.storage.folder import document_in
 from ziggurat.storage.network import NetworkOptions, configure
-from ziggurat.storage.urls import absolute, local_path
+from ziggurat.storage.urls import absolute, is_pack, local_path
 from ziggurat.write.table import target
-
-COORDINATOR_BASE = 120 << 20
-"""Resident bytes of the coordinator (measured 60 to 110 MiB; a million rows stay in the ledger)."""
 
 ACCESS_CHECK = "ziggurat-access-check"
 """A key that is looked for, and need not be there."""
-
-SMALLEST_TASK = 96 << 20
-"""Bytes that a worker needs to do anything at all; with less memory, fewer workers are started."""
-
-BANDS_AT_MOST = 1 << 30
-"""Bytes of a task that works in bands: more would not make it faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,35 +71,6 @@ class JobRequest:
     network: NetworkOptions
 
 
-@dataclass(frozen=True, slots=True)
-class Budgeting:
-    """Memory and workers as they are used.
-
-    Attributes:
-        workers: processes; fewer than asked for where memory is short.
-        budget: bytes for tasks.
-        share: bytes that a task may take without keeping the other workers from running.
-    """
-
-    workers: int
-    budget: Budget
-    share: int
-
-
-def budgeting(run: RunOptions) -> Budgeting:
-    """Divides the memory of the job between the processes and what they have in hand.
-
-    Raises:
-        UsageError: if not even one worker fits.
-    """
-    for workers in range(run.workers, 0, -1):
-        total = run.memory - COORDINATOR_BASE - workers * WORKER_BASE
-        if total >= workers * SMALLEST_TASK:
-            return Budgeting(workers, Budget(total=total, bands=min(total // workers, BANDS_AT_MOST)), total // workers)
-    least = COORDINATOR_BASE + WORKER_BASE + SMALLEST_TASK
-    raise UsageError(f"--memory {run.memory >> 20}M is too little: a worker needs {least >> 20}M in all")
-
-
 class Job:
     """One job, open for work. Use as a context manager."""
 
@@ -115,13 +80,13 @@ class Job:
         self.progress = progress
         self.skipped: list[str] = []
         self.notes: list[str] = []
-        self._pool: Pool | None = None
+        self._engine: Engine | None = None
         self._scratch = request.ledger.with_name(request.ledger.name + ".scratch")
         self.destination: Destination = open_destination(request.destination, scratch=os.fspath(self._scratch))
         # Wrong credentials are one error now, not one for every image.
         self.destination.exists(ACCESS_CHECK)
         self._manifest = self._find_manifest()
-        self._settings = budgeting(request.run)
+        self._settings = budgeting(request.run.workers, request.run.memory)
         self.resumed = not is_blank(request.ledger)
         self.ledger = self._resume() if self.resumed else self._create()
 
@@ -129,9 +94,10 @@ class Job:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self._pool is not None:
+        if self._engine is not None:
             # Whatever ended the job: workers that outlive it would keep this process from ending.
-            self._pool.close()
+            self._engine.close()
+        self.destination.cleanup(ACCESS_CHECK, _witness_token(self.ledger))
         self.progress.display.close()
         self.ledger.close()
         if self._scratch.is_dir() and not any(self._scratch.iterdir()):
@@ -272,13 +238,13 @@ class Job:
 
     def _settle_interrupted(self, ledger: Ledger) -> None:
         """Finds out what a killed run did with the images it had in hand, and clears its temporary files."""
-        token = ledger.fact("id")
+        self.destination.cleanup(ACCESS_CHECK, _witness_token(ledger))
         settled: list[Published] = []
         undone: list[int] = []
         interrupted = ledger.interrupted()
-        self.destination.settle([f"{token}-{image}" for image, _, state, _ in interrupted if state == State.COMMITTING])
-        for image, name, state, sha256 in interrupted:
-            self.destination.cleanup(name, f"{token}-{image}")
+        self.destination.settle([token for *_, state, _, token in interrupted if state == State.COMMITTING])
+        for image, name, state, sha256, token in interrupted:
+            self.destination.cleanup(name, token)
             stored = self.destination.exists(name) if state == State.COMMITTING and sha256 else None
             if stored is not None and self.destination.holds(name, sha256 or ""):
                 settled.append(
@@ -322,33 +288,60 @@ class Job:
 
     def coordinator(self) -> Coordinator:
         """The coordinator of this job's open rows."""
-        run, settings = self.request.run, self._settings
+        run, path = self.request.run, os.fspath(self.request.ledger)
         config = WorkerConfig(
             options=self.request.options,
             destination=self.request.destination,
             scratch=os.fspath(self._scratch),
             overwrite=run.overwrite,
             network=self.request.network,
-            budget=settings.budget,
-            share=settings.share,
+            budget=self._settings.budget,
+            share=self._settings.share,
         )
-        path = os.fspath(self.request.ledger)
-        self._pool = Pool(settings.workers, config)
+        if run.engine == "dask":
+            self._engine = start_cluster(run, config, self._witnesses())
+        else:
+            self._engine = Pool(self._settings.workers, config)
         return Coordinator(
             ledger=self.ledger,
-            pool=self._pool,
+            engine=self._engine,
             destination=self.destination,
             options=self.request.options,
             run_options=run,
-            budget=settings.budget,
             progress=self.progress,
             hooks=ItemHooks(run.on_item_complete, path),
             notifier=Notifier(run.notify, path, run.stall_minutes * 60, run.failure_limit),
         )
 
+    def _witnesses(self) -> tuple[Witness, ...]:
+        """What every worker of a cluster must find where it is here: local sources, and a file in the destination."""
+        sources = [path for source in self.ledger.edges() if (path := local_path(source)) and path.exists()]
+        found = [Witness(os.fspath(path), None, path.stat().st_size) for path in sources]
+        if self.destination.gathers:
+            raise UsageError(
+                f"{self.request.destination} is a repository, to which the workers of a cluster cannot commit; "
+                "convert into it without --engine dask"
+            )
+        place = local_path(self.request.destination)
+        if place is not None:
+            if is_pack(self.request.destination) and self.request.run.scheduler is not None:
+                raise UsageError(
+                    f"{self.request.destination} is a pack, which the workers of a cluster cannot write together; "
+                    "convert into a folder or a store and pack that"
+                )
+            token = _witness_token(self.ledger)
+            path = self.destination.temporary(ACCESS_CHECK, token)
+            path.write_text(token, encoding="utf-8")
+            found.append(Witness(absolute(os.fspath(path)), token))
+        return tuple(found)
+
     def summary(self) -> Mapping[State, int]:
         """Rows by state."""
         return self.ledger.counts()
+
+
+def _witness_token(ledger: Ledger) -> str:
+    return f"{ledger.fact('id')}-witness"
 
 
 class Stoppable(Protocol):

@@ -15,6 +15,7 @@ from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
 
 type Oversize = Literal["refuse", "ptiff", "downscale", "skip"]
+type EngineName = Literal["local", "dask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,8 @@ class RunOptions:
     Attributes:
         workers: processes.
         memory: bytes for all processes together.
+        engine: what runs the work: processes of this machine, or a Dask cluster.
+        scheduler: address of the cluster's scheduler; None for a cluster of processes on this machine.
         attempts: how often an image is tried before it is quarantined or failed.
         timeout: seconds for one image, or None to go by its pixels.
         overwrite: whether targets that exist are replaced.
@@ -92,6 +95,8 @@ class RunOptions:
 
     workers: int
     memory: int
+    engine: EngineName = "local"
+    scheduler: str | None = None
     attempts: int = 3
     timeout: float | None = None
     overwrite: bool = False
@@ -106,6 +111,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: at least one is needed")
+        if self.scheduler is not None and self.engine != "dask":
+            raise UsageError(f"--scheduler {self.scheduler}: that is for --engine dask")
         if self.attempts < 1:
             raise UsageError(f"--attempts {self.attempts}: at least one is needed")
         if self.timeout is not None and not self.timeout > 0:

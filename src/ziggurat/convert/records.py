@@ -54,7 +54,7 @@ class Task:
     Attributes:
         image: row of the ledger.
         target: key below the destination.
-        token: names the temporary file; the same for every attempt at this row.
+        token: names the temporary file, of every attempt another; empty until it begins.
         source_tag: version that was planned.
         expected_sha256: of the source, where the manifest states it.
         replaces: SHA-256 of an output of this same row that may be replaced, if there was one.

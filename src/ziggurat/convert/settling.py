@@ -6,10 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from ziggurat.convert.guard import Lost
-from ziggurat.convert.probe import Question
+from ziggurat.convert.engine.protocol import Event
 from ziggurat.convert.records import Failure, Published, Task, naming
-from ziggurat.convert.worker import Answer
 from ziggurat.errors import TargetExists, WriteError, ZigguratError
 from ziggurat.storage.destination import Destination
 
@@ -21,10 +19,6 @@ SHARE: Final = 20
 
 MOST: Final = 4000
 """Outputs that wait at most: of a repository each takes some 14 kB while it is committed."""
-
-
-type Event = Answer | Lost[Task | list[Question]]
-"""What the pool reports."""
 
 
 @dataclass(slots=True)

@@ -26,9 +26,16 @@ class Ledger(PlannedLedger):
 
     # -- resuming ---------------------------------------------------------------------------------------------
 
-    def interrupted(self) -> list[tuple[int, str, str, str | None]]:
-        """Rows that a killed run left in hand: id, target, state, SHA-256 recorded for the output."""
-        return self._all("SELECT id, target, state, output_sha256 FROM images WHERE state IN ('running', 'committing')")
+    def interrupted(self) -> list[tuple[int, str, str, str | None, str]]:
+        """Rows that a killed run left in hand: id, target, state, SHA-256 recorded for the output, token."""
+        job = str(self.fact("id"))
+        return [
+            (image, name, state, sha256, _token(job, image, started_at))
+            for image, name, state, sha256, started_at in self._all(
+                "SELECT id, target, state, output_sha256, started_at FROM images"
+                " WHERE state IN ('running', 'committing')"
+            )
+        ]
 
     def finished_sources(self) -> Iterator[tuple[int, str, int, str]]:
         """Id, source, size and tag of every row that is done, to notice sources that changed since."""
@@ -83,13 +90,15 @@ class Ledger(PlannedLedger):
             return False
         return True
 
-    def start(self, images: Sequence[int]) -> None:
-        """Marks rows as in a worker's hands."""
+    def start(self, images: Sequence[int]) -> list[str]:
+        """Marks rows as in a worker's hands; returns the tokens of these attempts, which ``interrupted`` knows too."""
         now = time.time()
         self._db.executemany(
             "UPDATE images SET state = 'running', started_at = ?, attempts = attempts + 1 WHERE id = ?",
             [(now, image) for image in images],
         )
+        job = str(self.fact("id"))
+        return [_token(job, image, now) for image in images]
 
     def verified(self, results: Iterable[Verified]) -> None:
         """Records digests and fidelity before an output is put in its place."""
@@ -164,6 +173,14 @@ class Ledger(PlannedLedger):
         """Number of rows in every state that has any."""
         return {State(state): count for state, count in self._all("SELECT state, count(*) FROM images GROUP BY state")}
 
+    def edges(self) -> list[str]:
+        """Sources of the first and the last row that is open."""
+        [row] = self._all(
+            "SELECT (SELECT source FROM images WHERE state = 'planned' ORDER BY id LIMIT 1),"
+            " (SELECT source FROM images WHERE state = 'planned' ORDER BY id DESC LIMIT 1)"
+        )
+        return [source for source in row if source]
+
     def unprobed(self, after: int, limit: int) -> list[tuple[int, str, str, str | None]]:
         """Planned rows whose header is not known, in order: id, source, target, SHA-256 of an earlier output."""
         return self._all(
@@ -173,14 +190,13 @@ class Ledger(PlannedLedger):
         )
 
     def ready(self, after: int, upto: int, limit: int) -> list[Task]:
-        """Planned rows of a range of ids whose header is known, in order, as the tasks that they are."""
-        token = str(self.fact("id"))
+        """Planned rows of a range of ids whose header is known, in order, as tasks that have no token yet."""
         return [
             Task(
                 image=image,
                 source=source,
                 target=name,
-                token=f"{token}-{image}",
+                token="",
                 source_size=size,
                 source_tag=tag,
                 expected_sha256=expected,
@@ -268,3 +284,11 @@ class Sizes:
     output: int
     megapixels: float
     seconds: float
+
+
+def _token(job: str, image: int, started_at: float) -> str:
+    """What names the temporary file of one attempt.
+
+    No two attempts share one: a worker that is cut off from its cluster may still write when another begins anew.
+    """
+    return f"{job}-{image}-{int(started_at * 1e6):x}"
