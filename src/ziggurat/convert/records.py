@@ -83,6 +83,24 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How a source was decoded where that could be done faster than in full, and what that costs.
+
+    Attributes:
+        fast: whether it was.
+        psnr_lost: decibels that outputs of the sampled tiles lie lower than outputs of fully decoded ones, against the
+            source; as all of these of the last attempt, whether it was good enough or not; None without any.
+        ssimulacra2_lost: points that the worst of the tiles lies lower.
+        growth: part by which outputs of the tiles are larger.
+    """
+
+    fast: bool
+    psnr_lost: float | None = None
+    ssimulacra2_lost: float | None = None
+    growth: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """An output that lies in its temporary file and holds the source's pixels."""
 
@@ -96,6 +114,7 @@ class Verified:
     psnr: float
     ssimulacra2: float | None
     warnings: tuple[str, ...]
+    decoding: Decoding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

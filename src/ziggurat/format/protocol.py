@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ziggurat.codestream.passes import Shown, Strength
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource
@@ -85,6 +86,23 @@ class StoringJpeg(Protocol):
 
         Raises:
             CorruptImage: if it lies outside the file.
+        """
+        ...
+
+
+@runtime_checkable
+class SparingReader(Protocol):
+    """A reader that can do with less than it has for a target that shows less."""
+
+    def sparing(self, shown: Shown, strength: Strength) -> "Reader | None":
+        """A reader of the same image that leaves out what a target cannot show.
+
+        Args:
+            shown: the target.
+            strength: how much may be lost.
+
+        Returns:
+            None where that would save little, or is not known to be harmless.
         """
         ...
 
