@@ -15,11 +15,10 @@ from ziggurat.convert.fidelity import Fidelity
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pipeline import Conversion, set_up
 from ziggurat.convert.records import Decoding
-from ziggurat.geometry import Size, Window
+from ziggurat.geometry import Window
 from ziggurat.image import Image
 from ziggurat.model import Samples
 from ziggurat.quality.psnr import psnr, squared_error
-from ziggurat.quality.sampling import busiest, sample_windows
 from ziggurat.quality.ssimulacra2 import ssimulacra2
 from ziggurat.write.picture import Prepared, prepare
 
@@ -35,6 +34,9 @@ GROWTH = 0.02
 LEAST_PIXELS = 1 << 21
 """Pixels of an image below which the samples take what is saved."""
 
+LARGE_PIXELS = 1 << 23
+"""Pixels from which on two tiles are looked at, not one."""
+
 _SIDE = 256
 """Samples that the code-blocks of the two finest levels span, as most files have them: tiles inside of one such square
 need few of them."""
@@ -43,7 +45,7 @@ _MARGIN = 16
 """Pixels along the border of a square that are not taken, because the neighbours' code-blocks reach into them; a
 multiple of the MCU, so that tiles have the blocks that the whole output has."""
 
-_COARSE = 8
+_COARSE = 16
 """Reduction of the level by which the busiest tile is chosen."""
 
 
@@ -63,12 +65,28 @@ class Light:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tile:
-    """A tile's output compared with the tile: squared error, SSIMULACRA2, bytes."""
+class _Sample:
+    """A tile of the picture and what becomes of it.
 
-    error: float
-    score: float
+    Attributes:
+        truth: fully decoded, (y, x, band) uint8.
+        output: decoded again from its JPEG.
+        size: bytes of that.
+    """
+
+    truth: Samples
+    output: Samples
     size: int
+
+    @property
+    def error(self) -> float:
+        """Sum of the squared differences."""
+        return squared_error(self.truth, self.output)
+
+    @property
+    def score(self) -> float:
+        """SSIMULACRA2."""
+        return ssimulacra2(self.truth, self.output)
 
 
 def lightened(image: Image, conversion: Conversion, options: OutputOptions) -> Light:
@@ -88,23 +106,22 @@ def lightened(image: Image, conversion: Conversion, options: OutputOptions) -> L
     if picture.size.pixels < LEAST_PIXELS or min(picture.size) < 2 * _SIDE:
         return Light(conversion)
     shown = _shown(picture, image.info.bit_depth, *settings)
-    best: list[_Tile] = []
-    found: list[tuple[Window, Samples]] = []
+    full: dict[Window, tuple[_Sample, float]] = {}
     decoding: Decoding | None = None
     for strength in STRENGTHS:
         spared = image.sparing(shown, strength)
         if spared is None:
             break
-        if not found:
-            found = [(window, picture.read(window)) for window in _windows(image, picture, options)]
-            best = [_measured(pixels, pixels, *settings) for _, pixels in found]
+        if not full:
+            for window in _windows(image, picture, options):
+                pixels = picture.read(window)
+                sample = _sample(pixels, pixels, *settings)
+                full[window] = sample, sample.score
         lighter = set_up(spared, options, conversion.name)
-        tiles = [_measured(pixels, lighter.picture.read(window), *settings) for window, pixels in found]
-        decoding = _compared(best, tiles)
-        if decoding.fast:
-            samples = sum(pixels.size for _, pixels in found)
-            reached = psnr(sum(tile.error for tile in tiles) / samples, 255.0)
-            return Light(lighter, decoding, Fidelity(reached, min(tile.score for tile in tiles)))
+        fast = [_sample(sample.truth, lighter.picture.read(window), *settings) for window, (sample, _) in full.items()]
+        decoding, reached = _compared(list(full.values()), fast)
+        if reached is not None:
+            return Light(lighter, decoding, reached)
     return Light(conversion, decoding)
 
 
@@ -130,28 +147,26 @@ def _shown(picture: Prepared, depth: int, quality: int, subsampling: Subsampling
     return Shown(tuple(steps), halved, 255 / ((1 << depth) - 1), picture.level)
 
 
-def _windows(image: Image, picture: Prepared, options: OutputOptions) -> Sequence[Window]:
-    """Two tiles: one somewhere, and the busiest, where that is quick to find."""
-    chosen = list(sample_windows(picture.size, 2, side=_SIDE))
+def _windows(image: Image, picture: Prepared, options: OutputOptions) -> list[Window]:
+    """The tiles that are looked at: the busiest where a coarse level tells which it is, and of a large image another."""
+    height, width = (length // _SIDE for length in picture.size)
+    found = [(int(height * 0.4), int(width * 0.6))]
     coarse = picture.size.halved(_COARSE.bit_length() - 1)
     if picture.level == 0 and picture.divisor == 1 and any(level.shape == coarse for level in image.info.levels):
         small = prepare(image, replace(options.picture, shrink=_COARSE), form="display")
-        for window in busiest(small.read(Window.full(small.size)), 1, side=_SIDE // _COARSE):
-            y0, x0 = window.y0 * _COARSE, window.x0 * _COARSE
-            chosen[1:] = [Window(y0, x0, y0 + _SIDE, x0 + _SIDE)]
-    return list(dict.fromkeys(_inside(window, picture.size) for window in chosen))
+        side = _SIDE // _COARSE
+        pixels = small.read(Window.full(small.size))[: height * side, : width * side, small.bands // 2]
+        squares = pixels.reshape(height, side, width, side).astype(np.float32).var(axis=(1, 3))
+        row, column = divmod(int(squares.argmax()), width)
+        found.insert(0, (row, column))
+    count = 1 if picture.size.pixels < LARGE_PIXELS else 2
+    return [
+        Window(y * _SIDE + _MARGIN, x * _SIDE + _MARGIN, (y + 1) * _SIDE - _MARGIN, (x + 1) * _SIDE - _MARGIN)
+        for y, x in dict.fromkeys(found[:count])
+    ]
 
 
-def _inside(window: Window, size: Size) -> Window:
-    """The inner part of the square of the grid that a window lies in."""
-    y0, x0 = (
-        min((start + _SIDE // 2) // _SIDE, length // _SIDE - 1) * _SIDE
-        for start, length in ((window.y0, size.height), (window.x0, size.width))
-    )
-    return Window(y0 + _MARGIN, x0 + _MARGIN, y0 + _SIDE - _MARGIN, x0 + _SIDE - _MARGIN)
-
-
-def _measured(truth: Samples, pixels: Samples, quality: int, subsampling: Subsampling) -> _Tile:
+def _sample(truth: Samples, pixels: Samples, quality: int, subsampling: Subsampling) -> _Sample:
     """What becomes of a tile.
 
     Args:
@@ -162,14 +177,19 @@ def _measured(truth: Samples, pixels: Samples, quality: int, subsampling: Subsam
     """
     jpeg = encode(pixels, quality=quality, subsampling=subsampling, optimise=False)
     output = decode(jpeg, "YCBCR" if pixels.shape[2] == COLOURS else "GRAYSCALE", name="a sampled tile")
-    return _Tile(squared_error(truth, output), ssimulacra2(truth, output), len(jpeg))
+    return _Sample(truth, output, len(jpeg))
 
 
-def _compared(best: Sequence[_Tile], tiles: Sequence[_Tile]) -> Decoding:
-    """How much worse tiles are, and whether that is little enough."""
-    before, after = (sum(tile.error for tile in of) for of in (best, tiles))
+def _compared(full: Sequence[tuple[_Sample, float]], fast: Sequence[_Sample]) -> tuple[Decoding, Fidelity | None]:
+    """How much worse outputs are, and their fidelity if that is little enough."""
+    before, after = sum(sample.error for sample, _ in full), sum(sample.error for sample in fast)
     psnr_lost = psnr(before, 1.0) - psnr(after, 1.0) if before and after else 0.0
-    score_lost = max(one.score - other.score for one, other in zip(best, tiles, strict=True))
-    growth = sum(tile.size for tile in tiles) / sum(tile.size for tile in best) - 1
-    fast = psnr_lost <= PSNR_LOST and score_lost <= SSIMULACRA2_LOST and growth <= GROWTH
-    return Decoding(fast=fast, psnr_lost=psnr_lost, ssimulacra2_lost=score_lost, growth=growth)
+    growth = sum(sample.size for sample in fast) / sum(sample.size for sample, _ in full) - 1
+    if psnr_lost > PSNR_LOST or growth > GROWTH:
+        return Decoding(fast=False, psnr_lost=psnr_lost, growth=growth), None
+    scores = [sample.score for sample in fast]
+    score_lost = max(best - score for (_, best), score in zip(full, scores, strict=True))
+    good = score_lost <= SSIMULACRA2_LOST
+    decoding = Decoding(fast=good, psnr_lost=psnr_lost, ssimulacra2_lost=score_lost, growth=growth)
+    reached = psnr(after / sum(sample.truth.size for sample in fast), 255.0)
+    return decoding, Fidelity(reached, min(scores)) if good else None
