@@ -148,7 +148,7 @@ def _shown(picture: Prepared, depth: int, quality: int, subsampling: Subsampling
 
 
 def _windows(image: Image, picture: Prepared, options: OutputOptions) -> list[Window]:
-    """The tiles that are looked at: the busiest where a coarse level tells which it is, and of a large image another."""
+    """The tiles that are looked at: the busiest, if a coarse level tells which it is, and of a large image another."""
     height, width = (length // _SIDE for length in picture.size)
     found = [(int(height * 0.4), int(width * 0.6))]
     coarse = picture.size.halved(_COARSE.bit_length() - 1)
