@@ -5,14 +5,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 import ziggurat
-from pipelines import required
+from pipelines import Subsampling, required
 from ziggurat.model import Samples
 
 NOISE = 1.5
@@ -66,12 +66,14 @@ class Group:
         title: for tables.
         folder: where they lie.
         truth: folder with the pixels that went into them, where they hold them without loss.
+        subsampling: of the JPEGs that they become.
     """
 
     name: str
     title: str
     folder: Path
     truth: Path | None
+    subsampling: Subsampling = "444"
 
     def sources(self) -> list[Path]:
         """The images, by name."""
@@ -171,7 +173,8 @@ def make(work: Path, data: Path, *, quick: bool) -> list[Group]:
     groups.append(strips)
     for group in [] if quick else groups:
         group.repeat(TIMES)
-    return groups
+    halved = replace(groups[0], name="halved", title="JP2 lossless, one tile, to 4:2:0", subsampling="420")
+    return [groups[0], halved, *groups[1:]]
 
 
 def _group(work: Path, name: str, title: str, truth: Path | None) -> Group:
