@@ -55,7 +55,7 @@ class Light:
 
     Attributes:
         conversion: from all of the source, or from what its target can show.
-        decoding: what the ledger is told; None where nothing could be left out.
+        decoding: what the ledger is told; None where the job decodes everything in full.
         fidelity: of the sampled tiles, against the full decode; None where the conversion is from all of the source.
     """
 
@@ -100,14 +100,16 @@ def lightened(image: Image, conversion: Conversion, options: OutputOptions) -> L
     Raises:
         CorruptImage: if a sampled tile does not decode.
     """
+    if options.decode != "fast":
+        return Light(conversion)
+    decoding = Decoding(fast=False)
     picture, settings = conversion.picture, _jpeg(conversion, options)
     if settings is None or not isinstance(picture, Prepared) or picture.bands != image.info.bands:
-        return Light(conversion)
+        return Light(conversion, decoding)
     if picture.size.pixels < LEAST_PIXELS or min(picture.size) < 2 * _SIDE:
-        return Light(conversion)
+        return Light(conversion, decoding)
     shown = _shown(picture, image.info.bit_depth, *settings)
     full: dict[Window, tuple[_Sample, float]] = {}
-    decoding: Decoding | None = None
     for strength in STRENGTHS:
         spared = image.sparing(shown, strength)
         if spared is None:
@@ -126,9 +128,7 @@ def lightened(image: Image, conversion: Conversion, options: OutputOptions) -> L
 
 
 def _jpeg(conversion: Conversion, options: OutputOptions) -> tuple[int, Subsampling] | None:
-    """Quality and subsampling of the target's JPEG, if it is that and may be decoded for."""
-    if options.decode != "fast":
-        return None
+    """Quality and subsampling of the target's JPEG, if it is that."""
     if conversion.name == "jpeg":
         return options.jpeg.quality, options.jpeg.subsampling
     if conversion.name == "ptiff" and options.ptiff.compression == "jpeg":

@@ -84,14 +84,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How a source was decoded where that could be done faster than in full, and what that costs.
+    """How a source was decoded that might be decoded faster than in full, and what that costs.
+
+    The losses are those of sampled tiles, whether they were found small enough or not; None where nothing could be
+    left out, and where another was too large already.
 
     Attributes:
-        fast: whether it was.
-        psnr_lost: decibels that outputs of the sampled tiles lie lower than outputs of fully decoded ones, against the
-            source; as all of these of the last attempt, whether it was good enough or not; None without any.
-        ssimulacra2_lost: points that the worst of the tiles lies lower.
-        growth: part by which outputs of the tiles are larger.
+        fast: whether something was left out.
+        psnr_lost: decibels by which their outputs are worse than those of a full decode, against the source.
+        ssimulacra2_lost: points by which the worst of them is.
+        growth: part by which they are larger.
     """
 
     fast: bool

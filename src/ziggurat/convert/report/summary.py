@@ -295,7 +295,7 @@ def _decodings(view: View) -> Decodings | None:
     if not view.query("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'decodings'"):
         return None
     ((fast, full, psnr_lost, score_lost),) = view.query(
-        "SELECT total(decode = 'fast'), total(decode = 'full'),"  # noqa: S608 - our own state
+        "SELECT total(decode = 'fast'), total(decode = 'full' AND psnr_lost NOT NULL),"  # noqa: S608 - our own state
         " max(psnr_lost) FILTER (WHERE decode = 'fast'), max(ssimulacra2_lost) FILTER (WHERE decode = 'fast')"
         f" FROM decodings JOIN images ON images.id = decodings.image WHERE {_DONE}"
     )
