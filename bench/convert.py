@@ -120,11 +120,20 @@ def ratios(results: Sequence[Result]) -> str:
     return table(header, lines)
 
 
-def report(results: Sequence[Result], *, repetitions: int, workers: int) -> str:
+def asked(given: argparse.Namespace) -> str:
+    """The command that measures the same again."""
+    options = [f"--{name} {value}" for name in ("groups", "images", "repetitions") if (value := getattr(given, name))]
+    if given.section != "convert":
+        options.append(f"--section {given.section}")
+    return f".venv/bin/python bench/convert.py {' '.join(options)}" if options else "make bench"
+
+
+def report(results: Sequence[Result], given: argparse.Namespace, repetitions: int) -> str:
     """The section for the document."""
+    workers = given.workers
     parts = [
-        "## Convert",
-        f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. {versions()}.",
+        f"## {given.section.capitalize()}",
+        f"`{asked(given)}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. {versions()}.",
         (
             "JPEG at quality 92, without chroma subsampling unless said, the same files for all, "
             f"{workers} jobs at once. Medians of {repetitions} runs, the pipelines taking turns; whole commands, from "
@@ -144,7 +153,7 @@ def report(results: Sequence[Result], *, repetitions: int, workers: int) -> str:
             "PSNR and SSIMULACRA2 (two busiest tiles of every image) are against the decoded source, outside of the "
             "measured time, with one decoder for all. The scans are crops of photographs and maps with noise "
             "(standard deviation 1.5), for without it lossless files are smaller than "
-            "scans are. Every image is in its group three times."
+            f"scans are. Every image is in its group {'once' if given.images else 'three times'}."
         ),
         "Ziggurat against each of them, above 1 is faster, and below 1 takes less processor time:",
         ratios(results),
@@ -184,6 +193,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of pictures")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), help="where a work folder is made")
     parser.add_argument("--output", type=Path, help="document whose section is written (docs/benchmarks.md)")
+    parser.add_argument("--images", type=int, help="crops, each once (12, each three times)")
+    parser.add_argument("--section", default="convert", help="section of the document that is written")
     parser.add_argument("--repetitions", type=int, default=None, help="of every run (2, quick 1)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="jobs at once (one per core)")
     parser.add_argument("--groups", help="names of groups, with commas: lossless,halved,tiled,access,real,tiff")
@@ -197,7 +208,7 @@ def main() -> int:
     work = given.work / "ziggurat-bench"
     try:
         versions()
-        groups = make(work, data_folder(given.data), quick=given.quick)
+        groups = make(work, data_folder(given.data), quick=given.quick, images=given.images)
         outputs = work / "outputs"
         outputs.mkdir()
         chosen = given.groups.split(",") if given.groups else [group.name for group in groups]
@@ -206,14 +217,14 @@ def main() -> int:
             if group.name in chosen and group.sources():
                 print(f"{group.title} ...", file=sys.stderr, flush=True)
                 results.append(measure(group, outputs, repetitions, given.workers))
-        text = report(results, repetitions=repetitions, workers=given.workers)
+        text = report(results, given, repetitions)
     except (MissingToolError, FileNotFoundError, ZigguratError) as error:
         print(error, file=sys.stderr)
         return 1
     print(text)
     output = given.output or (None if given.quick else REPOSITORY / "docs" / "benchmarks.md")
     if output is not None:
-        write_section(output, "convert", text)
+        write_section(output, given.section, text)
     if any(outcome.failed for result in results for outcome in result.outcomes.values()):
         print(f"what the pipelines said about their failures is in {outputs}", file=sys.stderr)
     else:
