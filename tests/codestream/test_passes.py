@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,6 +116,22 @@ def test_quantised_coefficients_are_judged_by_their_size() -> None:
     exact, quantised = planes(shown(50)), planes(shown(50), header(reversible=False))
     # OpenJPEG's steps are about one over the norm: between a half and two for the finest subbands.
     assert all(abs(quantised[where] - count) <= 2 for where, count in exact.items() if where[1] == 1)
+
+
+def test_without_a_component_transform_green_keeps_most_and_blue_least() -> None:
+    main = header()
+    coding = replace(main_coding(main), component_transform=0)
+    finest = [sum(planes(shown(), main, coding).get((band, 1, kind), 0) for kind in DETAILS) for band in range(3)]
+    assert finest[1] < finest[0] < finest[2]
+
+
+def test_components_that_are_coded_differently_keep_everything() -> None:
+    main = header()
+    coding = main_coding(main)
+    first, *others = coding.components
+    fewer = replace(first, style=replace(first.style, levels=4))
+    mixed = replace(coding, components=(fewer, *others))
+    assert planes_left_out(mixed, main.siz.components, shown(), STRONG) is None
 
 
 def test_of_grey_planes_go_where_the_quality_is_low() -> None:

@@ -64,6 +64,9 @@ _FINEST_CHROMA = 0.6
 _LEAK = 0.3
 """And for what components that are mostly chroma change of the luma."""
 
+_LITTLE_LUMA = 0.2
+"""What a step of such a component changes of the luma at most: U of the reversible transform 0.14, blue 0.11."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -88,7 +91,7 @@ def planes_left_out(
     """The planes that do not matter.
 
     Args:
-        coding: of the codestream: its main header's.
+        coding: of the tile.
         components: one, or three that are red, green and blue, all of the same spacing.
         shown: the target.
         strength: how much may be lost.
@@ -97,7 +100,12 @@ def planes_left_out(
         None where too few are left out to be worth it, or nothing can be said.
     """
     style = coding.components[0].style
-    if style.levels <= shown.level or any(item.termination == HIGH_THROUGHPUT for item in coding.components):
+    alike = all(
+        (item.style.levels, item.style.transform) == (style.levels, style.transform)
+        and item.termination != HIGH_THROUGHPUT
+        for item in coding.components
+    )
+    if not alike or style.levels <= shown.level:
         return None
     planes: dict[tuple[int, int, int], int] = {}
     gains = _gains(coding.component_transform, style.transform, len(components))
@@ -146,7 +154,7 @@ def _reach(
         rows, columns = (slice(*span) for span in spans if span is not None)
         step = float(shown.tables[min(plane, 1)][rows, columns].mean())
         if plane == 0:
-            part = _LEAK if gain < gains.max() else strength.luma
+            part = _LEAK if gain < _LITTLE_LUMA else strength.luma
         else:
             part = _FINEST_CHROMA if depth == 1 else strength.coarse_chroma
         # A halved axis holds half as many samples of the same size.

@@ -54,11 +54,13 @@ class Light:
     """A conversion with its way of decoding.
 
     Attributes:
+        image: that is read.
         conversion: from all of the source, or from what its target can show.
         decoding: what the ledger is told; None where the job decodes everything in full.
         fidelity: of the sampled tiles, against the full decode; None where the conversion is from all of the source.
     """
 
+    image: Image
     conversion: Conversion
     decoding: Decoding | None = None
     fidelity: Fidelity | None = None
@@ -101,13 +103,13 @@ def lightened(image: Image, conversion: Conversion, options: OutputOptions) -> L
         CorruptImage: if a sampled tile does not decode.
     """
     if options.decode != "fast":
-        return Light(conversion)
+        return Light(image, conversion)
     decoding = Decoding(fast=False)
     picture, settings = conversion.picture, _jpeg(conversion, options)
     if settings is None or not isinstance(picture, Prepared) or picture.bands != image.info.bands:
-        return Light(conversion, decoding)
+        return Light(image, conversion, decoding)
     if picture.size.pixels < LEAST_PIXELS or min(picture.size) < 2 * _SIDE:
-        return Light(conversion, decoding)
+        return Light(image, conversion, decoding)
     shown = _shown(picture, image.info.bit_depth, *settings)
     full: dict[Window, tuple[_Sample, float]] = {}
     for strength in STRENGTHS:
@@ -123,8 +125,8 @@ def lightened(image: Image, conversion: Conversion, options: OutputOptions) -> L
         fast = [_sample(sample.truth, lighter.picture.read(window), *settings) for window, (sample, _) in full.items()]
         decoding, reached = _compared(list(full.values()), fast)
         if reached is not None:
-            return Light(lighter, decoding, reached)
-    return Light(conversion, decoding)
+            return Light(spared, lighter, decoding, reached)
+    return Light(image, conversion, decoding)
 
 
 def _jpeg(conversion: Conversion, options: OutputOptions) -> tuple[int, Subsampling] | None:

@@ -102,7 +102,7 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
         ports.stage("verify")
         fidelity = verify(conversion, temporary, ports.options, memory=task.memory, known=light.fidelity)
         verified = time.perf_counter()
-        warnings = image.warnings
+        warnings = light.image.warnings
     return (
         Verified(
             image=task.image,
