@@ -5,14 +5,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 import ziggurat
-from pipelines import required
+from pipelines import Subsampling, required
 from ziggurat.model import Samples
 
 NOISE = 1.5
@@ -66,12 +66,14 @@ class Group:
         title: for tables.
         folder: where they lie.
         truth: folder with the pixels that went into them, where they hold them without loss.
+        subsampling: of the JPEGs that they become.
     """
 
     name: str
     title: str
     folder: Path
     truth: Path | None
+    subsampling: Subsampling = "444"
 
     def sources(self) -> list[Path]:
         """The images, by name."""
@@ -133,8 +135,14 @@ def crops(pictures: list[Path], sizes: tuple[tuple[int, int], ...], count: int) 
             made += 1
 
 
-def make(work: Path, data: Path, *, quick: bool) -> list[Group]:
+def make(work: Path, data: Path, *, quick: bool, images: int | None = None) -> list[Group]:
     """Makes the groups anew below ``work``.
+
+    Args:
+        work: folder for them.
+        data: folder of pictures.
+        quick: few small images.
+        images: large crops, each once; None for twelve, each three times.
 
     Raises:
         FileNotFoundError: if the data holds no picture to take crops of.
@@ -146,7 +154,7 @@ def make(work: Path, data: Path, *, quick: bool) -> list[Group]:
     truth = work / "truth"
     truth.mkdir(parents=True)
     strips = _group(work, "tiff", "TIFF, LZW and plain strips", truth)
-    for index, crop in enumerate(crops(pictures, SMALL if quick else LARGE, 3 if quick else 12)):
+    for index, crop in enumerate(crops(pictures, SMALL if quick else LARGE, images or (3 if quick else 12))):
         stem = f"scan-{index:02}"
         np.save(truth / f"{stem}.npy", crop)
         tifffile.imwrite(
@@ -169,9 +177,10 @@ def make(work: Path, data: Path, *, quick: bool) -> list[Group]:
     for path in real[:4] if quick else real:
         shutil.copyfile(path, groups[-1].folder / path.name)
     groups.append(strips)
-    for group in [] if quick else groups:
+    for group in [] if quick or images else groups:
         group.repeat(TIMES)
-    return groups
+    halved = replace(groups[0], name="halved", title="JP2 lossless, one tile, to 4:2:0", subsampling="420")
+    return [groups[0], halved, *groups[1:]]
 
 
 def _group(work: Path, name: str, title: str, truth: Path | None) -> Group:

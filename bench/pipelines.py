@@ -12,9 +12,14 @@ from typing import Literal
 
 QUALITY = 92
 
-type Name = Literal["ziggurat", "vips", "ImageMagick"]
+type Name = Literal["ziggurat", "fast", "vips", "ImageMagick"]
 
-NAMES: tuple[Name, ...] = ("ziggurat", "vips", "ImageMagick")
+NAMES: tuple[Name, ...] = ("ziggurat", "fast", "vips", "ImageMagick")
+
+OURS: tuple[Name, ...] = ("ziggurat", "fast")
+"""Ziggurat, and Ziggurat with ``--decode fast``."""
+
+type Subsampling = Literal["444", "420"]
 
 PACKAGES = "parallel imagemagick libvips-tools libopenjp2-tools"
 """Debian's, that hold the peers and the encoder of the corpora."""
@@ -73,32 +78,41 @@ def first_line(command: list[str]) -> str:
     return (said.stdout or said.stderr).partition("\n")[0].strip()
 
 
-def command(name: Name, source: Path, target: Path, workers: int) -> list[str]:
+def command(name: Name, source: Path, target: Path, workers: int, subsampling: Subsampling = "444") -> list[str]:
     """How a pipeline converts every file of a folder into another one.
 
-    All have the same number of jobs at once, quality 92 and chroma as fine as luma; threads within a job are as the
-    program has them by default.
+    All have the same number of jobs at once, quality 92 and the same subsampling of chroma; threads within a job are as
+    the program has them by default.
     """
-    if name == "ziggurat":
+    if name in OURS:
         program = str(Path(sys.executable).with_name("ziggurat"))
-        options = ["--to", "jpeg", "--quality", str(QUALITY), "--subsampling", "444", "--workers", str(workers)]
-        return [program, "convert", str(source), str(target), *options]
+        options = ["--to", "jpeg", "--quality", str(QUALITY), "--subsampling", subsampling, "--workers", str(workers)]
+        return [
+            program,
+            "convert",
+            str(source),
+            str(target),
+            *options,
+            "--decode",
+            "fast" if name == "fast" else "full",
+        ]
     output = f"{shlex.quote(str(target))}/{{/.}}.jpg"
+    mode, factor = ("off", "4:4:4") if subsampling == "444" else ("on", "4:2:0")
     if name == "vips":
-        job = f"{shlex.quote(required('vips'))} copy {{}} '{output}[Q={QUALITY},subsample_mode=off]'"
+        job = f"{shlex.quote(required('vips'))} copy {{}} '{output}[Q={QUALITY},subsample_mode={mode}]'"
     else:
-        job = f"{shlex.quote(imagemagick())} {{}} -quality {QUALITY} -sampling-factor 4:4:4 {output}"
+        job = f"{shlex.quote(imagemagick())} {{}} -quality {QUALITY} -sampling-factor {factor} {output}"
     parallel = f"{shlex.quote(required('parallel'))} --will-cite -j {workers}"
     return ["sh", "-c", f"find {shlex.quote(str(source))} -type f | sort | {parallel} {shlex.quote(job)}"]
 
 
-def run(name: Name, source: Path, target: Path, workers: int) -> Run:
+def run(name: Name, source: Path, target: Path, workers: int, subsampling: Subsampling = "444") -> Run:
     """Runs a pipeline over a folder, into a new one, and measures it. What it says goes to a log beside the target."""
     shutil.rmtree(target, ignore_errors=True)
     target.with_suffix(".zgj").unlink(missing_ok=True)
-    if name != "ziggurat":
+    if name not in OURS:
         target.mkdir(parents=True)
-    return measured(command(name, source, target, workers), target.with_suffix(".log"))
+    return measured(command(name, source, target, workers, subsampling), target.with_suffix(".log"))
 
 
 def measured(arguments: list[str], log: Path) -> Run:

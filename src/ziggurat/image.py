@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from ziggurat import pyramid
+from ziggurat.codestream.passes import Shown, Strength
 from ziggurat.errors import OutOfMemory, UnsupportedFeature, UsageError
-from ziggurat.format.protocol import OnTheSky, OpenReader, Reader, Stacked, StoringJpeg
+from ziggurat.format.protocol import OnTheSky, OpenReader, Reader, SparingReader, Stacked, StoringJpeg
 from ziggurat.format.shelf import Indexed, Shelf
 from ziggurat.format.table import FOLDER, FORMATS, HEAD, Format, recognise
 from ziggurat.geometry import Size, Window
@@ -161,6 +162,20 @@ class Image:
         if level >= len(self.info.levels) or not isinstance(self._reader, StoringJpeg):
             return None
         return self._reader.stored_jpeg(level, wanted)
+
+    def sparing(self, shown: Shown, strength: Strength) -> "Image | None":
+        """The same image, read faster: what a lossy target cannot show is not decoded.
+
+        Args:
+            shown: the target.
+            strength: how much may be lost.
+
+        Returns:
+            An image over this one's source, which must stay open; None where the format has nothing to leave out, or
+            little would be saved.
+        """
+        reader = self._reader.sparing(shown, strength) if isinstance(self._reader, SparingReader) else None
+        return None if reader is None else Image(self._source, reader, memory=self._memory)
 
     @property
     def overview(self) -> Path | None:

@@ -53,13 +53,16 @@ def test_all_pipelines_are_asked_for_the_same(bench: dict[str, ModuleType]) -> N
     source, target = Path("/in put"), Path("/out put")
     ours = command("ziggurat", source, target, 2)
     assert ours[1:4] == ["convert", "/in put", "/out put"]
-    assert shlex.join(ours[4:]) == "--to jpeg --quality 92 --subsampling 444 --workers 2"
+    assert shlex.join(ours[4:]) == "--to jpeg --quality 92 --subsampling 444 --workers 2 --decode full"
+    assert command("fast", source, target, 2, "420")[-6:] == shlex.split("--subsampling 420 --workers 2 --decode fast")
     vips = command("vips", source, target, 2)
     assert "-j 2 " in vips[2]
     assert "[Q=92,subsample_mode=off]" in vips[2]
     magick = command("ImageMagick", source, target, 2)
     assert "-j 2 " in magick[2]
     assert "-quality 92 -sampling-factor 4:4:4" in magick[2]
+    assert "subsample_mode=on" in command("vips", source, target, 2, "420")[2]
+    assert "4:2:0" in command("ImageMagick", source, target, 2, "420")[2]
     for peer in (vips, magick):
         assert peer[:2] == ["sh", "-c"]
         assert "--will-cite" in peer[2]
@@ -86,13 +89,13 @@ def test_processor_time_of_grandchildren_counts(bench: dict[str, ModuleType], tm
 def test_ratios_above_one_mean_that_ziggurat_is_faster(bench: dict[str, ModuleType]) -> None:
     run, convert = bench["pipelines"].Run, bench["convert"]
     runs = {"ziggurat": [run(2.0, 3.0, 1)] * 3, "vips": [run(4.0, 6.0, 1)], "ImageMagick": [run(1.0, 2.0, 1)]}
+    runs["fast"] = [run(1.0, 1.5, 1)]
     result = convert.Result("scans", 4, 20.0, 100, runs, {})
-    assert convert.ratios([result]).splitlines()[-1].split("|")[2:-1] == [
-        "        2.00 ",
-        "               0.50 ",
-        "      0.50 ",
-        "             1.50 ",
-    ]
+    full, fast = (
+        [cell.strip() for cell in line.split("|")[2:-1]] for line in convert.ratios([result]).splitlines()[-2:]
+    )
+    assert full == ["full", "2.00", "0.50", "0.50", "1.50"]
+    assert fast == ["fast", "4.00", "1.00", "0.25", "0.75"]
 
 
 def test_lost_output_counts_as_failed_and_grey_is_compared_with_colour(

@@ -132,6 +132,19 @@ def test_a_slice_of_everything_is_everything_packets_kept_or_made_anew(number: i
         assert again.data == made_slice.data
 
 
+@every_example
+def test_a_decoder_that_spares_no_plane_decodes_the_same(number: int) -> None:
+    example = made(number)
+    windows = open_reader(BytesSource(example.data))._windows
+    size = open_reader(BytesSource(example.data)).info.size
+    components = range(len(example.main.siz.components))
+    wanted = {index: component_rect(example.main.siz, index, 0, Window.full(size)) for index in components}
+    expected = dict(enumerate(example.levels[0]))
+    for sparing in (lambda _: None, lambda _: lambda *_: 0):
+        found, _ = windows.spared(sparing).planes(0, Window.full(size), components)
+        assert_same(found, expected, wanted, example)
+
+
 def header(made_slice: Slice) -> MainHeader:
     main = parse_main_header(made_slice.data)
     assert isinstance(main, MainHeader)

@@ -125,7 +125,7 @@ def test_the_document_names_every_column_with_its_type(job: Path) -> None:
     with View(job) as view:
         actual = [
             (str(name), str(kind))
-            for table in ("images", "job", "items", "attempts", "reviews")
+            for table in ("images", "job", "items", "attempts", "reviews", "decodings")
             for name, kind in view.query("SELECT name, type FROM pragma_table_info(?) ORDER BY cid", (table,))
         ]
     assert documented == actual

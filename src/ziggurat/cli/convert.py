@@ -17,7 +17,7 @@ from ziggurat.convert.forecast import forecast
 from ziggurat.convert.job import Job, JobRequest, default_memory, default_workers, signals
 from ziggurat.convert.ledger.schema import UNSUCCESSFUL, State
 from ziggurat.convert.manifest import parse_columns
-from ziggurat.convert.options import EngineName, OutputOptions, Oversize, RunOptions
+from ziggurat.convert.options import Decode, EngineName, OutputOptions, Oversize, RunOptions
 from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
 from ziggurat.errors import UsageError, WriteError
@@ -62,6 +62,8 @@ class Output:
         sample_range: LO,HI of the samples that become black and white, for floating point and scientific images.
         bands: the source's bands to take, such as 0,1,2.
         oversize: what to do with images that the target cannot hold: refuse, ptiff, downscale or skip.
+        decode: full, or fast: of lossless JPEG 2000, leave out the noise that JPEG discards, if samples of the image
+            prove that it does.
         name: template of the target names, such as "{group}/{item}/{name}.jpg".
         columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
@@ -82,6 +84,7 @@ class Output:
     sample_range: str | None = None
     bands: str | None = None
     oversize: Oversize = "refuse"
+    decode: Decode = "full"
     name: str | None = None
     columns: str = ""
 
@@ -113,6 +116,7 @@ class Output:
             name=self.name,
             columns=parse_columns(self.columns),
             oversize=self.oversize,
+            decode=self.decode,
         )
 
     def _jp2(self) -> Jp2Options:

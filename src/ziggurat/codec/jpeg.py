@@ -21,6 +21,7 @@ from ziggurat.codec.jpeg_syntax import (
     Segment,
     end_of_scan,
     is_frame,
+    natural_order,
     parse_frame,
     quantisation_tables,
     restart_interval,
@@ -30,7 +31,16 @@ from ziggurat.codec.jpeg_syntax import (
 from ziggurat.errors import CorruptImage, UnsupportedFeature, UsageError
 from ziggurat.model import Metadata, Resolution, Samples
 
-__all__ = ["Segments", "Subsampling", "decode", "encode", "opening", "quantisation_tables", "with_segments"]
+__all__ = [
+    "Segments",
+    "Subsampling",
+    "decode",
+    "encode",
+    "natural_order",
+    "opening",
+    "quantisation_tables",
+    "with_segments",
+]
 
 type Subsampling = Literal["444", "422", "420"]
 type ColourModel = Literal["GRAYSCALE", "RGB", "YCBCR", "CMYK", "YCCK"]

@@ -241,6 +241,18 @@ def restarts(data: bytes, start: int = 0, end: int | None = None) -> NDArray[np.
     return np.fromiter((match.start() for match in found), np.int64)
 
 
+def natural_order(table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """A quantisation table's 64 steps as (vertical, horizontal frequency) (T.81 Figure A.6)."""
+    places = sorted(
+        ((y, x) for y in range(8) for x in range(8)),
+        key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
+    )
+    natural = np.empty((8, 8), table.dtype)
+    for step, place in zip(table, places, strict=True):
+        natural[place] = step
+    return natural
+
+
 def quantisation_tables(jpeg: bytes) -> list[NDArray[np.uint16]]:
     """The quantisation tables of a JPEG by their number, each 64 steps in zigzag order (T.81 B.2.4.1).
 

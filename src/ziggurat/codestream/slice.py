@@ -7,7 +7,7 @@ layer, LRCP.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from ziggurat.codestream.packet_picker import pick
 from ziggurat.codestream.packet_writer import PacketWriter
 from ziggurat.codestream.packets import Column, Grid, Picked, Slots, column, zeros
 from ziggurat.codestream.partition import Partition, Rect, Resolution, ranges
+from ziggurat.codestream.passes import PlanesLeftOut, Sparing
 from ziggurat.codestream.precincts import Known, read_precincts
 from ziggurat.codestream.reads import Reads, together
 from ziggurat.codestream.select import Selection, canvas_rect, select, with_transform
@@ -31,9 +32,6 @@ from ziggurat.errors import CorruptImage, UnsupportedFeature
 _log = logging.getLogger(__name__)
 
 _ALL_PASSES = 255
-
-type PlanesLeftOut = Callable[[int, int, int], int]
-"""Bit-planes to leave out of a subband, by component, decomposition level (1 is the finest) and orientation."""
 
 
 def slice_tile(
@@ -68,18 +66,25 @@ def slice_tile(
     return (yield from _slice(index, tile, level, wanted, leave_out))
 
 
-def slice_block(index: CodestreamIndex, level: int, wanted: Mapping[int, Mapping[int, Rect]]) -> Reads[list[Slice]]:
+def slice_block(
+    index: CodestreamIndex, level: int, wanted: Mapping[int, Mapping[int, Rect]], sparing: Sparing | None = None
+) -> Reads[list[Slice]]:
     """Makes the codestreams of a rectangle of tiles: a single one where all of each is wanted and they are coded alike.
 
     Args:
         index: of the codestream.
         level: finest resolutions that are left out.
         wanted: samples by tile, row by row, and component.
+        sparing: which bit-planes do not matter, by how a tile is coded.
 
     Raises:
         CorruptImage: see ``slice_tile``.
         UnsupportedFeature: see ``slice_tile``.
     """
+    if sparing is not None:
+        return (
+            yield from together([_spared(index, number, level, rects, sparing) for number, rects in wanted.items()])
+        )
     if len(wanted) > 1 and grid_at(index.main.siz, level, min(wanted)) is not None:
         tiles = yield from together([index.tile(number) for number in wanted])
         alike = all(tile.coding == tiles[0].coding for tile in tiles)
@@ -90,6 +95,13 @@ def slice_block(index: CodestreamIndex, level: int, wanted: Mapping[int, Mapping
                 # One by one: whether PLT was wrong, and of which tile.
                 _log.debug("tiles %s are sliced one by one", list(wanted))
     return (yield from together([slice_tile(index, number, level, rects) for number, rects in wanted.items()]))
+
+
+def _spared(
+    index: CodestreamIndex, number: int, level: int, wanted: Mapping[int, Rect], sparing: Sparing
+) -> Reads[Slice]:
+    tile = yield from index.tile(number)
+    return (yield from slice_tile(index, number, level, wanted, leave_out=sparing(tile.coding)))
 
 
 def _slice(

@@ -14,6 +14,7 @@ from ziggurat.write.omezarr import OmeZarrOptions
 from ziggurat.write.picture import PictureOptions
 from ziggurat.write.ptiff import PtiffOptions
 
+type Decode = Literal["full", "fast"]
 type Oversize = Literal["refuse", "ptiff", "downscale", "skip"]
 type EngineName = Literal["local", "dask"]
 
@@ -33,6 +34,7 @@ class OutputOptions:
         name: template of the target names, or None for the source's own path.
         columns: role to manifest column.
         oversize: what to do with images that the target cannot hold.
+        decode: fast leaves out of lossless JPEG 2000 sources what a JPEG cannot show, within a measured tolerance.
     """
 
     target: str
@@ -45,10 +47,13 @@ class OutputOptions:
     name: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     oversize: Oversize = "refuse"
+    decode: Decode = "full"
 
     def __post_init__(self) -> None:
         if self.target == "htj2k":
             self.jp2.require_ht()
+        if self.decode == "fast" and self.target not in {"jpeg", "ptiff"}:
+            raise UsageError(f"--decode fast: only JPEG loses what it leaves out, not {self.target}")
 
     def of(self, target: str) -> JpegOptions | PtiffOptions | Jp2Options | B2ndOptions | OmeZarrOptions:
         """The options of a target's writer."""
@@ -69,7 +74,9 @@ class OutputOptions:
         used = {"jp2" if self.target == "htj2k" else self.target.replace("-", "")}
         used |= {"ptiff"} if self.oversize == "ptiff" else set()
         own = {"jpeg", "ptiff", "jp2", "b2nd", "omezarr"}
-        return {key: value for key, value in values.items() if key not in own - used}
+        # Jobs that were made before there was a choice are resumed by one that makes none.
+        left_out = own - used | ({"decode"} if self.decode == "full" else set())
+        return {key: value for key, value in values.items() if key not in left_out}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

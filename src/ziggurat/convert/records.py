@@ -83,6 +83,26 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How a source was decoded that might be decoded faster than in full, and what that costs.
+
+    The losses are those of sampled tiles, whether they were found small enough or not; None where nothing could be
+    left out, and where another was too large already.
+
+    Attributes:
+        fast: whether something was left out.
+        psnr_lost: decibels by which their outputs are worse than those of a full decode, against the source.
+        ssimulacra2_lost: points by which the worst of them is.
+        growth: part by which they are larger.
+    """
+
+    fast: bool
+    psnr_lost: float | None = None
+    ssimulacra2_lost: float | None = None
+    growth: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """An output that lies in its temporary file and holds the source's pixels."""
 
@@ -96,6 +116,7 @@ class Verified:
     psnr: float
     ssimulacra2: float | None
     warnings: tuple[str, ...]
+    decoding: Decoding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

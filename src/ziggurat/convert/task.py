@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ziggurat.convert import process
+from ziggurat.convert.decoding import lightened
 from ziggurat.convert.fidelity import verify
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pipeline import Conversion, set_up
@@ -88,6 +89,8 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
         )
     with open_image(source, memory=max(task.memory, 1 << 20)) as image:
         conversion = set_up(image, ports.options, task.writer)
+        light = lightened(image, conversion, ports.options)
+        conversion = light.conversion
         if task.strategy == "whole":
             held = hold(conversion.picture)
             conversion = Conversion(conversion.name, held, conversion.writer, conversion.exact)
@@ -97,9 +100,9 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
         digests = digests_of(temporary)
         written = time.perf_counter()
         ports.stage("verify")
-        fidelity = verify(conversion, temporary, ports.options, memory=task.memory)
+        fidelity = verify(conversion, temporary, ports.options, memory=task.memory, known=light.fidelity)
         verified = time.perf_counter()
-        warnings = image.warnings
+        warnings = light.image.warnings
     return (
         Verified(
             image=task.image,
@@ -112,6 +115,7 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
             psnr=fidelity.psnr,
             ssimulacra2=fidelity.ssimulacra2,
             warnings=warnings,
+            decoding=light.decoding,
         ),
         digests,
     )

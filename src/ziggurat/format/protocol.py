@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ziggurat.codestream.passes import Shown, Strength
 from ziggurat.geometry import Window
 from ziggurat.model import ImageInfo, Samples, Stack
 from ziggurat.storage.protocol import ByteSource
@@ -108,6 +109,23 @@ class Stacked(Protocol):
 
         Args:
             number: below ``stack.planes``; the caller has checked it.
+        """
+        ...
+
+
+@runtime_checkable
+class SparingReader(Protocol):
+    """A reader that can do with less than it has for a target that shows less."""
+
+    def sparing(self, shown: Shown, strength: Strength) -> "Reader | None":
+        """A reader of the same image that leaves out what a target cannot show.
+
+        Args:
+            shown: the target.
+            strength: how much may be lost.
+
+        Returns:
+            None where that would save little, or is not known to be harmless.
         """
         ...
 

@@ -102,6 +102,7 @@ class Ledger(PlannedLedger):
 
     def verified(self, results: Iterable[Verified]) -> None:
         """Records digests and fidelity before an output is put in its place."""
+        results = list(results)
         self._db.executemany(
             "UPDATE images SET state = 'committing', source_sha256 = ?, output_size = ?, output_sha256 = ?,"
             " read_seconds = ?, write_seconds = ?, verify_seconds = ?, psnr = ?, ssimulacra2 = ?, warnings = ?"
@@ -114,6 +115,16 @@ class Ledger(PlannedLedger):
                 for r in results
             ],
         )  # fmt: skip
+
+        self._db.executemany(
+            "INSERT OR REPLACE INTO decodings (image, decode, psnr_lost, ssimulacra2_lost, growth)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [
+                (r.image, "fast" if how.fast else "full", how.psnr_lost, how.ssimulacra2_lost, how.growth)
+                for r in results
+                if (how := r.decoding) is not None
+            ],
+        )
 
     def published(self, results: Sequence[Published]) -> list[str]:
         """Marks rows as done; returns the items that this completed."""

@@ -124,6 +124,15 @@ ADDED = (
     ) STRICT
     """,
     "CREATE INDEX IF NOT EXISTS reviews_image ON reviews(image, id)",
+    """
+    CREATE TABLE IF NOT EXISTS decodings (
+      image INTEGER PRIMARY KEY REFERENCES images(id),
+      decode TEXT NOT NULL,
+      psnr_lost REAL,
+      ssimulacra2_lost REAL,
+      growth REAL
+    ) STRICT
+    """,
 )
 """What came later: ledgers that lack it get it when it is first needed, and keep their version."""
 

@@ -8,7 +8,7 @@ from ziggurat.convert.ledger.view import ImageRow
 from ziggurat.convert.report import svg
 from ziggurat.convert.report.parts import Column, facts, legend, link, plot, section, table
 from ziggurat.convert.report.places import Places
-from ziggurat.convert.report.summary import Fidelity, Sizes, Summary
+from ziggurat.convert.report.summary import Decodings, Fidelity, Sizes, Summary
 from ziggurat.convert.report.timeline import Timeline
 from ziggurat.convert.text import (
     NOTHING,
@@ -67,6 +67,8 @@ def fidelity(summary: Summary, places: Places) -> str:
         "samples: 40 dB and more is hard to see. SSIMULACRA2 follows the eye, on sample tiles: 70 is high quality, 90 "
         "visually lossless.</p>"
     )
+    if summary.decodings is not None:
+        intro += _decodings(summary.decodings)
     plots = "".join(
         f"<div><h3>{name}</h3>{_histogram(name, measure, unit)}{_lowest(name, measure, places)}</div>"
         for name, measure, unit in (
@@ -76,6 +78,23 @@ def fidelity(summary: Summary, places: Places) -> str:
         if measure.measured
     )
     return section("fidelity", "Fidelity", intro, f'<div class="pair">{plots}</div>')
+
+
+def _decodings(found: Decodings) -> str:
+    """How many images were decoded fast, and what that costs."""
+    if not found.fast:
+        return (
+            f"<p>{plural(found.full, 'image was', 'images were')} decoded in full: samples lost more than is tolerated "
+            "when what JPEG does not show was left out.</p>"
+        )
+    told = (
+        f"Of {plural(found.fast, 'image', 'images')} what JPEG does not show was not decoded; figures are those of its "
+        "sampled tiles against the full decode. On these no image lost more than "
+        f"{found.psnr_lost or 0:.2f} dB and {found.ssimulacra2_lost or 0:.2f} points of SSIMULACRA2 by that."
+    )
+    if found.full:
+        told += f" {plural(found.full, 'image', 'images')} would have lost too much, and had a full decode."
+    return f"<p>{told}</p>"
 
 
 def _histogram(name: str, measure: Fidelity, unit: str) -> str:

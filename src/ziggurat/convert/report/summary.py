@@ -111,6 +111,23 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class Decodings:
+    """How sources were decoded of which something could be left out.
+
+    Attributes:
+        fast: images of which something was.
+        full: images of which the samples lost too much.
+        psnr_lost: decibels, the most that the samples of an image lost that was decoded fast.
+        ssimulacra2_lost: points, likewise.
+    """
+
+    fast: int
+    full: int
+    psnr_lost: float | None
+    ssimulacra2_lost: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Everything that a report says, but for the pictures."""
 
@@ -123,6 +140,7 @@ class Summary:
     costs: Costs
     psnr: Fidelity
     ssimulacra2: Fidelity
+    decodings: Decodings | None
     formats: tuple[Sizes, ...]
     groups: tuple[Sizes, ...]
     group_column: str | None
@@ -213,6 +231,7 @@ def summarise(view: View) -> Summary:
         costs=_costs(view),
         psnr=_fidelity(view, "psnr"),
         ssimulacra2=_fidelity(view, "ssimulacra2"),
+        decodings=_decodings(view),
         formats=_sizes(view, "coalesce(format, '?') || ' → ' || coalesce(writer, '?')", "images"),
         groups=() if group is None else _groups(view, group),
         group_column=group,
@@ -269,6 +288,21 @@ def _fidelity(view: View, measure: Measure) -> Fidelity:
         bars=_bars(steps),
         lowest=lowest,
     )
+
+
+def _decodings(view: View) -> Decodings | None:
+    """None where nothing was left out of any image, or nobody tried."""
+    if not view.query("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'decodings'"):
+        return None
+    ((fast, full, psnr_lost, score_lost),) = view.query(
+        "SELECT total(decode = 'fast'), total(decode = 'full' AND psnr_lost NOT NULL),"  # noqa: S608 - our own state
+        " max(psnr_lost) FILTER (WHERE decode = 'fast'), max(ssimulacra2_lost) FILTER (WHERE decode = 'fast')"
+        f" FROM decodings JOIN images ON images.id = decodings.image WHERE {_DONE}"
+    )
+    if not fast and not full:
+        return None
+    lost = (value if isinstance(value, float) else None for value in (psnr_lost, score_lost))
+    return Decodings(_integer(fast), _integer(full), *lost)
 
 
 def _median(steps: Mapping[int, int], infinite: int) -> float | None:

@@ -1,5 +1,9 @@
 """JPEG 2000 images: JP2, JPX and JPH files and bare codestreams, HTJ2K included."""
 
+from copy import copy
+
+from ziggurat.codestream.coding import TileCoding, main_coding
+from ziggurat.codestream.passes import COLOURS, PlanesLeftOut, Shown, Strength, planes_left_out
 from ziggurat.codestream.reads import Span
 from ziggurat.format.foreign import named
 from ziggurat.format.jpeg2000.bands import BandPlan, plan_bands
@@ -15,6 +19,12 @@ from ziggurat.model import ImageInfo, Samples
 from ziggurat.storage.protocol import ByteSource
 
 __all__ = ["Jpeg2000Reader", "open_reader"]
+
+_LEAST_TILE = 1 << 18
+"""Pixels of a tile below which making its packets anew takes what leaving out planes saves."""
+
+_NOISY = 2.0
+"""Bits a sample below which few planes of noise are coded, and little is to be saved."""
 
 
 def open_reader(source: ByteSource) -> "Jpeg2000Reader":
@@ -90,6 +100,34 @@ class Jpeg2000Reader:
         """
         with named(self._source.url):
             return self._windows.make_index()
+
+    def sparing(self, shown: Shown, strength: Strength) -> "Jpeg2000Reader | None":
+        """A reader of the same image that leaves out the bit-planes that a target cannot show.
+
+        Args:
+            shown: the target.
+            strength: how much may be lost.
+
+        Returns:
+            None where that would save little, or is not known to be harmless.
+        """
+        siz, coding, plan = self._container.main.siz, main_coding(self._container.main), self._plan
+        count, pixels = len(siz.components), self._info.size.pixels
+        tile = min(siz.tile_width * siz.tile_height, pixels)
+        noisy = self._container.codestream.length * 8 >= _NOISY * pixels * count
+        known = plan.plain and plan.alpha is None and [band.component for band in plan.bands] == list(range(count))
+        alike = count in {1, COLOURS} and len(set(siz.components)) == 1 and not self._container.main.part_2
+        if not (noisy and known and alike and tile >= _LEAST_TILE):
+            return None
+
+        def of_tile(coded: TileCoding) -> PlanesLeftOut | None:
+            return planes_left_out(coded, siz.components, shown, strength)
+
+        if of_tile(coding) is None:
+            return None
+        other = copy(self)
+        other._windows = self._windows.spared(of_tile)  # noqa: SLF001 - of this class
+        return other
 
     def read_cost(self, level: int, window: Window) -> int:
         """Peak bytes of memory that ``read`` of this window takes, its result included."""

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +19,7 @@ from ziggurat.codestream.index import CodestreamIndex
 from ziggurat.codestream.index_file import Identity, dump, dump_tile, identity, load
 from ziggurat.codestream.markers import MainHeader
 from ziggurat.codestream.partition import Rect, shrunk, tile_rect
+from ziggurat.codestream.passes import Sparing
 from ziggurat.codestream.reads import Reads, Span, together
 from ziggurat.codestream.segments import Siz
 from ziggurat.codestream.slice import slice_block
@@ -92,6 +94,7 @@ class WindowDecoder:
         self._identity: Identity | None = None
         self._stored: Mapping[int, bytes] = {}
         self._kept = 0
+        self._sparing: Sparing | None = None
         self.shelf: Shelf | None = None
 
     @property
@@ -103,6 +106,13 @@ class WindowDecoder:
             self._stored = {} if self.shelf is None else _stored(self.shelf, self._identity)
             self._index = CodestreamIndex(self._main, head, self._span, source.size, self._stored)
         return self._index
+
+    def spared(self, sparing: Sparing) -> "WindowDecoder":
+        """One of the same codestream, with the same index, that leaves out bit-planes."""
+        with self._lock:
+            other = copy(self)
+            other._index, other._sparing = self.index, sparing  # noqa: SLF001 - of this class
+        return other
 
     def make_index(self) -> bytes:
         """The complete index, see ``codestream.index_file``.
@@ -189,7 +199,7 @@ class WindowDecoder:
             if not all(index.knows(task.number) for task in group):
                 drive(index.parts(), self._source)
             wanted = [{task.number: task.wanted for task in block} for block in _blocks(self._main.siz, group)]
-            found = drive(together([slice_block(index, level, of) for of in wanted]), self._source)
+            found = drive(together([slice_block(index, level, of, self._sparing) for of in wanted]), self._source)
             self._keep(index)
         made = [item for items in found for item in items]
         del found
