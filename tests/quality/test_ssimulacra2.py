@@ -67,7 +67,8 @@ def test_scores_of_photographs_of_six_scales_agree_with_the_reference(shared_dat
 
 
 @pytest.mark.parametrize(
-    ("quality", "subsampling", "typical"), [(14, 2, 10), (20, 2, 30), (35, 2, 50), (70, 2, 70), (85, 1, 80), (90, 0, 85)]
+    ("quality", "subsampling", "typical"),
+    [(14, 2, 10), (20, 2, 30), (35, 2, 50), (70, 2, 70), (85, 1, 80), (90, 0, 85)],
 )
 def test_photographs_have_the_scores_that_the_authors_of_the_metric_publish(
     shared_data: Path, quality: int, subsampling: int, typical: float

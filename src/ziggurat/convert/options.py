@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from ziggurat.convert.wanted import Wanted
 from ziggurat.errors import UsageError
 from ziggurat.model import JSON
 from ziggurat.write.b2nd import B2ndOptions
@@ -32,6 +33,7 @@ class OutputOptions:
         name: template of the target names, or None for the source's own path.
         columns: role to manifest column.
         oversize: what to do with images that the target cannot hold.
+        fidelity: what every JPEG has to reach, instead of a quality for all.
     """
 
     target: str
@@ -44,8 +46,11 @@ class OutputOptions:
     name: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     oversize: Oversize = "refuse"
+    fidelity: Wanted | None = None
 
     def __post_init__(self) -> None:
+        if self.fidelity is not None and self.target != "jpeg":
+            raise UsageError(f"--fidelity: only --to jpeg knows that, not {self.target}")
         if self.target == "htj2k":
             self.jp2.require_ht()
 

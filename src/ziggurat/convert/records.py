@@ -84,7 +84,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """An output that lies in its temporary file and holds the source's pixels."""
+    """An output that lies in its temporary file and holds the source's pixels.
+
+    Attributes:
+        settings: what was chosen for this image, as JSON; None where all images of a job have the same.
+    """
 
     image: int
     source_sha256: str
@@ -96,6 +100,7 @@ class Verified:
     psnr: float
     ssimulacra2: float | None
     warnings: tuple[str, ...]
+    settings: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

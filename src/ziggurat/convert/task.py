@@ -1,6 +1,7 @@
 """One image from source to published output, inside a worker. Each step of the commit order is a line here."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,8 +11,9 @@ from pathlib import Path
 from ziggurat.convert import process
 from ziggurat.convert.fidelity import verify
 from ziggurat.convert.options import OutputOptions
-from ziggurat.convert.pipeline import Conversion, set_up
+from ziggurat.convert.pipeline import Conversion, set_up, tuned
 from ziggurat.convert.records import Published, Task, Verified
+from ziggurat.convert.tuning import doubts
 from ziggurat.errors import SourceChanged
 from ziggurat.image import open_image
 from ziggurat.storage.destination import Destination, Digests, digests_of
@@ -93,13 +95,18 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
             conversion = Conversion(conversion.name, held, conversion.writer, conversion.exact)
         read = time.perf_counter()
         ports.stage("write")
+        options, chosen = ports.options, None
+        if options.fidelity is not None and conversion.name == "jpeg":
+            conversion, options, chosen = tuned(conversion, options, whole=task.strategy == "whole")
         conversion.writer.write(conversion.picture, temporary, memory=task.memory)
         digests = digests_of(temporary)
         written = time.perf_counter()
         ports.stage("verify")
-        fidelity = verify(conversion, temporary, ports.options, memory=task.memory)
+        fidelity = verify(conversion, temporary, options, memory=task.memory)
         verified = time.perf_counter()
         warnings = image.warnings
+        if chosen is not None and options.fidelity is not None:
+            warnings += doubts(chosen, options.fidelity, fidelity.psnr, fidelity.ssimulacra2)
     return (
         Verified(
             image=task.image,
@@ -112,6 +119,7 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
             psnr=fidelity.psnr,
             ssimulacra2=fidelity.ssimulacra2,
             warnings=warnings,
+            settings=None if chosen is None else json.dumps(chosen.record()),
         ),
         digests,
     )

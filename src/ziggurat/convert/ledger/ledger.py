@@ -93,6 +93,7 @@ class Ledger(PlannedLedger):
 
     def verified(self, results: Iterable[Verified]) -> None:
         """Records digests and fidelity before an output is put in its place."""
+        results = list(results)
         self._db.executemany(
             "UPDATE images SET state = 'committing', source_sha256 = ?, output_size = ?, output_sha256 = ?,"
             " read_seconds = ?, write_seconds = ?, verify_seconds = ?, psnr = ?, ssimulacra2 = ?, warnings = ?"
@@ -105,6 +106,10 @@ class Ledger(PlannedLedger):
                 for r in results
             ],
         )  # fmt: skip
+        # Ledgers of earlier releases have no such column, and their jobs nothing to put into it.
+        for result in results:
+            if result.settings is not None:
+                self._db.execute("UPDATE images SET settings = ? WHERE id = ?", (result.settings, result.image))
 
     def published(self, results: Sequence[Published]) -> list[str]:
         """Marks rows as done; returns the items that this completed."""
