@@ -23,6 +23,8 @@ TITLES = {
     "samples": "Before and after",
     "cutouts": "Cutouts",
     "uncovered": "Not covered",
+    "whole": "All of it",
+    "groups": "Groups",
     "targets": "Targets",
     "review": "Review",
     "fidelity": "Fidelity",

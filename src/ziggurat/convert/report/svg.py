@@ -103,6 +103,27 @@ def area(
     return _svg("chart", HEIGHT, words, _grid() + shapes + cuts)
 
 
+def points(places: Sequence[tuple[float, float, str]], ends: tuple[float, float], words: Words) -> str:
+    """A line through points; each says its words when pointed at.
+
+    Args:
+        places: position to the right, position upwards and words, from left to right.
+        ends: of the horizontal axis, and of the vertical one, both from 0.
+        words: for those who do not see it.
+    """
+    right, top = ends
+    if right <= 0 or top <= 0:
+        return ""
+    drawn = [(x / right * WIDTH, HEIGHT - y / top * HEIGHT, told) for x, y, told in places]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in drawn)
+    # A mark is higher than wide in the chart's own units, because the page stretches it.
+    marks = "".join(
+        f'<ellipse class="column" cx="{x:.1f}" cy="{y:.1f}" rx="6" ry="5"><title>{escaped(told)}</title></ellipse>'
+        for x, y, told in drawn
+    )
+    return _svg("chart", HEIGHT, words, _grid() + f'<polyline class="line" points="{line}"/>{marks}')
+
+
 def _grid() -> str:
     return "".join(f'<line class="grid" x1="0" y1="{y}" x2="{WIDTH}" y2="{y}"/>' for y in (0, HEIGHT // 2, HEIGHT))
 
