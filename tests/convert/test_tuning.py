@@ -95,6 +95,14 @@ def test_what_no_jpeg_reaches_gets_the_finest_tables_and_is_marked() -> None:
     assert doubts(chosen, Wanted("psnr", 30, floor=40), 40.0, 50.0) == doubts(chosen, wanted, 60.0, None)
 
 
+def test_a_picture_too_small_for_the_metric_is_written_all_the_same() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 900, 3), np.uint8)
+    chosen = tune(held(pixels), Wanted("ssimulacra2", 85), whole=True)
+    assert chosen.tables == standard(95, 3)
+    assert doubts(chosen, Wanted("ssimulacra2", 85), 35.0, None) == ()
+    assert json.loads(json.dumps(chosen.record()))["reached"] is None
+
+
 def test_the_standard_tables_are_libjpegs() -> None:
     pixels = photograph("chelsea")
     for quality in (1, 30, 50, 75, 92, 100):

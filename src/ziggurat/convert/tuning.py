@@ -5,8 +5,10 @@ of tables gets its coarsest step, and the one with the fewest bytes is taken; th
 step is made finer until both agree.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -23,20 +25,28 @@ from ziggurat.quality.ssimulacra2 import SMALLEST, Original
 from ziggurat.write.jpeg import JpegOptions
 from ziggurat.write.protocol import Picture
 
+type Unit = Literal["ssimulacra2", "psnr"]
+
 TILES = 8
 """Tiles of a sheet: half a megapixel."""
 
 _WHOLE = 2 * TILES * SIDE * SIDE
 """Pixels up to which a picture is its own sheet."""
 
-_TOLERANCE = {"ssimulacra2": 0.1, "psnr": 0.05}
+_TOLERANCE: Mapping[Unit, float] = {"ssimulacra2": 0.1, "psnr": 0.05}
 """Points and decibels by which more than what is asked for is enough: less than 1 % of the bytes."""
 
-_SLOPE = {"ssimulacra2": 7.0, "psnr": 5.0}
+_SLOPE: Mapping[Unit, float] = {"ssimulacra2": 10.0, "psnr": 5.0}
 """Points and decibels that are lost, about, where steps are e times as large."""
 
-_START = {"ssimulacra2": (88.0, 0.15), "psnr": (42.0, 0.15)}
-"""A score, and a step that gives it, about."""
+_START: Mapping[Unit, tuple[float, float]] = {"ssimulacra2": (88.4, 0.225), "psnr": (42.0, 0.15)}
+"""A score, and a step of the first shape that gives it, about."""
+
+_NEXT = 0.72
+"""Factor from the step of the shape with whole chroma to that of the other, about, for the same score."""
+
+_TINY = 95
+"""Quality of pictures that are too small for the measure."""
 
 _MISSED = 0.3
 """Decibels that the whole picture may lie below its samples."""
@@ -53,14 +63,14 @@ class Tuned:
         subsampling: of chroma.
         step: of the tables; None for those of libjpeg.
         wanted: what the samples had to reach, in the measure's own unit.
-        reached: what they reach.
+        reached: what they reach; None where a picture is too small for the measure.
         tables: that were chosen.
     """
 
     subsampling: Subsampling
     step: float | None
     wanted: float
-    reached: float
+    reached: float | None
     tables: Tables
 
     def applied(self, options: JpegOptions) -> JpegOptions:
@@ -89,7 +99,7 @@ def doubts(tuned: Tuned, wanted: Wanted, decibels: float, worst: float | None) -
         worst: SSIMULACRA2 of its worst tile, where that was measured.
     """
     found = []
-    if tuned.reached < tuned.wanted - _TOLERANCE["ssimulacra2"]:
+    if tuned.reached is not None and tuned.reached < tuned.wanted - _TOLERANCE["ssimulacra2"]:
         found.append(f"its samples reach {tuned.reached:.1f} where {tuned.wanted:.1f} is asked for")
     if wanted.measure == "psnr" and decibels < wanted.value - _MISSED:
         found.append(f"all of it has {decibels:.1f} dB where {wanted.value:g} are asked for")
@@ -120,8 +130,8 @@ class _Sheet:
             return self._original.score(pixels)
         return psnr(squared_error(self.pixels, pixels) / pixels.size, 255)
 
-    def margin(self, tables: Tables, subsampling: Subsampling) -> float:
-        return self.reached(tables, subsampling) - self.wanted
+    def margin(self, shape: Shape, step: float) -> float:
+        return self.reached(shape.tables(step, self.pixels.shape[2]), shape.subsampling) - self.wanted
 
 
 def tune(picture: Picture, wanted: Wanted, *, whole: bool) -> Tuned:
@@ -134,11 +144,15 @@ def tune(picture: Picture, wanted: Wanted, *, whole: bool) -> Tuned:
     """
     if min(picture.size) < SMALLEST and wanted.measure != "psnr":
         # The metric says nothing of it, and it is small.
-        return Tuned("444", None, wanted.value, 0.0, standard(95, picture.bands))
+        return Tuned("444", None, wanted.value, None, standard(_TINY, picture.bands))
     sheets = [_Sheet(pixels, wanted) for pixels in _samples(picture, whole=whole)]
     bands = picture.bands
-    shapes = FLAT if wanted.measure == "psnr" else SHAPES
-    found = [(shape, _search(shape, sheets[:1], wanted, bands)) for shape in (shapes if bands > 1 else shapes[:1])]
+    unit: Unit = "psnr" if wanted.measure == "psnr" else "ssimulacra2"
+    shapes = FLAT if unit == "psnr" else SHAPES
+    found: list[tuple[Shape, Found]] = []
+    for shape in shapes if bands > 1 else shapes[:1]:
+        start = found[-1][1].step * _NEXT if found else None
+        found.append((shape, _search(shape, sheets[0], unit, start)))
     reaching = [(shape, best) for shape, best in found if best.margin >= 0] or found[:1]
 
     def size(choice: tuple[Shape, Found]) -> int:
@@ -146,28 +160,28 @@ def tune(picture: Picture, wanted: Wanted, *, whole: bool) -> Tuned:
         return len(sheets[0].encoded(shape.tables(best.step, bands), shape.subsampling, small=True))
 
     shape, best = min(reaching, key=size)
-    if len(sheets) > 1 and best.margin >= 0 and _margin(shape, sheets[1:], bands)(best.step) < 0:
-        best = _search(shape, sheets, wanted, bands, start=best.step)
+    deciding = sheets[0]
+    if len(sheets) > 1 and best.margin >= 0:
+        missed = sheets[1].margin(shape, best.step)
+        if missed < 0:
+            # What is fine enough for the second sheet is finer than the first needs.
+            deciding = sheets[1]
+            best = _search(shape, deciding, unit, best.step * math.exp(missed / _SLOPE[unit]))
     tables = shape.tables(best.step, bands)
-    sheet = sheets[0]
-    return Tuned(shape.subsampling, best.step, sheet.wanted, sheet.reached(tables, shape.subsampling), tables)
+    return Tuned(shape.subsampling, best.step, deciding.wanted, deciding.wanted + best.margin, tables)
 
 
-def _margin(shape: Shape, sheets: Sequence[_Sheet], bands: int) -> Callable[[float], float]:
-    def lowest(step: float) -> float:
-        tables = shape.tables(step, bands)
-        return min(sheet.margin(tables, shape.subsampling) for sheet in sheets)
-
-    return lowest
-
-
-def _search(shape: Shape, sheets: Sequence[_Sheet], wanted: Wanted, bands: int, start: float | None = None) -> Found:
-    unit = "psnr" if wanted.measure == "psnr" else "ssimulacra2"
+def _search(shape: Shape, sheet: _Sheet, unit: Unit, start: float | None) -> Found:
     if start is None:
         score, step = _START[unit]
-        start = max(FINEST, step * np.exp((score - sheets[0].wanted) / _SLOPE[unit]))
-    margin = _margin(shape, sheets, bands)
-    return coarsest(margin, start=start, finest=FINEST, slope=_SLOPE[unit], tolerance=_TOLERANCE[unit])
+        start = step * math.exp((score - sheet.wanted) / _SLOPE[unit])
+    return coarsest(
+        lambda step: sheet.margin(shape, step),
+        start=max(FINEST, start),
+        finest=FINEST,
+        slope=_SLOPE[unit],
+        tolerance=_TOLERANCE[unit],
+    )
 
 
 def _samples(picture: Picture, *, whole: bool) -> list[Samples]:
