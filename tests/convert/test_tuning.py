@@ -86,6 +86,19 @@ def test_the_samples_of_a_large_picture_stand_for_all_of_it(whole: bool) -> None
     )
 
 
+def test_same_as_never_takes_more_bytes_than_the_quality_itself() -> None:
+    """Noise in the dark: the usual tables suit it best."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[0:300, 0:300]
+    glow = 90 * np.exp(-np.hypot(y - 150, x - 150) / 60)
+    pixels = np.clip(glow[:, :, None] * (1, 0.8, 0.3) + rng.normal(2, 1.5, (300, 300, 3)), 0, 255).astype(np.uint8)
+    for quality in (50, 92):
+        jpeg, decoded = written(pixels, Wanted("same-as", quality))
+        usual = encode_with(pixels, standard(quality, 3), subsampling="444" if quality >= 90 else "420", small=True)
+        assert len(jpeg) <= len(usual)
+        assert ssimulacra2(pixels, decoded) >= ssimulacra2(pixels, decode(usual, "YCBCR", name="the usual"))
+
+
 def test_what_no_jpeg_reaches_gets_the_finest_tables_and_is_marked() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (256, 300, 3), np.uint8)
     wanted = Wanted("psnr", 60)

@@ -61,7 +61,7 @@ class Tuned:
 
     Attributes:
         subsampling: of chroma.
-        step: of the tables; None for those of libjpeg.
+        step: of the tables; None for those of libjpeg, which are taken where no others make the file smaller.
         wanted: what the samples had to reach, in the measure's own unit.
         reached: what they reach; None where a picture is too small for the measure.
         tables: that were chosen.
@@ -115,16 +115,17 @@ class _Sheet:
         self.pixels = pixels
         self._original = Original(pixels) if wanted.measure != "psnr" else None
         self.wanted = wanted.value
+        self.example: tuple[Tables, Subsampling] | None = None
         if wanted.measure == "same-as":
             quality = int(wanted.value)
-            tables = standard(quality, pixels.shape[2])
-            self.wanted = self.reached(tables, "444" if quality >= _KEPT else "420")
+            self.example = standard(quality, pixels.shape[2]), "444" if quality >= _KEPT else "420"
+            self.wanted = self.reached(*self.example)
 
-    def encoded(self, tables: Tables, subsampling: Subsampling, *, small: bool) -> bytes:
-        return jpeg_tables.encode(self.pixels, tables, subsampling=subsampling, small=small)
+    def size(self, tables: Tables, subsampling: Subsampling) -> int:
+        return len(jpeg_tables.encode(self.pixels, tables, subsampling=subsampling, small=True))
 
     def reached(self, tables: Tables, subsampling: Subsampling) -> float:
-        jpeg = self.encoded(tables, subsampling, small=False)
+        jpeg = jpeg_tables.encode(self.pixels, tables, subsampling=subsampling, small=False)
         pixels = decode(jpeg, "GRAYSCALE" if self.pixels.shape[2] == 1 else "YCBCR", name="a sample")
         if self._original is not None:
             return self._original.score(pixels)
@@ -157,7 +158,7 @@ def tune(picture: Picture, wanted: Wanted, *, whole: bool) -> Tuned:
 
     def size(choice: tuple[Shape, Found]) -> int:
         shape, best = choice
-        return len(sheets[0].encoded(shape.tables(best.step, bands), shape.subsampling, small=True))
+        return sheets[0].size(shape.tables(best.step, bands), shape.subsampling)
 
     shape, best = min(reaching, key=size)
     deciding = sheets[0]
@@ -168,6 +169,9 @@ def tune(picture: Picture, wanted: Wanted, *, whole: bool) -> Tuned:
             deciding = sheets[1]
             best = _search(shape, deciding, unit, best.step * math.exp(missed / _SLOPE[unit]))
     tables = shape.tables(best.step, bands)
+    example = deciding.example
+    if example is not None and deciding.size(*example) <= deciding.size(tables, shape.subsampling):
+        return Tuned(example[1], None, deciding.wanted, deciding.wanted, example[0])
     return Tuned(shape.subsampling, best.step, deciding.wanted, deciding.wanted + best.margin, tables)
 
 
