@@ -191,6 +191,11 @@ class Trial:
         return sum(group.images * group.cpu for group in self.groups)
 
     @property
+    def verified(self) -> float:
+        """Share of the time that goes into verifying."""
+        return sum(group.images * group.cpu * group.verified for group in self.groups) / (self.cpu or 1.0)
+
+    @property
     def good(self) -> bool:
         """Whether every group has the score that nobody notices, and nothing is marked for review."""
         return all(group.done and group.score is not None and group.score >= GOOD for group in self.groups) and not any(

@@ -118,8 +118,10 @@ class _Sheet:
         self.example: tuple[Tables, Subsampling] | None = None
         if wanted.measure == "same-as":
             quality = int(wanted.value)
-            self.example = standard(quality, pixels.shape[2]), "444" if quality >= _KEPT else "420"
-            self.wanted = self.reached(*self.example)
+            tables = standard(quality, pixels.shape[2])
+            subsampling: Subsampling = "444" if quality >= _KEPT else "420"
+            self.example = tables, subsampling
+            self.wanted = self.reached(tables, subsampling)
 
     def size(self, tables: Tables, subsampling: Subsampling) -> int:
         return len(jpeg_tables.encode(self.pixels, tables, subsampling=subsampling, small=True))

@@ -55,14 +55,15 @@ def write_assessment(assessed: Assessed, path: Path) -> None:
         if chosen.good
         else f"No setting keeps a SSIMULACRA2 of {GOOD:g} in every group; <b>{escaped(chosen.name)}</b> comes closest."
     )
+    groups = "".join(_group(group.group, assessed.trials, at) for at, group in enumerate(chosen.groups))
     parts = {
         "whole": _whole(assessed, chosen),
-        "groups": "".join(_group(group.group, assessed.trials, at) for at, group in enumerate(chosen.groups)),
+        "groups": f'<div id="groups">{groups}</div>',
         "review": _review(assessed),
         "job": section("job", "What to do", f"<pre>{escaped(command(assessed), 1000)}</pre>"),
     }
     known = {"destination": str(assessed.folder)}
-    save_page(path, known, Lead("Assessment", verdict, ""), "", parts, path)
+    save_page(Path(assessed.sources[0]), known, Lead("Assessment", verdict, ""), "", parts, path)
 
 
 def _whole(assessed: Assessed, chosen: Trial) -> str:
@@ -80,12 +81,11 @@ def _whole(assessed: Assessed, chosen: Trial) -> str:
         ]
         for trial in assessed.trials
     ]
-    spent = max((group.verified for trial in assessed.trials for group in trial.groups), default=0.0)
     told = (
         "<p>What the whole collection would come to: means of the samples times the images of their groups, with the "
         "range in which 19 of 20 samples lie. SSIMULACRA2 is that of each image's worst tile: 90 cannot be told from "
         f"the original, 70 is high quality. Time is that of {plural(assessed.workers, 'worker', 'workers')} like this "
-        f"machine's; at most {percent(spent, 1)} of it went into verifying.</p>"
+        f"machine's; {percent(chosen.verified, 1)} of it goes into verifying with {escaped(chosen.name)}.</p>"
     )
     return section("whole", "All of it", told, table("Settings", columns, rows))
 
