@@ -50,7 +50,9 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         if self.fidelity is not None and self.target != "jpeg":
-            raise UsageError(f"--fidelity: only --to jpeg knows that, not {self.target}")
+            raise UsageError(
+                f"--fidelity: only --to jpeg knows that, not {self.target}; JPEG 2000 has --psnr and --rate"
+            )
         if self.target == "htj2k":
             self.jp2.require_ht()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.records import Budget, Strategy
 from ziggurat.convert.tuning import Tuned, placeholder, tune
+from ziggurat.convert.wanted import Wanted
 from ziggurat.errors import OutOfMemory, TooManyPixels
 from ziggurat.geometry import Size, Window
 from ziggurat.image import Image
@@ -67,20 +68,21 @@ def set_up(image: Image, options: OutputOptions, writer_name: str | None = None)
     return Conversion(name, picture, writer, exact=_exact(name, options))
 
 
-def tuned(conversion: Conversion, options: OutputOptions, *, whole: bool) -> tuple[Conversion, OutputOptions, Tuned]:
+def tuned(
+    conversion: Conversion, options: OutputOptions, wanted: Wanted, *, whole: bool
+) -> tuple[Conversion, OutputOptions, Tuned]:
     """The conversion with what its picture needs to be as faithful as the job asks for.
 
     Args:
         conversion: to a JPEG.
-        options: of the job, with a fidelity.
+        options: of the job.
+        wanted: what it asks for.
         whole: whether the picture lies in memory.
 
     Returns:
         The conversion, the options of this one picture, and what was chosen.
     """
-    if options.fidelity is None:
-        raise ValueError("no fidelity is asked for")
-    chosen = tune(conversion.picture, options.fidelity, whole=whole)
+    chosen = tune(conversion.picture, wanted, whole=whole)
     options = replace(options, jpeg=chosen.applied(options.jpeg))
     return replace(conversion, writer=target(conversion.name).make(options.jpeg)), options, chosen
 

@@ -96,8 +96,9 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
         read = time.perf_counter()
         ports.stage("write")
         options, chosen = ports.options, None
-        if options.fidelity is not None and conversion.name == "jpeg":
-            conversion, options, chosen = tuned(conversion, options, whole=task.strategy == "whole")
+        wanted = options.fidelity if conversion.name == "jpeg" else None
+        if wanted is not None:
+            conversion, options, chosen = tuned(conversion, options, wanted, whole=task.strategy == "whole")
         conversion.writer.write(conversion.picture, temporary, memory=task.memory)
         digests = digests_of(temporary)
         written = time.perf_counter()
@@ -105,8 +106,8 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
         fidelity = verify(conversion, temporary, options, memory=task.memory)
         verified = time.perf_counter()
         warnings = image.warnings
-        if chosen is not None and options.fidelity is not None:
-            warnings += doubts(chosen, options.fidelity, fidelity.psnr, fidelity.ssimulacra2)
+        if chosen is not None and wanted is not None:
+            warnings += doubts(chosen, wanted, fidelity.psnr, fidelity.ssimulacra2)
     return (
         Verified(
             image=task.image,

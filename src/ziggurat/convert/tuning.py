@@ -172,7 +172,7 @@ def tune(picture: Picture, wanted: Wanted, *, whole: bool) -> Tuned:
             best = _search(shape, deciding, unit, best.step * math.exp(missed / _SLOPE[unit]))
     tables = shape.tables(best.step, bands)
     example = deciding.example
-    if example is not None and deciding.size(*example) <= deciding.size(tables, shape.subsampling):
+    if example is not None and (best.margin < 0 or deciding.size(*example) <= deciding.size(tables, shape.subsampling)):
         return Tuned(example[1], None, deciding.wanted, deciding.wanted, example[0])
     return Tuned(shape.subsampling, best.step, deciding.wanted, deciding.wanted + best.margin, tables)
 
