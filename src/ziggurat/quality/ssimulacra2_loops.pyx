@@ -2,7 +2,7 @@
 """SSIMULACRA2's loops, compiled: planes of every scale, and the sums of the maps of two planes.
 
 The same as ``ssimulacra2_arrays``, in single precision, without keeping any map: a strip of columns is blurred row by
-row in buffers that stay in the processor's nearest cache. Other threads run meanwhile.
+row in buffers that stay in the processor's second cache. Other threads run meanwhile.
 """
 
 from libc.math cimport fabsf, sqrtf
@@ -53,7 +53,12 @@ def pyramid(pixels, counts):
 
 
 def sums(const float[:, :, ::1] a, const float[:, :, ::1] b):
-    """Sums of the three maps, and of their fourth powers: float64 (plane, power times map)."""
+    """Sums of the three maps, and of their fourth powers: float64 (plane, power times map).
+
+    Args:
+        a: (plane, y, x), at least five rows: beyond an edge they are mirrored once.
+        b: of the same shape.
+    """
     result = np.zeros((a.shape[0], 6))
     cdef double[:, ::1] values = result
     cdef float[::1] scratch = np.empty((WINDOW * STRIP + LINE) * MAPS, np.float32)
