@@ -32,7 +32,8 @@ BENCHES := convert jpeg2000 b2nd growth cutout pack zarr levels window serve fir
 .DELETE_ON_ERROR:
 
 # The compiled modules are made on installation: what they are made of asks for a new one.
-COMPILED := hatch_build.py package-lock.json $(foreach name,parser picker writer,$(wildcard src/ziggurat/codestream/packet_$(name).p*))
+COMPILED := hatch_build.py package-lock.json $(foreach name,parser picker writer,$(wildcard src/ziggurat/codestream/packet_$(name).p*)) \
+	src/ziggurat/quality/ssimulacra2_loops.pyx
 
 $(VENV)/installed: pyproject.toml constraints.txt $(COMPILED)
 	@test -n "$(PYTHON)" || { echo "Ziggurat needs Python 3.12 or newer; none was found on PATH or under pyenv." >&2; \

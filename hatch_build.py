@@ -14,9 +14,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MODULES = tuple(f"src/ziggurat/codestream/packet_{name}.py" for name in ("parser", "picker", "writer"))
-"""Modules that a .pxd beside them gives types."""
+MODULES = (
+    *(f"src/ziggurat/codestream/packet_{name}.py" for name in ("parser", "picker", "writer")),
+    "src/ziggurat/quality/ssimulacra2_loops.pyx",
+)
+"""Modules that a .pxd beside them gives types, and one that arrays replace where it is not compiled."""
 
+VECTORS = ("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math")
+"""What lets a compiler make vectors of square roots and sums. Not -ffast-math: it changes all of the process."""
 
 VENDOR = "src/ziggurat/serve/viewer/vendor"
 """Where files from npm lie; never in git."""
@@ -127,7 +132,7 @@ def compile_module(root: Path, source: Path) -> Path:
     from setuptools.command.build_ext import build_ext  # noqa: PLC0415
 
     name = ".".join(source.relative_to(root / "src").with_suffix("").parts)
-    flags = [] if sys.platform == "win32" else ["-O3"]
+    flags = [] if sys.platform == "win32" else ["-O3", *VECTORS]
     with tempfile.TemporaryDirectory() as scratch:
         extension = Extension(name, [str(source)], extra_compile_args=flags)
         directives = {

@@ -27,6 +27,7 @@ LONGEST = 4000
 
 COMMANDS = {
     "convert": "Convert a collection: every image verified, every step in a ledger.",
+    "assess": "Try settings on a sample of a collection, and say what all of it would come to.",
     "status": "Show how far a job is, also while it runs.",
     "verify": "Read a job's outputs, or a pack's images, again and compare them with what is recorded.",
     "report": "Write a job's report: one HTML page, or CSV or JSON.",

@@ -20,6 +20,7 @@ from ziggurat.convert.manifest import parse_columns
 from ziggurat.convert.options import Decode, EngineName, OutputOptions, Oversize, RunOptions
 from ziggurat.convert.progress import LogFormat, default_display
 from ziggurat.convert.text import duration, size
+from ziggurat.convert.wanted import Wanted, parse_wanted
 from ziggurat.errors import UsageError, WriteError
 from ziggurat.storage.amounts import parse_bytes
 from ziggurat.storage.urls import ICECHUNK, is_pack, local_path
@@ -45,6 +46,9 @@ class Output:
         quality: of jpeg, webp and jp2, 1 to 100; 92 unless given. JPEG 2000 is lossless unless rate, psnr or, for jp2
             and htj2k, quality is given.
         subsampling: of JPEG's chroma.
+        fidelity: instead of quality and subsampling, what every JPEG has to reach with as few bytes as can be:
+            ssimulacra2=85, psnr=45, or same-as=q92 for what quality 92 gives.
+        floor: SSIMULACRA2 of an image's worst tile below which --fidelity marks it for review; 70 unless given.
         compression: of a ptiff's tiles; lossy ones take the quality.
         tile: pixels a side of a ptiff's tiles, a b2nd's blocks and an ome-zarr's chunks; 512 unless given, 1024 of
             virtual levels.
@@ -71,6 +75,8 @@ class Output:
     to: Literal["jpeg", "ptiff", "jp2", "htj2k", "ome-zarr", "b2nd"]
     quality: int | None = None
     subsampling: Literal["444", "422", "420"] = "444"
+    fidelity: str | None = None
+    floor: float | None = None
     compression: Literal["jpeg", "deflate", "zstd", "lzw", "webp", "jpeg2000", "none"] = "jpeg"
     tile: int | None = None
     levels: Literal["stored", "source", "virtual"] = "stored"
@@ -117,7 +123,17 @@ class Output:
             columns=parse_columns(self.columns),
             oversize=self.oversize,
             decode=self.decode,
+            fidelity=self._fidelity(),
         )
+
+    def _fidelity(self) -> Wanted | None:
+        if self.fidelity is None:
+            if self.floor is not None:
+                raise UsageError("--floor belongs to --fidelity")
+            return None
+        if self.quality is not None or self.subsampling != "444":
+            raise UsageError("--fidelity chooses quality and subsampling; leave --quality and --subsampling out")
+        return parse_wanted(self.fidelity, self.floor)
 
     def _jp2(self) -> Jp2Options:
         if self.to in {"jp2", "htj2k"}:

@@ -24,7 +24,18 @@ CODECS = {
 }  # fmt: skip
 """What is needed, and imagecodecs' name for it."""
 
-LIBRARIES = ("numpy", "imagecodecs", "tifffile", "obstore", "apsw", "astropy", "reproject", "cyclopts", "rich")
+LIBRARIES = (
+    "numpy",
+    "imagecodecs",
+    "tifffile",
+    "obstore",
+    "apsw",
+    "astropy",
+    "reproject",
+    "cyclopts",
+    "rich",
+    "pillow",
+)
 
 PLUGINS = ("blosc2", "blosc2-grok", "blosc2-j2k", "blosc2-htj2k")
 """What other programs need for .b2nd files of JPEG 2000; Ziggurat reads and writes them without, and loads none."""

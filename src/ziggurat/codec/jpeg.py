@@ -89,8 +89,7 @@ def encode(pixels: Samples, *, quality: int, subsampling: Subsampling = "444", o
     Raises:
         UsageError: if the pixels are of another kind.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in {1, 3}:  # noqa: PLR2004 - axes and bands
-        raise UsageError(f"JPEG is made from (y, x, 1 or 3) uint8, not {pixels.shape} {pixels.dtype}")
+    check_pixels(pixels)
     # An axis of length one may have any stride, and the encoder takes only the usual one.
     grey = pixels.shape[2] == 1
     packed = np.ascontiguousarray(pixels[:, :, 0] if grey else pixels)
@@ -99,6 +98,16 @@ def encode(pixels: Samples, *, quality: int, subsampling: Subsampling = "444", o
     except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise UsageError(f"{pixels.shape} pixels cannot be encoded as JPEG: {error}") from error
     return bytes(data)
+
+
+def check_pixels(pixels: Samples) -> None:
+    """Whether JPEG can be made of them.
+
+    Raises:
+        UsageError: if not.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in {1, 3}:  # noqa: PLR2004 - axes and bands
+        raise UsageError(f"JPEG is made from (y, x, 1 or 3) uint8, not {pixels.shape} {pixels.dtype}")
 
 
 def with_segments(jpeg: bytes, extra: Segments) -> bytes:

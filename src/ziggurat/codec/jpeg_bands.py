@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggurat.codec import jpeg_tables
 from ziggurat.codec.jpeg import ColourModel, Segments, Subsampling, decode, encode, with_segments
 from ziggurat.codec.jpeg_syntax import (
     Frame,
@@ -25,6 +26,7 @@ from ziggurat.codec.jpeg_syntax import (
     restarts,
     segments,
 )
+from ziggurat.codec.jpeg_tables import Tables
 from ziggurat.errors import CorruptImage, UsageError
 from ziggurat.geometry import Size
 from ziggurat.model import Samples
@@ -59,11 +61,16 @@ def band_rows(width: int, bands: int, subsampling: Subsampling, limit: int) -> i
 
 @dataclass(frozen=True, slots=True)
 class BandedOptions:
-    """How a banded file is encoded: as in ``codec.jpeg.encode``, and the rows of every band but the last."""
+    """How a banded file is encoded: as in ``codec.jpeg.encode``, and the rows of every band but the last.
+
+    Attributes:
+        tables: used instead of those of the quality, if there are any.
+    """
 
     quality: int
     subsampling: Subsampling
     rows: int
+    tables: Tables | None = None
 
 
 class BandedEncoder:
@@ -98,7 +105,11 @@ class BandedEncoder:
         due = min(self._options.rows, self._size.height - self._row)
         if pixels.shape[:2] != (due, self._size.width):
             raise UsageError(f"a band of {due} x {self._size.width} pixels is due, not {pixels.shape[:2]}")
-        jpeg = encode(pixels, quality=self._options.quality, subsampling=self._options.subsampling)
+        options = self._options
+        if options.tables is None:
+            jpeg = encode(pixels, quality=options.quality, subsampling=options.subsampling)
+        else:
+            jpeg = jpeg_tables.encode(pixels, options.tables, subsampling=options.subsampling, small=False)
         header, start, end = _split(jpeg)
         if not self._band:
             self._file.write(self._opening(header))

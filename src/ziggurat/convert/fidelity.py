@@ -11,7 +11,8 @@ from typing import Protocol, Self, cast
 
 import numpy as np
 
-from ziggurat.codec.jpeg import Subsampling, decode, encode, quantisation_tables
+from ziggurat.codec.jpeg import Subsampling, decode, encode
+from ziggurat.codec.jpeg_tables import Tables, standard
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.pipeline import SCRATCH, Conversion
 from ziggurat.errors import VerificationFailed
@@ -291,21 +292,23 @@ def loss_floor(conversion: Conversion, options: OutputOptions) -> float:
     compressed = options.ptiff.compression if conversion.name == "ptiff" else "jpeg"
     if compressed != "jpeg":
         return GENERIC_FLOOR
-    quality = (options.ptiff.quality or 92) if conversion.name == "ptiff" else options.jpeg.quality
-    return jpeg_floor(quality, conversion.picture.bands)
+    bands = conversion.picture.bands
+    if conversion.name == "ptiff":
+        return jpeg_floor(standard(options.ptiff.quality or 92, bands))
+    return jpeg_floor(options.jpeg.tables or standard(options.jpeg.quality, bands))
 
 
 @cache
-def jpeg_floor(quality: int, bands: int) -> float:
+def jpeg_floor(tables: Tables) -> float:
     """The lowest PSNR that quantisation alone can cause, in decibels.
 
     A coefficient is off by at most half its quantisation step q, and the DCT of ITU-T T.81 A.3.3 is orthonormal, so
     the mean squared error of a component is at most mean(q^2) / 4. The inverse of T.871's YCbCr spreads it over
     R, G and B with the mean squared gains 1, 1.086 (Cb) and 0.825 (Cr).
     """
-    sample = np.zeros((16, 16, bands), np.uint8)
-    tables = quantisation_tables(encode(sample, quality=quality, subsampling="444", optimise=False))
-    luma = float(np.mean(np.square(tables[0], dtype=np.float64))) / 4
-    chroma = float(np.mean(np.square(tables[-1], dtype=np.float64))) / 4
-    error = luma if bands == 1 else luma + (1.086 + 0.825) * chroma
+    error = sum(gain * float(np.mean(np.square(table))) / 4 for gain, table in zip(GAINS, tables, strict=False))
     return 10 * math.log10(255**2 / (error + ROUNDING))
+
+
+GAINS = (1.0, 1.086, 0.825)
+"""Of the squared errors of Y, Cb and Cr."""

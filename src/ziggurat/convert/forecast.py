@@ -15,6 +15,9 @@ OTHERWISE = 0.07
 WRITING = {"jp2": 0.5, "htj2k": 0.1}
 """What these targets take besides: encoding, and decoding again to verify."""
 
+SEARCHING = 0.12
+"""What ``--fidelity`` takes besides: the search, and progressive files written and verified."""
+
 SHOWN = 10
 """Problems that are printed; all of them are in the ledger."""
 
@@ -27,7 +30,8 @@ def forecast(ledger: Ledger, workers: int) -> str:
     if plan.known:
         scale = 1.0 if not plan.unknown else (plan.known + plan.unknown) / plan.known
         options = ledger.fact("options")
-        writing = WRITING.get(str(options.get("target")), 0.0) if isinstance(options, Mapping) else 0.0
+        options = options if isinstance(options, Mapping) else {}
+        writing = WRITING.get(str(options.get("target")), 0.0) + (SEARCHING if options.get("fidelity") else 0.0)
         seconds = sum(
             pixels / 1e6 * (SECONDS_PER_MEGAPIXEL.get(name, OTHERWISE) + writing)
             for name, pixels in plan.pixels.items()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from ziggurat.convert.wanted import Wanted
 from ziggurat.errors import UsageError
 from ziggurat.model import JSON
 from ziggurat.write.b2nd import B2ndOptions
@@ -35,6 +36,7 @@ class OutputOptions:
         columns: role to manifest column.
         oversize: what to do with images that the target cannot hold.
         decode: fast leaves out of lossless JPEG 2000 sources what a JPEG cannot show, within a measured tolerance.
+        fidelity: what every JPEG has to reach, instead of a quality for all.
     """
 
     target: str
@@ -48,12 +50,19 @@ class OutputOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     oversize: Oversize = "refuse"
     decode: Decode = "full"
+    fidelity: Wanted | None = None
 
     def __post_init__(self) -> None:
+        if self.fidelity is not None and self.target != "jpeg":
+            raise UsageError(
+                f"--fidelity: only --to jpeg knows that, not {self.target}; JPEG 2000 has --psnr and --rate"
+            )
         if self.target == "htj2k":
             self.jp2.require_ht()
         if self.decode == "fast" and self.target not in {"jpeg", "ptiff"}:
             raise UsageError(f"--decode fast: only JPEG loses what it leaves out, not {self.target}")
+        if self.decode == "fast" and self.fidelity is not None:
+            raise UsageError("--decode fast goes by a quality; --fidelity finds that by decoding in full: choose one of them")
 
     def of(self, target: str) -> JpegOptions | PtiffOptions | Jp2Options | B2ndOptions | OmeZarrOptions:
         """The options of a target's writer."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 from ziggurat.convert.options import OutputOptions
 from ziggurat.convert.records import Budget, Strategy
+from ziggurat.convert.tuning import Tuned, placeholder, tune
+from ziggurat.convert.wanted import Wanted
 from ziggurat.errors import OutOfMemory, TooManyPixels
 from ziggurat.geometry import Size, Window
 from ziggurat.image import Image
@@ -60,8 +62,29 @@ def set_up(image: Image, options: OutputOptions, writer_name: str | None = None)
                     "a side: choose --oversize ptiff, downscale or skip"
                 )
     picture = prepare(image, picture_options, form=_form(name, options))
+    if name == "jpeg" and options.fidelity is not None:
+        options = replace(options, jpeg=replace(options.jpeg, tables=placeholder(picture.bands)))
     writer = target(name).make(options.of(name))
     return Conversion(name, picture, writer, exact=_exact(name, options))
+
+
+def tuned(
+    conversion: Conversion, options: OutputOptions, wanted: Wanted, *, whole: bool
+) -> tuple[Conversion, OutputOptions, Tuned]:
+    """The conversion with what its picture needs to be as faithful as the job asks for.
+
+    Args:
+        conversion: to a JPEG.
+        options: of the job.
+        wanted: what it asks for.
+        whole: whether the picture lies in memory.
+
+    Returns:
+        The conversion, the options of this one picture, and what was chosen.
+    """
+    chosen = tune(conversion.picture, wanted, whole=whole)
+    options = replace(options, jpeg=chosen.applied(options.jpeg))
+    return replace(conversion, writer=target(conversion.name).make(options.jpeg)), options, chosen
 
 
 def _form(name: str, options: OutputOptions) -> Form:

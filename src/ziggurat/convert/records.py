@@ -104,7 +104,11 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """An output that lies in its temporary file and holds the source's pixels."""
+    """An output that lies in its temporary file and holds the source's pixels.
+
+    Attributes:
+        settings: what was chosen for this image, as JSON; None where all images of a job have the same.
+    """
 
     image: int
     source_sha256: str
@@ -117,6 +121,7 @@ class Verified:
     ssimulacra2: float | None
     warnings: tuple[str, ...]
     decoding: Decoding | None = None
+    settings: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """One image from source to published output, inside a worker. Each step of the commit order is a line here."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,8 +12,9 @@ from ziggurat.convert import process
 from ziggurat.convert.decoding import lightened
 from ziggurat.convert.fidelity import verify
 from ziggurat.convert.options import OutputOptions
-from ziggurat.convert.pipeline import Conversion, set_up
+from ziggurat.convert.pipeline import Conversion, set_up, tuned
 from ziggurat.convert.records import Published, Task, Verified
+from ziggurat.convert.tuning import doubts
 from ziggurat.errors import SourceChanged
 from ziggurat.image import open_image
 from ziggurat.storage.destination import Destination, Digests, digests_of
@@ -96,13 +98,19 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
             conversion = Conversion(conversion.name, held, conversion.writer, conversion.exact)
         read = time.perf_counter()
         ports.stage("write")
+        options, chosen = ports.options, None
+        wanted = options.fidelity if conversion.name == "jpeg" else None
+        if wanted is not None:
+            conversion, options, chosen = tuned(conversion, options, wanted, whole=task.strategy == "whole")
         conversion.writer.write(conversion.picture, temporary, memory=task.memory)
         digests = digests_of(temporary)
         written = time.perf_counter()
         ports.stage("verify")
-        fidelity = verify(conversion, temporary, ports.options, memory=task.memory, known=light.fidelity)
+        fidelity = verify(conversion, temporary, options, memory=task.memory, known=light.fidelity)
         verified = time.perf_counter()
         warnings = light.image.warnings
+        if chosen is not None and wanted is not None:
+            warnings += doubts(chosen, wanted, fidelity.psnr, fidelity.ssimulacra2)
     return (
         Verified(
             image=task.image,
@@ -116,6 +124,7 @@ def _make(task: Task, ports: Ports, temporary: Path) -> tuple[Verified, Digests]
             ssimulacra2=fidelity.ssimulacra2,
             warnings=warnings,
             decoding=light.decoding,
+            settings=None if chosen is None else json.dumps(chosen.record()),
         ),
         digests,
     )

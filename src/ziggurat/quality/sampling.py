@@ -57,7 +57,28 @@ def busiest(pixels: Samples, count: int = 2, *, side: int = SIDE) -> tuple[Windo
     Returns:
         Windows that do not overlap, the busiest first; of equal ones the first in reading order.
     """
-    size = Size(*pixels.shape[:2])
+    return tuple(_by_variance(pixels, side)[:count])
+
+
+def spread(pixels: Samples, count: int, *, side: int = SIDE) -> tuple[Window, ...]:
+    """Windows of a grid over a picture in memory from the busiest to the flattest, in even steps of their order.
+
+    So they hold of everything as much as the picture does.
+
+    Args:
+        pixels: (y, x, band).
+        count: how many at most.
+        side: height and width of a window, cut to the picture's.
+
+    Returns:
+        Windows that do not overlap, the busiest first.
+    """
+    ordered = _by_variance(pixels, side)
+    count = min(count, len(ordered))
+    return tuple(ordered[int((index + 0.5) * len(ordered) / count)] for index in range(count))
+
+
+def _by_variance(pixels: Samples, side: int) -> list[Window]:
     sample = pixels[::_COARSE, ::_COARSE, pixels.shape[2] // 2]
 
     def variance(window: Window) -> float:
@@ -65,7 +86,7 @@ def busiest(pixels: Samples, count: int = 2, *, side: int = SIDE) -> tuple[Windo
         part = sample[rows, columns]
         return float(np.var(part, dtype=np.float64)) if part.size else 0.0
 
-    return tuple(sorted(_grid(size, side), key=variance, reverse=True)[:count])
+    return sorted(_grid(Size(*pixels.shape[:2]), side), key=variance, reverse=True)
 
 
 def _grid(size: Size, side: int) -> Iterator[Window]:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ziggurat.codec import jpeg_tables
 from ziggurat.codec.jpeg import MAX_SIDE, Segments, Subsampling, encode, opening
 from ziggurat.codec.jpeg_bands import MAX_INTERVAL, BandedEncoder, BandedOptions, mcu_size
+from ziggurat.codec.jpeg_tables import Tables
 from ziggurat.errors import TooManyPixels, UnsupportedFeature, UsageError
 from ziggurat.geometry import Size, Window, row_bands
 from ziggurat.storage.stored import writing
@@ -16,6 +18,9 @@ from ziggurat.write.protocol import Picture
 
 _COEFFICIENT = 2
 """Bytes a sample that libjpeg holds while it makes Huffman codes for an image."""
+
+_PILLOW = 3
+"""Bytes a sample besides that an encoder with tables of its own takes: its copy of the pixels, and its output."""
 
 _NOISY = 95
 """Quality above which even the noise of a scan is kept in full."""
@@ -34,6 +39,8 @@ class JpegOptions:
         optimise: whether Huffman codes are made for each image: 2 to 3 % smaller, more than twice the encoding
             time and two bytes of memory a sample. Where that memory is not there, and in bands, the codes are
             those of the standard.
+        tables: quantisation tables instead of those of the quality. Files are then progressive, with Huffman codes
+            of their own, as far as memory allows.
 
     Raises:
         UsageError: if the quality or the subsampling does not exist.
@@ -42,6 +49,12 @@ class JpegOptions:
     quality: int = 92
     subsampling: Subsampling = "444"
     optimise: bool = False
+    tables: Tables | None = None
+
+    @property
+    def smallest(self) -> bool:
+        """Whether time and memory are spent on fewer bytes."""
+        return self.optimise or self.tables is not None
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:  # noqa: PLR2004 - libjpeg's scale
@@ -95,19 +108,19 @@ class JpegWriter:
                 self._write_whole(picture, path, plan, extra)
 
     def _write_whole(self, picture: Picture, path: Path, plan: _Plan, extra: Segments) -> None:
-        jpeg = encode(
-            picture.read(Window.full(picture.size)),
-            quality=self._options.quality,
-            subsampling=self._options.subsampling,
-            optimise=plan.optimise,
-        )
+        pixels = picture.read(Window.full(picture.size))
+        options, subsampling = self._options, self._options.subsampling
+        if options.tables is None:
+            jpeg = encode(pixels, quality=options.quality, subsampling=subsampling, optimise=plan.optimise)
+        else:
+            jpeg = jpeg_tables.encode(pixels, options.tables, subsampling=subsampling, small=plan.optimise)
         head, rest = opening(jpeg, extra)
         with path.open("wb") as file:
             file.write(head)
             file.write(memoryview(jpeg)[rest:])
 
     def _write_bands(self, picture: Picture, path: Path, plan: _Plan, extra: Segments) -> None:
-        options = BandedOptions(self._options.quality, self._options.subsampling, plan.band)
+        options = BandedOptions(self._options.quality, self._options.subsampling, plan.band, self._options.tables)
         with path.open("wb") as file:
             encoder = BandedEncoder(file, picture.size, options, extra)
             for window in row_bands(picture.size, plan.chunk):
@@ -122,7 +135,7 @@ class JpegWriter:
         size = picture.size
         plans = [
             _Plan(size.height, 0, self._cost(picture, size.height, optimise=optimise), optimise)
-            for optimise in sorted({self._options.optimise, False}, reverse=True)
+            for optimise in sorted({self._options.smallest, False}, reverse=True)
         ]
         for whole in plans:
             if whole.cost <= memory:
@@ -153,7 +166,10 @@ class JpegWriter:
         # The first rows have no neighbours above: the next ones cost at least as much.
         starts = {0, min(rows, height - rows), height - rows}
         reading = max(picture.read_cost(Window(y0, 0, y0 + rows, width)) for y0 in starts)
-        return max(reading, samples + _encoding(samples, self._options.quality, optimise=optimise)) + _OVERHEAD
+        encoding = _encoding(samples, self._options.quality, optimise=optimise)
+        if self._options.tables is not None:
+            encoding += _PILLOW * samples
+        return max(reading, samples + encoding) + _OVERHEAD
 
 
 def _encoding(samples: int, quality: int, *, optimise: bool) -> int:

@@ -115,6 +115,10 @@ class Ledger(PlannedLedger):
                 for r in results
             ],
         )  # fmt: skip
+        # Ledgers of earlier releases have no such column, and their jobs nothing to put into it.
+        for result in results:
+            if result.settings is not None:
+                self._db.execute("UPDATE images SET settings = ? WHERE id = ?", (result.settings, result.image))
 
         self._db.executemany(
             "INSERT OR REPLACE INTO decodings (image, decode, psnr_lost, ssimulacra2_lost, growth)"

@@ -71,6 +71,7 @@ CREATE TABLE images (
   cpu_seconds REAL,
   psnr REAL,
   ssimulacra2 REAL,
+  settings TEXT,
   warnings TEXT,
   error_class TEXT,
   error_message TEXT,

@@ -23,6 +23,8 @@ TITLES = {
     "samples": "Before and after",
     "cutouts": "Cutouts",
     "uncovered": "Not covered",
+    "whole": "All of it",
+    "groups": "Groups",
     "targets": "Targets",
     "review": "Review",
     "fidelity": "Fidelity",
@@ -81,7 +83,7 @@ def save_page(
     """Writes a report.
 
     Args:
-        ledger: of the job.
+        ledger: of the job, or what else the page is made from.
         known: facts of the job.
         lead: what comes first.
         states: the bar of states.
@@ -107,7 +109,7 @@ def save_page(
         f"<main>{lead.figures}{states}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         + "\n".join(parts.values())
-        + f"</main>\n<footer>Made by Ziggurat from the ledger <code>{escaped(name)}</code>."
+        + f"</main>\n<footer>Made by Ziggurat from <code>{escaped(name)}</code>."
         " Sizes are in powers of 1000.</footer></div></body></html>\n"
     )
     try:

@@ -103,6 +103,28 @@ def area(
     return _svg("chart", HEIGHT, words, _grid() + shapes + cuts)
 
 
+def points(places: Sequence[tuple[float, float, str]], ends: tuple[float, float], words: Words) -> str:
+    """Points, each with its words when pointed at, and a line through the highest so far from the left.
+
+    Args:
+        places: position to the right, position upwards and words, from left to right.
+        ends: of the horizontal axis, and of the vertical one, both from 0.
+        words: for those who do not see it.
+    """
+    right, top = ends
+    if right <= 0 or top <= 0:
+        return ""
+    drawn = [(x / right * WIDTH, HEIGHT - y / top * HEIGHT, told) for x, y, told in places]
+    # A mark is wider than high in the chart's own units: as the page stretches them it comes out round.
+    marks = "".join(
+        f'<ellipse class="column" cx="{x:.1f}" cy="{y:.1f}" rx="6" ry="5"><title>{escaped(told)}</title></ellipse>'
+        for x, y, told in drawn
+    )
+    above = [(x, y) for at, (x, y, _) in enumerate(drawn) if all(y < other for _, other, _ in drawn[:at])]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in above)
+    return _svg("chart", HEIGHT, words, _grid() + f'<polyline class="line" points="{line}"/>{marks}')
+
+
 def _grid() -> str:
     return "".join(f'<line class="grid" x1="0" y1="{y}" x2="{WIDTH}" y2="{y}"/>' for y in (0, HEIGHT // 2, HEIGHT))
 
