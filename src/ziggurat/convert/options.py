@@ -62,7 +62,9 @@ class OutputOptions:
         if self.decode == "fast" and self.target not in {"jpeg", "ptiff"}:
             raise UsageError(f"--decode fast: only JPEG loses what it leaves out, not {self.target}")
         if self.decode == "fast" and self.fidelity is not None:
-            raise UsageError("--decode fast goes by a quality; --fidelity finds that by decoding in full: choose one of them")
+            raise UsageError(
+                "--decode fast goes by a quality; --fidelity finds that by decoding in full: choose one of them"
+            )
 
     def of(self, target: str) -> JpegOptions | PtiffOptions | Jp2Options | B2ndOptions | OmeZarrOptions:
         """The options of a target's writer."""
