@@ -61,7 +61,7 @@ class Output:
         bands: the source's bands to take, such as 0,1,2.
         oversize: what to do with images that the target cannot hold: refuse, ptiff, downscale or skip.
         decode: full, or fast: of lossless JPEG 2000, leave out the noise that JPEG discards, if samples of the image
-            prove that it does.
+            lose little by it.
         name: template of the target names, such as "{group}/{item}/{name}.jpg".
         columns: what a manifest's columns are: ROLE=COLUMN,...; roles are source, item, name, group, checksum.
     """
