@@ -1,4 +1,4 @@
-"""Decoding no more of a lossless JPEG 2000 source than its JPEG will show, where samples of it prove that this is so.
+"""Decoding no more of a lossless JPEG 2000 source than its JPEG will show, where samples of it say that this is so.
 
 What is left out is chosen from the target's quantisation tables (``ziggurat.codestream.passes``); what that costs is
 measured: tiles of the image are decoded both ways, encoded, and compared with the full decode.
@@ -38,8 +38,8 @@ LARGE_PIXELS = 1 << 23
 """Pixels from which on two tiles are looked at, not one."""
 
 _SIDE = 256
-"""Samples that the code-blocks of the two finest levels span, as most files have them: tiles inside of one such square
-need few of them."""
+"""Pixels a side that a code-block of the second level spans, where it has 64 samples: a tile inside of such a square
+needs few code-blocks."""
 
 _MARGIN = 16
 """Pixels along the border of a square that are not taken, because the neighbours' code-blocks reach into them; a
