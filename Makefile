@@ -12,7 +12,8 @@
 # make bench-levels  counts the bytes of every level of real pictures
 # make bench-b2nd    compares JPEG 2000 and others within Blosc2 (installs peers into .venv-readers and .venv-grok)
 # make bench-jpeg2000  compares JPEG 2000 files as targets
-# make readers       lets napari, ome-zarr-py and VirtualiZarr read what is shown and written (in .venv-readers)
+# make readers       lets napari, ome-zarr-py and VirtualiZarr read what is shown and written (in .venv-readers; napari draws
+#                    where there is a display: xvfb-run make readers, with libgl1-mesa-dri, libegl1, libxkbcommon-x11-0, libxcb-cursor0)
 # make bench-window  compares windows of images up to a gigapixel, from disk and S3 (needs Ceph, opj_compress, libvips)
 
 VENV := .venv
@@ -114,7 +115,7 @@ bench-cutout: $(VENV)/test-installed
 # Programs that read Zarr, beside Ziggurat: their pins contradict those of the tests.
 .venv-readers/installed: pyproject.toml
 	"$(PYTHON)" -m venv --clear .venv-readers
-	.venv-readers/bin/pip install --quiet --editable . napari ome-zarr-models transformnd deprecated rangehttpserver universal-pathlib aiohttp \
+	.venv-readers/bin/pip install --quiet --editable . napari pyqt6 ome-zarr-models transformnd deprecated rangehttpserver universal-pathlib aiohttp \
 		virtualizarr blosc2 blosc2-grok \
 		boto3 dask hypothesis pandas pytest scikit-image toolz xarray
 	.venv-readers/bin/pip install --quiet --no-deps ome-zarr
