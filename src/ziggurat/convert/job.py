@@ -97,7 +97,7 @@ class Job:
         if self._engine is not None:
             # Whatever ended the job: workers that outlive it would keep this process from ending.
             self._engine.close()
-        self.destination.cleanup(ACCESS_CHECK, _witness_token(self.ledger))
+        self._clear_witness(self.ledger)
         self.progress.display.close()
         self.ledger.close()
         if self._scratch.is_dir() and not any(self._scratch.iterdir()):
@@ -238,7 +238,7 @@ class Job:
 
     def _settle_interrupted(self, ledger: Ledger) -> None:
         """Finds out what a killed run did with the images it had in hand, and clears its temporary files."""
-        self.destination.cleanup(ACCESS_CHECK, _witness_token(ledger))
+        self._clear_witness(ledger)
         settled: list[Published] = []
         undone: list[int] = []
         interrupted = ledger.interrupted()
@@ -312,6 +312,11 @@ class Job:
             hooks=ItemHooks(run.on_item_complete, path),
             notifier=Notifier(run.notify, path, run.stall_minutes * 60, run.failure_limit),
         )
+
+    def _clear_witness(self, ledger: Ledger) -> None:
+        """Removes what workers of a cluster had to find in the destination, if that can hold such a file at all."""
+        if local_path(self.request.destination) is not None:
+            self.destination.cleanup(ACCESS_CHECK, _witness_token(ledger))
 
     def _witnesses(self) -> tuple[Witness, ...]:
         """What every worker of a cluster must find where it is here: local sources, and a file in the destination."""
