@@ -31,7 +31,7 @@ FOLDER = 1000
 """Images of a folder."""
 
 SMALL = (48, 64)
-LARGE = (400, 500)
+LARGE = (800, 1000)
 PORT = 18786
 
 
@@ -43,10 +43,12 @@ def command(name: str, *words: str | Path) -> list[str]:
 def crops(folder: Path, count: int, size: tuple[int, int], suffix: str) -> None:
     """Writes crops of photographs, no two alike."""
     pictures = [imagecodecs.png_decode(path.read_bytes())[..., :3] for path in sorted(PHOTOGRAPHS.glob("*.png"))]
+    # The photographs are smaller than the larger crops: each is continued by itself.
+    pictures = [np.tile(picture, (4, 4, 1)) for picture in pictures]
     choose = random.Random(1)
     for number in range(count):
         picture: NDArray[np.uint8] = pictures[number % len(pictures)]
-        y, x = (choose.randrange(whole - part) for whole, part in zip(picture.shape, size, strict=False))
+        y, x = (choose.randrange(whole - part + 1) for whole, part in zip(picture.shape, size, strict=False))
         crop = np.ascontiguousarray(picture[y : y + size[0], x : x + size[1]])
         place = folder / f"{number // FOLDER:03}"
         place.mkdir(parents=True, exist_ok=True)
@@ -162,7 +164,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", type=int, default=100_000, help="images while workers are killed; 0 leaves it out")
-    parser.add_argument("--large", type=int, default=1_000, help="images with one worker and two; 0 leaves it out")
+    parser.add_argument("--large", type=int, default=400, help="images with one worker and two; 0 leaves it out")
     parser.add_argument("--output", type=Path, help="document to write the sections into, such as docs/benchmarks.md")
     given = parser.parse_args(words)
     work = Path(tempfile.mkdtemp(prefix="ziggurat-dask-"))
