@@ -3,6 +3,8 @@
 # make check   lint, types, layers, tests: what CI runs
 # make bench   every comparison below, one after the other, into docs/benchmarks.md: takes hours and what each of them needs
 # make bench-convert   compares conversions with the pipelines that people use today (needs their Debian packages, see README)
+# make bench-fidelity  compares files as good as quality 92 with ImageMagick's and mozjpeg's (installs pyvips)
+# make bench-cluster   measures the ledger, and Dask workers that are killed, one and two
 # make bench-growth   draws what images and collections cost as they grow (needs those, and libvips)
 # make bench-serve   compares the server with IIPImage and large_image (needs iipimage-server, lighttpd, opj and ojph tools)
 # make bench-cutout   compares the cutouts of a catalogue with a loop of astropy's Cutout2D
@@ -27,7 +29,7 @@ PYTHON ?= $(shell \
 	done)
 
 # One after the other: what runs beside a measurement is measured, too.
-BENCHES := convert jpeg2000 b2nd growth cutout pack zarr levels window serve first-view
+BENCHES := convert fidelity jpeg2000 b2nd growth cluster cutout pack zarr levels window serve first-view
 
 .PHONY: demo test check lint bench $(BENCHES:%=bench-%) readers clean
 .DELETE_ON_ERROR:
@@ -76,7 +78,16 @@ $(VENV)/bench-installed: $(VENV)/test-installed
 
 bench-convert: $(VENV)/test-installed
 	$(BIN)/python bench/convert.py
+	$(BIN)/python bench/convert.py --groups lossless,halved --repetitions 1 --section decoding
 	$(BIN)/python bench/scale.py
+
+bench-fidelity: $(VENV)/test-installed
+	$(BIN)/pip install --quiet pyvips pyvips-binary
+	$(BIN)/python bench/same_as.py
+
+bench-cluster: $(VENV)/test-installed
+	$(BIN)/python bench/ledger_speed.py --output docs/benchmarks.md
+	$(BIN)/python bench/dask_engine.py --output docs/benchmarks.md
 
 bench-jpeg2000: $(VENV)/test-installed
 	$(BIN)/python bench/jpeg2000.py

@@ -31,7 +31,7 @@ from tables import machine, table, write_section
 from window_files import Files, encode
 from window_task import AIMS, TIMEOUT, Answer, Task, box_for
 
-CONVERTED = (512, 1024, 2048, 4096, 8192, 16384)
+CONVERTED = (512, 1024, 2048, 4096, 8192)
 """Pixels a side of the images that are converted."""
 
 AT_LEAST = 64e6
