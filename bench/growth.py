@@ -49,7 +49,12 @@ READ = 5000
 
 PLANNED = (1000, 10_000, 100_000, 1_000_000)
 
-SHOWN: Mapping[Name, str] = {"ziggurat": "Ziggurat", "vips": "vips", "ImageMagick": "ImageMagick"}
+SHOWN: Mapping[Name, str] = {
+    "ziggurat": "Ziggurat",
+    "fast": "Ziggurat, decode fast",
+    "vips": "vips",
+    "ImageMagick": "ImageMagick",
+}
 
 PLACES = {"pack": "images.zpk", "files": "images", "lmdb": "images.lmdb", "tar": "images.tar"}
 
